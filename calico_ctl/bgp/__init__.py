@@ -1,0 +1,1 @@
+"""Peers and pools to a BIRD configuration, as values: no I/O."""

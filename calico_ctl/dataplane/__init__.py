@@ -1,0 +1,1 @@
+"""The kernel's network: links, routes, nftables, BIRD; plans come in, commands go out."""

@@ -1,0 +1,92 @@
+"""The seven verbs by which everything else speaks to the datastore, and what they exchange.
+
+`Etcd` in `etcd.py` is the real thing; the tests' in-memory store obeys the same contract tests.
+Keys are absolute paths (`/calico/...`); a directory is a key that has other keys below it, or one
+that was made as such. Revisions are etcd's modifiedIndex: they grow with every change anywhere.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A key, its value (None for a directory) and the revision of its last change."""
+
+    key: str
+    value: str | None
+    revision: int
+
+    @property
+    def is_directory(self) -> bool:
+        """Directories have no value."""
+        return self.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """All entries below a directory (itself not among them), as they were at `revision`.
+
+    `entries` holds directories too, each before what is in it, so that an empty one is seen.
+    """
+
+    entries: Sequence[Entry]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change. `value` is None if the key (with all below it) is gone or is a directory."""
+
+    key: str
+    value: str | None
+    revision: int
+    deleted: bool
+
+
+class Store(Protocol):
+    """A datastore. Every verb may raise DatastoreUnavailable or DatastoreError."""
+
+    @property
+    def address(self) -> str:
+        """Where the datastore is, for messages: `<host>:<port>`."""
+        ...
+
+    def get(self, key: str) -> Entry | None:
+        """Return the entry, or None if there is none. Reads are linearized (quorum)."""
+        ...
+
+    def tree(self, directory: str) -> Tree:
+        """Return everything below a directory; no entries if it does not exist."""
+        ...
+
+    def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
+        """Write without a condition: only for keys with a single writer, such as status reports.
+
+        With `ttl` the key disappears that many seconds later unless it is written again.
+        """
+        ...
+
+    def create(self, key: str, value: str | None) -> Entry:
+        """Make a key, or a directory if `value` is None; raise AlreadyExists if it is there."""
+        ...
+
+    def swap(self, seen: Entry, value: str) -> Entry:
+        """Write if the key is still as `seen`; raise Conflict if it changed or is gone."""
+        ...
+
+    def delete(self, key: str, seen: Entry | None = None) -> bool:
+        """Delete a key, or a directory with all that is below it; say whether it was there.
+
+        With `seen`, raise Conflict if the key changed since.
+        """
+        ...
+
+    def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
+        """Wait for changes below a directory with a revision greater than `after`, oldest first.
+
+        Returns an empty sequence if nothing came within `timeout` seconds. Raises HistoryLost if
+        etcd no longer remembers the changes after that revision.
+        """
+        ...

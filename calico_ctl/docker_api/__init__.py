@@ -1,0 +1,1 @@
+"""The Docker Engine: the one room that knows docker-py."""

@@ -1,0 +1,1 @@
+"""Address arithmetic: blocks, claims, choices, as values: no I/O."""

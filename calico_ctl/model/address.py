@@ -1,0 +1,114 @@
+"""IP addresses, networks and MAC addresses: strict text in, netaddr values out.
+
+The one place that turns text into addresses. Strict means: four decimal octets without leading
+zeros for IPv4, no zone index and no embedded IPv4 for IPv6.
+"""
+
+import re
+from enum import StrEnum
+from typing import Literal
+
+from netaddr import AddrFormatError, IPAddress, IPNetwork
+
+from calico_ctl.errors import InvalidValue
+
+Family = Literal[4, 6]
+FAMILIES: tuple[Family, ...] = (4, 6)
+
+_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+
+
+class AnyAddress(StrEnum):
+    """A wish for any free address of a family."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+
+
+AddressRequest = IPAddress | IPNetwork | AnyAddress
+"""What `container add` accepts: this address, any from this pool, or any of this family."""
+
+
+def parse_address(text: str, what: str = "IP address") -> IPAddress:
+    """Return the address that `text` spells; raise InvalidValue otherwise."""
+    return _parse_address(text, what, "an IPv4 or IPv6 address such as 192.168.1.5 or fd80::5")
+
+
+def parse_ipv4(text: str, what: str = "IPv4 address") -> IPAddress:
+    """Return the IPv4 address that `text` spells; raise InvalidValue otherwise."""
+    return _of_family(text, what, 4, "an IPv4 address such as 192.168.1.5")
+
+
+def parse_ipv6(text: str, what: str = "IPv6 address") -> IPAddress:
+    """Return the IPv6 address that `text` spells; raise InvalidValue otherwise."""
+    return _of_family(text, what, 6, "an IPv6 address such as fd80::5")
+
+
+def parse_network(text: str, what: str = "CIDR") -> IPNetwork:
+    """Return the network that `text` spells, host bits cleared; a bare address is a /32 or /128."""
+    base, slash, length = text.partition("/")
+    expected = "a CIDR such as 10.65.0.0/16 or fd80::/64"
+    address = _parse_address(base, what, expected, shown=text)
+    if not slash:
+        return IPNetwork(address)
+    if not re.fullmatch(r"0|[1-9][0-9]{0,2}", length) or int(length) > width(address):
+        raise InvalidValue(what, text, expected)
+    return IPNetwork(f"{address}/{length}").cidr
+
+
+def parse_address_request(text: str) -> AddressRequest:
+    """Return what the user wishes: an address, a pool (CIDR), or `ipv4`/`ipv6` in any case."""
+    if text.lower() in set(AnyAddress):
+        return AnyAddress(text.lower())
+    if "/" in text:
+        return parse_network(text)
+    return _parse_address(
+        text, "IP address", "an address, 'ipv4', 'ipv6', or the CIDR of a configured pool"
+    )
+
+
+def parse_mac(text: str) -> str:
+    """Return the MAC address in lower case with colons; raise InvalidValue otherwise."""
+    lowered = text.lower()
+    if not _MAC.fullmatch(lowered):
+        raise InvalidValue("MAC address", text, "six pairs of hex digits with colons")
+    return lowered
+
+
+def family(value: IPAddress | IPNetwork) -> Family:
+    """Return 4 or 6."""
+    return 4 if value.version == 4 else 6
+
+
+def width(value: IPAddress | IPNetwork) -> int:
+    """Return the number of bits of an address of this family: 32 or 128."""
+    return 32 if value.version == 4 else 128
+
+
+def host_network(address: IPAddress) -> str:
+    """Format an address as the network of only itself: `192.168.1.5/32`, `fd80::5/128`."""
+    return f"{address}/{width(address)}"
+
+
+def wanted_family(request: AddressRequest) -> Family:
+    """Return the family of the address that will come of a request."""
+    if isinstance(request, AnyAddress):
+        return 4 if request is AnyAddress.IPV4 else 6
+    return family(request)
+
+
+def _of_family(text: str, what: str, wanted: Family, expected: str) -> IPAddress:
+    address = _parse_address(text, what, expected)
+    if address.version != wanted:
+        raise InvalidValue(what, text, expected)
+    return address
+
+
+def _parse_address(text: str, what: str, expected: str, shown: str | None = None) -> IPAddress:
+    embedded_ipv4 = ":" in text and "." in text
+    try:
+        if embedded_ipv4 or not text.isascii() or "/" in text:
+            raise AddrFormatError(text)
+        return IPAddress(text)
+    except (AddrFormatError, ValueError) as error:
+        raise InvalidValue(what, text if shown is None else shown, expected) from error

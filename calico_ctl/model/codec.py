@@ -1,0 +1,226 @@
+"""JSON in etcd ⇄ values.
+
+Every `decode_*` raises InvalidValue and nothing else, whatever the text. Writers use the user
+guide's shapes; readers take the historical ones too:
+
+- rules: `inbound`/`outbound` (written) or `id`/`inbound_rules`/`outbound_rules`
+- endpoint: `profile_id` alone (written for up to one profile), or with the list `profile_ids`
+- pool: an object (written) or the bare CIDR
+- tags: a JSON list (written) or, as a shell leaves it when it eats the quotes, `[a,b]`
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import NoReturn, TypeVar
+
+from netaddr import IPAddress, IPNetwork
+
+from calico_ctl.errors import InvalidValue
+from calico_ctl.model import address, names, rule_json
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
+from calico_ctl.model.pool import Pool
+from calico_ctl.model.rule import Rules
+
+JsonObject = dict[str, object]
+_T = TypeVar("_T")
+
+_BARE_LIST = re.compile(r"\s*\[\s*([^\[\]\"]*?)\s*\]\s*")
+
+_ENDPOINT_FIELDS = frozenset(
+    {"state", "name", "mac", "profile_id", "profile_ids", "ipv4_nets", "ipv6_nets"}
+    | {"ipv4_gateway", "ipv6_gateway"}
+)
+_POOL_FIELDS = frozenset({"cidr", "ipip", "masquerade"})
+_IPIP_DEVICE = "tunl0"
+
+
+def decode_rules(text: str) -> Rules:
+    """Read a profile's rules in either shape; unknown fields make the whole value invalid."""
+    return rule_json.from_object(_object("rules", text))
+
+
+def encode_rules(rules: Rules) -> str:
+    """Write a profile's rules in the guide's shape."""
+    return json.dumps(rule_json.to_object(rules))
+
+
+def decode_tags(text: str) -> tuple[str, ...]:
+    """Read a list of tags, each once, in the order given."""
+    try:
+        value = _load("tags", text)
+    except InvalidValue:
+        value = _unquoted_names(text)
+    if not isinstance(value, list):
+        raise InvalidValue("tags", text, 'a JSON list of names such as ["web", "db"]')
+    tags = [names.parse_tag(_text("tag", tag)) for tag in value]
+    return tuple(dict.fromkeys(tags))
+
+
+def tags_lost_their_quotes(text: str) -> bool:
+    """Say whether `text` is a tag list that only a lenient reader understands."""
+    try:
+        _load("tags", text)
+    except InvalidValue:
+        return _BARE_LIST.fullmatch(text) is not None
+    return False
+
+
+def encode_tags(tags: Iterable[str]) -> str:
+    """Write a list of tags."""
+    return json.dumps(list(tags))
+
+
+def decode_endpoint(key: EndpointKey, text: str) -> Endpoint:
+    """Read the endpoint that lives under `key`."""
+    fields = _object("endpoint", text)
+    return Endpoint(
+        key=key,
+        state=_state(fields.get("state")),
+        name=names.parse_interface(_text("interface name", fields.get("name"))),
+        mac=_optional(fields.get("mac"), "MAC address", address.parse_mac),
+        profiles=_profiles(fields),
+        addresses=tuple(_nets(fields, 4) + _nets(fields, 6)),
+        ipv4_gateway=_optional(fields.get("ipv4_gateway"), "ipv4_gateway", address.parse_ipv4),
+        ipv6_gateway=_optional(fields.get("ipv6_gateway"), "ipv6_gateway", address.parse_ipv6),
+        extra={name: value for name, value in fields.items() if name not in _ENDPOINT_FIELDS},
+    )
+
+
+def encode_endpoint(endpoint: Endpoint) -> str:
+    """Write an endpoint: the guide's eight fields, a list of profiles only from two on."""
+    fields: JsonObject = dict(endpoint.extra)
+    fields |= {
+        "state": endpoint.state.value,
+        "name": endpoint.name,
+        "mac": endpoint.mac,
+        "profile_id": endpoint.profiles[0] if endpoint.profiles else None,
+        "ipv4_nets": [address.host_network(ip) for ip in endpoint.of_family(4)],
+        "ipv6_nets": [address.host_network(ip) for ip in endpoint.of_family(6)],
+        "ipv4_gateway": _text_or_none(endpoint.ipv4_gateway),
+        "ipv6_gateway": _text_or_none(endpoint.ipv6_gateway),
+    }
+    if len(endpoint.profiles) > 1:
+        fields["profile_ids"] = list(endpoint.profiles)
+    return json.dumps(fields)
+
+
+def decode_pool(cidr: IPNetwork, text: str) -> Pool:
+    """Read the pool whose key says `cidr`; raise InvalidValue if the value disagrees."""
+    if not text.lstrip().startswith("{"):
+        fields: JsonObject = {"cidr": text.strip()}
+    else:
+        fields = _object("pool", text)
+    written = address.parse_network(_text("pool CIDR", fields.get("cidr")), "pool CIDR")
+    if written != cidr:
+        raise InvalidValue("pool CIDR", str(written), f"{cidr}, as the key says")
+    return Pool(
+        cidr=cidr,
+        ipip=bool(fields.get("ipip")),
+        masquerade=_flag("masquerade", fields.get("masquerade", False)),
+        extra={name: value for name, value in fields.items() if name not in _POOL_FIELDS},
+    )
+
+
+def encode_pool(pool: Pool) -> str:
+    """Write a pool; options that are off are left out."""
+    fields: JsonObject = dict(pool.extra) | {"cidr": str(pool.cidr)}
+    if pool.ipip:
+        fields["ipip"] = _IPIP_DEVICE
+    if pool.masquerade:
+        fields["masquerade"] = True
+    return json.dumps(fields)
+
+
+def decode_mesh_enabled(text: str) -> bool:
+    """Read whether all hosts peer with each other."""
+    return _flag("node_mesh", _object("node_mesh", text).get("enabled"))
+
+
+def encode_mesh_enabled(enabled: bool) -> str:  # noqa: FBT001 - the value is the thing itself
+    """Write whether all hosts peer with each other."""
+    return json.dumps({"enabled": enabled})
+
+
+def _profiles(fields: Mapping[str, object]) -> tuple[str, ...]:
+    """Apply the reader's rule: a `profile_id` that is not first in the list was written alone."""
+    listed = fields.get("profile_ids")
+    alone = fields.get("profile_id")
+    if listed is not None:
+        if not isinstance(listed, list):
+            raise InvalidValue("profile_ids", listed, "a list of profile names")
+        chosen = [names.parse_profile_name(_text("profile_ids item", item)) for item in listed]
+        if "profile_id" not in fields or (chosen and alone == chosen[0]):
+            return tuple(dict.fromkeys(chosen))
+    if alone is None or alone == "":
+        return ()
+    return (names.parse_profile_name(_text("profile_id", alone)),)
+
+
+def _state(value: object) -> State:
+    try:
+        return State(_text("state", value))
+    except ValueError as error:
+        raise InvalidValue("state", value, "'active' or 'inactive'") from error
+
+
+def _nets(fields: Mapping[str, object], family: address.Family) -> list[IPAddress]:
+    what = f"ipv{family}_nets"
+    value = fields.get(what) or []
+    if not isinstance(value, list):
+        raise InvalidValue(what, value, "a list of addresses with their prefix length")
+    return [_single_address(what, _text(what, item), family) for item in value]
+
+
+def _single_address(what: str, text: str, family: address.Family) -> IPAddress:
+    base, slash, length = text.partition("/")
+    parsed = address.parse_ipv4(base, what) if family == 4 else address.parse_ipv6(base, what)
+    if slash and length != str(address.width(parsed)):
+        raise InvalidValue(what, text, f"a single address, {address.host_network(parsed)}")
+    return parsed
+
+
+def _unquoted_names(text: str) -> list[str]:
+    match = _BARE_LIST.fullmatch(text)
+    if match is None:
+        raise InvalidValue("tags", text, 'a JSON list of names such as ["web", "db"]')
+    return [part.strip() for part in match[1].split(",")] if match[1] else []
+
+
+def _object(what: str, text: str) -> JsonObject:
+    value = _load(what, text)
+    if not isinstance(value, dict):
+        raise InvalidValue(what, text, "a JSON object")
+    return value
+
+
+def _load(what: str, text: str) -> object:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue(what, text, "valid JSON") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
+def _text(what: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidValue(what, value, "text")
+    return value
+
+
+def _flag(what: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidValue(what, value, "true or false")
+    return value
+
+
+def _optional(value: object, what: str, parse: Callable[[str], _T]) -> _T | None:
+    return None if value is None else parse(_text(what, value))
+
+
+def _text_or_none(ip: IPAddress | None) -> str | None:
+    return None if ip is None else str(ip)

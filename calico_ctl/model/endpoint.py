@@ -1,0 +1,63 @@
+"""A Calico interface of a workload, as etcd knows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from netaddr import IPAddress
+
+from calico_ctl.model import address
+from calico_ctl.model.address import Family
+
+DOCKER = "docker"
+"""The orchestrator of containers that Docker runs; the workload is the full container id."""
+
+NAMESPACE = "namespace"
+"""The orchestrator of network namespaces given by path."""
+
+
+class State(StrEnum):
+    """Whether the endpoint's workload runs; an inactive one keeps its addresses reserved."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EndpointKey:
+    """Where an endpoint is: this host, this orchestrator, this workload, this endpoint id."""
+
+    host: str
+    orchestrator: str
+    workload: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One interface. `name` is the host side; `gateways` hold the next hop inside, per family.
+
+    `extra` are fields that somebody else wrote; they survive our rewrites.
+    """
+
+    key: EndpointKey
+    state: State
+    name: str
+    mac: str | None
+    profiles: tuple[str, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
+    ipv4_gateway: IPAddress | None = None
+    ipv6_gateway: IPAddress | None = None
+    extra: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def gateway(self, family: Family) -> IPAddress | None:
+        """Return the next hop of the workload's default route of that family."""
+        return self.ipv4_gateway if family == 4 else self.ipv6_gateway
+
+    def of_family(self, family: Family) -> tuple[IPAddress, ...]:
+        """Return the addresses of that family."""
+        return tuple(ip for ip in self.addresses if address.family(ip) == family)
+
+    def with_profiles(self, profiles: tuple[str, ...]) -> "Endpoint":
+        """Return the same endpoint with exactly these profiles, in this order."""
+        return replace(self, profiles=profiles)

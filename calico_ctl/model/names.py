@@ -1,0 +1,62 @@
+"""Names that people choose (profiles, tags) and names that we derive (interfaces, endpoint ids)."""
+
+import re
+
+from calico_ctl.errors import InvalidValue
+
+NAME_FORM = "1 to 64 characters of A-Z a-z 0-9 _ . - (not '.' or '..')"
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ENDPOINT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+
+INTERFACE_PREFIX = "cali"
+"""Every host-side interface that we make starts with this."""
+
+
+def parse_profile_name(text: str) -> str:
+    """Return `text` if it names a profile; raise InvalidValue otherwise."""
+    return _parse_name("profile name", text)
+
+
+def parse_tag(text: str) -> str:
+    """Return `text` if it names a tag; raise InvalidValue otherwise."""
+    return _parse_name("tag", text)
+
+
+def parse_interface(text: str) -> str:
+    """Return `text` if the kernel would take it as an interface name (1 to 15 characters)."""
+    if not _INTERFACE.fullmatch(text) or text in {".", ".."}:
+        raise InvalidValue("interface name", text, "1 to 15 characters of A-Z a-z 0-9 _ . -")
+    return text
+
+
+def parse_endpoint_id(text: str) -> str:
+    """Return `text` if it can be the id of an endpoint."""
+    if not _ENDPOINT_ID.fullmatch(text) or text in {".", ".."}:
+        raise InvalidValue("endpoint id", text, NAME_FORM)
+    return text
+
+
+def host_interface(endpoint_id: str) -> str:
+    """Name the host side of an endpoint's veth pair: `cali` and the id's first 11 characters."""
+    return INTERFACE_PREFIX + endpoint_id[:11]
+
+
+def peer_interface(endpoint_id: str) -> str:
+    """Name the container side of the pair until it is renamed inside the container."""
+    return "tmp" + endpoint_id[:11]
+
+
+def namespace_workload_id(path: str) -> str:
+    """Derive the workload id of a network namespace given by the absolute `path` of its file.
+
+    `/` becomes `-`; a `-` or `_` of the path gets a `_` before it, so that no two paths share an id.
+    """
+    return path.replace("_", "__").replace("-", "_-").replace("/", "-")
+
+
+def _parse_name(what: str, text: str) -> str:
+    if not _NAME.fullmatch(text) or text in {".", ".."}:
+        raise InvalidValue(what, text, NAME_FORM)
+    return text

@@ -1,0 +1,1 @@
+"""Rules and tags to nftables, as values: no I/O."""

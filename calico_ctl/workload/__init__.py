@@ -1,0 +1,1 @@
+"""Steps that commands and daemons share; a workload is a container with Calico interfaces."""

@@ -1,0 +1,99 @@
+"""What the steps on workloads need of the outside world, as Protocols, bundled in one Platform.
+
+Real ones are made in `wiring`; tests pass fakes that obey the same contract.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from netaddr import IPAddress
+
+from calico_ctl.datastore.store import Store
+from calico_ctl.model.container import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A veth pair to be made: `host_name` outside, `name` inside the namespace at `netns`.
+
+    `gateways` are next hops by family: routes to them and default routes via them are made inside.
+    """
+
+    host_name: str
+    peer_name: str
+    netns: str
+    name: str
+    mac: str | None
+    addresses: tuple[IPAddress, ...]
+    gateways: tuple[IPAddress, ...]
+
+
+class Docker(Protocol):
+    """The Docker Engine, as far as workloads go."""
+
+    def container(self, name_or_id: str) -> Container:
+        """Inspect by name, id or unique id prefix.
+
+        Raises NotFound, Conflict (ambiguous prefix) or DockerUnavailable.
+        """
+        ...
+
+
+class Network(Protocol):
+    """The kernel's network on this host, as far as workloads go. Raises CommandFailed."""
+
+    def plug(self, interface: Interface) -> str:
+        """Make the pair, move one end inside and configure it; return its MAC address.
+
+        On failure nothing of it is left.
+        """
+        ...
+
+    def unplug(self, host_name: str) -> bool:
+        """Remove the pair by its host side; say whether it was there."""
+        ...
+
+    def interface_exists(self, netns: str, name: str) -> bool:
+        """Say whether a namespace has an interface of that name."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, as an argument."""
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Platform(Protocol):
+    """Everything outside, made only when it is asked for."""
+
+    @property
+    def hostname(self) -> str:
+        """This host's name, as the kernel says it."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """The datastore."""
+        ...
+
+    @property
+    def docker(self) -> Docker:
+        """The Docker Engine."""
+        ...
+
+    @property
+    def network(self) -> Network:
+        """The kernel's network."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        ...
