@@ -115,7 +115,7 @@ def pools(family: Family) -> str:
 
 def pool(cidr: IPNetwork) -> str:
     """Return the key of a pool."""
-    return f"{pools(address.family(cidr))}/{_dashed(cidr)}"
+    return f"{pools(address.family(cidr))}/{dashed(cidr)}"
 
 
 def blocks(family: Family) -> str:
@@ -125,7 +125,7 @@ def blocks(family: Family) -> str:
 
 def block(cidr: IPNetwork) -> str:
     """Return the key of an address block."""
-    return f"{blocks(address.family(cidr))}/{_dashed(cidr)}"
+    return f"{blocks(address.family(cidr))}/{dashed(cidr)}"
 
 
 def host_ipam(hostname: str) -> str:
@@ -140,7 +140,7 @@ def affinities(hostname: str, family: Family) -> str:
 
 def affinity(hostname: str, cidr: IPNetwork) -> str:
     """Return the key that says that a host has claimed a block."""
-    return f"{affinities(hostname, address.family(cidr))}/{_dashed(cidr)}"
+    return f"{affinities(hostname, address.family(cidr))}/{dashed(cidr)}"
 
 
 def bgp_host(hostname: str) -> str:
@@ -216,5 +216,6 @@ def parse(key: str) -> ParsedKey | None:
             return None
 
 
-def _dashed(cidr: IPNetwork) -> str:
+def dashed(cidr: IPNetwork) -> str:
+    """Write a network as a part of a key: `10.65.0.0-16`."""
     return str(cidr).replace("/", "-")

@@ -43,9 +43,13 @@ def host_interface(endpoint_id: str) -> str:
     return INTERFACE_PREFIX + endpoint_id[:11]
 
 
-def peer_interface(endpoint_id: str) -> str:
-    """Name the container side of the pair until it is renamed inside the container."""
-    return "tmp" + endpoint_id[:11]
+def mac_address(endpoint_id: str) -> str:
+    """Derive the container side's MAC address from the id's hex digits 11 to 20.
+
+    The first octet says: locally administered, not multicast.
+    """
+    digits = endpoint_id[11:21]
+    return ":".join(["02", *(digits[at : at + 2] for at in range(0, 10, 2))])
 
 
 def namespace_workload_id(path: str) -> str:

@@ -3,29 +3,11 @@
 Real ones are made in `wiring`; tests pass fakes that obey the same contract.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
-
-from netaddr import IPAddress
 
 from calico_ctl.datastore.store import Store
 from calico_ctl.model.container import Container
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """A veth pair to be made: `host_name` outside, `name` inside the namespace at `netns`.
-
-    `gateways` are next hops by family: routes to them and default routes via them are made inside.
-    """
-
-    host_name: str
-    peer_name: str
-    netns: str
-    name: str
-    mac: str | None
-    addresses: tuple[IPAddress, ...]
-    gateways: tuple[IPAddress, ...]
+from calico_ctl.model.interface import Interface
 
 
 class Docker(Protocol):
@@ -42,11 +24,8 @@ class Docker(Protocol):
 class Network(Protocol):
     """The kernel's network on this host, as far as workloads go. Raises CommandFailed."""
 
-    def plug(self, interface: Interface) -> str:
-        """Make the pair, move one end inside and configure it; return its MAC address.
-
-        On failure nothing of it is left.
-        """
+    def plug(self, interface: Interface) -> None:
+        """Make the pair with one end inside and configure it; on failure nothing of it is left."""
         ...
 
     def unplug(self, host_name: str) -> bool:

@@ -1,0 +1,53 @@
+"""What a process is in the middle of, on disk, so that somebody can take it back after a crash.
+
+An intent is a small file that exists from before the first step of a change until it is complete
+or taken back. Its maker holds a lock on it for as long as it lives; an intent that nobody holds is
+a change that broke off (the process was killed, or etcd went away in the middle).
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+DIRECTORY = Path("/var/lib/calico/intents")
+
+
+@contextmanager
+def declared(name: str, text: str, directory: Path = DIRECTORY) -> Iterator[Callable[[], None]]:
+    """Keep an intent while the block runs; remove it if the block ends well, else leave it.
+
+    The block gets a function that removes it before that: everything was taken back.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / name
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+        yield partial(path.unlink, missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def abandoned(directory: Path = DIRECTORY) -> Iterator[str]:
+    """Yield the text of each intent that nobody holds, and remove it once the caller comes back.
+
+    If the caller raises instead, the intent stays for the next time.
+    """
+    if not directory.is_dir():
+        return
+    for path in sorted(directory.iterdir()):
+        try:
+            file = path.open("r+")
+        except FileNotFoundError:
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield file.read()
+            path.unlink(missing_ok=True)

@@ -1,0 +1,20 @@
+"""The pair of network devices that connects a workload with its host."""
+
+from dataclasses import dataclass
+
+from netaddr import IPAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A veth pair: `host_name` outside; `name`, with `mac`, in the namespace whose file is `netns`.
+
+    `gateways` are next hops, at most one a family; the default route of each family goes there.
+    """
+
+    host_name: str
+    netns: str
+    name: str
+    mac: str
+    addresses: tuple[IPAddress, ...]
+    gateways: tuple[IPAddress, ...]

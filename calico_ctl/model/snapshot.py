@@ -1,0 +1,94 @@
+"""All that the policy agent knows of the cluster, folded from etcd one key at a time.
+
+A key that cannot be read is left out, so that what depends on it closes, and is remembered in
+`problems` with the reason. Nothing here raises on bad data.
+"""
+
+from dataclasses import dataclass, field
+
+from netaddr import IPNetwork
+
+from calico_ctl.errors import InvalidValue
+from calico_ctl.model import codec, keys, names
+from calico_ctl.model.endpoint import Endpoint, EndpointKey
+from calico_ctl.model.keys import Leaf, ParsedKey
+from calico_ctl.model.pool import Pool
+from calico_ctl.model.rule import Rules
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The readable part of the tree. `revisions` holds each local and remote endpoint's revision.
+
+    `rules` has a key for each profile with readable rules, `tags` for each with readable tags.
+    """
+
+    ready: bool = False
+    rules: dict[str, Rules] = field(default_factory=dict)
+    tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    endpoints: dict[EndpointKey, Endpoint] = field(default_factory=dict)
+    revisions: dict[EndpointKey, int] = field(default_factory=dict)
+    pools: dict[IPNetwork, Pool] = field(default_factory=dict)
+    config: dict[str, str] = field(default_factory=dict)
+    host_config: dict[tuple[str, str], str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def setting(self, hostname: str, name: str, default: str) -> str:
+        """Return a setting: the host's own, else the cluster's, else the default."""
+        return self.host_config.get((hostname, name), self.config.get(name, default))
+
+    def apply(self, key: str, value: str | None, revision: int) -> ParsedKey | None:
+        """Fold in one key (`value` None: it is gone); return what it was about if we follow it."""
+        parsed = keys.parse(key)
+        if parsed is None:
+            return None
+        self.problems.pop(key, None)
+        self._forget(parsed)
+        if value is not None:
+            try:
+                self._learn(parsed, value)
+            except InvalidValue as error:
+                self.problems[key] = error.message
+        if parsed.endpoint is not None and value is not None:
+            self.revisions[parsed.endpoint] = revision
+        return parsed
+
+    def _learn(self, parsed: ParsedKey, value: str) -> None:
+        match parsed:
+            case ParsedKey(Leaf.READY):
+                self.ready = value == "true"
+            case ParsedKey(Leaf.PROFILE_RULES, name=name):
+                self.rules[names.parse_profile_name(name)] = codec.decode_rules(value)
+            case ParsedKey(Leaf.PROFILE_TAGS, name=name):
+                self.tags[names.parse_profile_name(name)] = codec.decode_tags(value)
+            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
+                self.endpoints[key] = codec.decode_endpoint(key, value)
+            case ParsedKey(Leaf.POOL, name=name):
+                cidr = keys.parse_cidr_segment(name)
+                self.pools[cidr] = codec.decode_pool(cidr, value)
+            case ParsedKey(Leaf.GLOBAL_CONFIG, name=name):
+                self.config[name] = value
+            case ParsedKey(Leaf.HOST_CONFIG, name=name, host=host):
+                self.host_config[(host, name)] = value
+            case _:
+                pass
+
+    def _forget(self, parsed: ParsedKey) -> None:
+        match parsed:
+            case ParsedKey(Leaf.READY):
+                self.ready = False
+            case ParsedKey(Leaf.PROFILE_RULES, name=name):
+                self.rules.pop(name, None)
+            case ParsedKey(Leaf.PROFILE_TAGS, name=name):
+                self.tags.pop(name, None)
+            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
+                self.endpoints.pop(key, None)
+                self.revisions.pop(key, None)
+            case ParsedKey(Leaf.POOL, name=name):
+                self.pools = {c: p for c, p in self.pools.items() if keys.dashed(c) != name}
+            case ParsedKey(Leaf.GLOBAL_CONFIG, name=name):
+                self.config.pop(name, None)
+            case ParsedKey(Leaf.HOST_CONFIG, name=name, host=host):
+                self.host_config.pop((host, name), None)
+            case _:
+                pass

@@ -1,0 +1,137 @@
+"""One rule, one profile, one endpoint to nft rule texts.
+
+Families: a rule that names a net, an ICMP protocol or a tag is written once per family that it can
+match and not at all for the other; a rule that names none of them is written once for both. A net
+of one family never matches the other.
+
+Marks: a profile says yes by setting ALLOWED and returning. Silence is not consent: the endpoint's
+chain drops whatever comes back from all profiles without that mark.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from netaddr import IPNetwork
+
+from calico_ctl.model import address
+from calico_ctl.model.address import FAMILIES, Family
+from calico_ctl.model.rule import Action, Direction, Ports, Rule, Rules
+
+ALLOWED = "0x01000000"
+"""Mark bit: some profile of this endpoint has allowed the packet."""
+
+ACCEPTED = "0x02000000"
+"""Mark bit: all our policy has accepted the packet; Docker's own filter is told by it."""
+
+CLEAR_MARKS = "meta mark set meta mark & 0xfcffffff"
+
+_VERDICTS = {
+    Action.ALLOW: f"counter meta mark set meta mark | {ALLOWED} return",
+    Action.DENY: "counter drop",
+}
+_ADDRESS = {4: "ip", 6: "ip6"}
+_ICMP_FAMILY: dict[str, Family] = {"icmp": 4, "icmpv6": 6}
+
+
+def tag_set(tag: str, family: Family) -> str:
+    """Name the set that holds a tag's addresses of one family."""
+    return f"t{family}-{tag}"
+
+
+def profile_chain(profile: str, direction: Direction) -> str:
+    """Name the chain of a profile's rules of one direction."""
+    return f"{'pi' if direction is Direction.INBOUND else 'po'}-{profile}"
+
+
+def endpoint_chain(interface: str, direction: Direction) -> str:
+    """Name the chain that a packet to or from an endpoint goes through."""
+    return f"{'t' if direction is Direction.INBOUND else 'f'}-{interface}"
+
+
+def profile_rules(rules: Rules | None, direction: Direction) -> tuple[str, ...]:
+    """Write a profile's chain; rules that are missing or unreadable deny everything."""
+    if rules is None:
+        return ('counter drop comment "profile without readable rules"',)
+    return tuple(text for rule in rules.of(direction) for text in rule_texts(rule))
+
+
+def endpoint_rules(profiles: Iterable[str], direction: Direction) -> tuple[str, ...]:
+    """Write an endpoint's chain: ask the profiles in order, then deny."""
+    texts = []
+    for profile in profiles:
+        texts.append(f"jump {profile_chain(profile, direction)}")
+        texts.append(f"meta mark & {ALLOWED} == {ALLOWED} return")
+    return (*texts, "counter drop")
+
+
+def rule_texts(rule: Rule) -> list[str]:
+    """Write one rule: one text, one per family, or none if no packet can match it."""
+    verdict = _VERDICTS[rule.action]
+    if not _needs_family(rule):
+        return [" ".join([*_transport(rule), verdict])]
+    return [
+        " ".join([*_addresses(rule, family), *_transport(rule), verdict])
+        for family in FAMILIES
+        if _can_match(rule, family)
+    ]
+
+
+def _needs_family(rule: Rule) -> bool:
+    by_address = (rule.src_tag, rule.dst_tag, rule.src_net, rule.dst_net)
+    return rule.protocol in _ICMP_FAMILY or any(part is not None for part in by_address)
+
+
+def _can_match(rule: Rule, family: Family) -> bool:
+    if rule.protocol in _ICMP_FAMILY and _ICMP_FAMILY[rule.protocol] != family:
+        return False
+    nets = (rule.src_net, rule.dst_net)
+    return all(net is None or address.family(net) == family for net in nets)
+
+
+def _addresses(rule: Rule, family: Family) -> list[str]:
+    by_side: Sequence[tuple[str, str | None, IPNetwork | None]] = (
+        ("saddr", rule.src_tag, rule.src_net),
+        ("daddr", rule.dst_tag, rule.dst_net),
+    )
+    texts = [f"meta nfproto ipv{family}"]
+    for side, tag, net in by_side:
+        if tag is not None:
+            texts.append(f"{_ADDRESS[family]} {side} @{tag_set(tag, family)}")
+        if net is not None and net.prefixlen > 0:
+            texts.append(f"{_ADDRESS[family]} {side} {net}")
+    return texts
+
+
+def _transport(rule: Rule) -> list[str]:
+    texts = []
+    if rule.protocol is not None:
+        texts.append(f"meta l4proto {_protocol_number(rule.protocol)}")
+    elif rule.src_ports or rule.dst_ports:
+        texts.append("meta l4proto { tcp, udp }")
+    for field, ports in (("sport", rule.src_ports), ("dport", rule.dst_ports)):
+        if ports:
+            texts.append(f"th {field} {{ {', '.join(_merged(ports))} }}")
+    if rule.icmp_type is not None:
+        texts.append(f"{rule.protocol} type {rule.icmp_type}")
+    if rule.icmp_code is not None:
+        texts.append(f"{rule.protocol} code {rule.icmp_code}")
+    return texts
+
+
+def _protocol_number(protocol: str) -> str:
+    # nft wants the name that /etc/protocols has; a number needs no such file.
+    numbers = {"tcp": 6, "udp": 17, "sctp": 132, "udplite": 136, "icmp": 1, "icmpv6": 58}
+    return str(numbers.get(protocol, protocol))
+
+
+def _merged(ports: Iterable[Ports]) -> list[str]:
+    """Write the ranges in order, those that overlap or touch as one."""
+    merged: list[Ports] = []
+    for item in sorted(ports, key=lambda each: each.first):
+        if merged and item.first <= merged[-1].last + 1:
+            merged[-1] = Ports(merged[-1].first, max(merged[-1].last, item.last))
+        else:
+            merged.append(item)
+    return [
+        str(each.first) if each.first == each.last else f"{each.first}-{each.last}"
+        for each in merged
+    ]

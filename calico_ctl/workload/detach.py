@@ -1,0 +1,45 @@
+"""Take Calico networking from a workload: unpublish, unplumb, release.
+
+Every step is tried for every endpoint; what failed is reported together at the end. Unpublishing
+comes first, so that no other host still lets traffic to an address that somebody new may get.
+"""
+
+from functools import partial
+
+from calico_ctl.datastore import addresses, endpoints
+from calico_ctl.errors import NotFound
+from calico_ctl.host import intents
+from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.workload import attach
+from calico_ctl.workload.platform import Platform
+from calico_ctl.workload.steps import incomplete, try_all
+from calico_ctl.workload.workload import Workload
+
+
+def detach(platform: Platform, workload: Workload) -> None:
+    """Remove every endpoint of a workload on this host; raise NotFound if it has none."""
+    present = endpoints.of_workload(
+        platform.store, platform.hostname, workload.orchestrator, workload.id
+    )
+    if not present:
+        raise NotFound(
+            f"container {workload.label} has no Calico networking on this host",
+            hint="see what has: calicoctl endpoint show --detailed",
+        )
+    for endpoint in present:
+        detach_endpoint(platform, endpoint)
+
+
+def detach_endpoint(platform: Platform, endpoint: Endpoint) -> None:
+    """Remove one endpoint of this host with all that belongs to it."""
+    key = endpoint.key
+    with intents.declared(key.id, attach.describe(key)):
+        failures = try_all(
+            [
+                partial(endpoints.remove, platform.store, key),
+                partial(platform.network.unplug, endpoint.name),
+                partial(addresses.release_all, platform.store, key.id),
+            ]
+        )
+        if failures:
+            raise incomplete(f"endpoint {key.id} could not be removed completely", failures)
