@@ -79,7 +79,8 @@ class Store(Protocol):
     def delete(self, key: str, seen: Entry | None = None) -> bool:
         """Delete a key, or a directory with all that is below it; say whether it was there.
 
-        With `seen`, raise Conflict if the key changed since.
+        With `seen`, raise Conflict if the key changed since; a directory given as `seen` must be
+        empty.
         """
         ...
 

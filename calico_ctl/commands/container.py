@@ -1,0 +1,96 @@
+"""Give containers of this host Calico networking, and decide what they may do.
+
+Usage:
+  calicoctl container add <CONTAINER> <IP> [--interface=<INTERFACE>] [--timeout=<SECONDS>]
+  calicoctl container remove <CONTAINER>
+  calicoctl container <CONTAINER> endpoint show
+  calicoctl container <CONTAINER> profile (append|remove|set) [<PROFILES>...]
+
+Arguments:
+  <CONTAINER>  A name, an id, the beginning of an id, or the absolute path of a network
+               namespace's file.
+  <IP>         An address, `ipv4` or `ipv6` for any free address of that family, or the CIDR of a
+               pool for any free address of it.
+
+Options:
+  --interface=<INTERFACE>  Name of the interface in the container [default: eth1].
+  --timeout=<SECONDS>      How long to wait for the policy agent [default: 10].
+  -h --help                Show this text.
+
+Examples:
+  calicoctl container add web 192.168.1.5
+  calicoctl container web profile append frontend
+  calicoctl container remove web
+"""
+
+import math
+from collections.abc import Sequence
+
+from calico_ctl import usage
+from calico_ctl.commands import endpoint_table
+from calico_ctl.console import Console
+from calico_ctl.datastore import endpoints
+from calico_ctl.errors import ExitCode, InvalidValue
+from calico_ctl.model import address, names
+from calico_ctl.usage import Words
+from calico_ctl.workload import attach, detach, membership, workload
+from calico_ctl.workload.platform import Platform
+
+LONGEST_TIMEOUT = 3600.0
+
+
+def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
+    """Carry out one of the container commands."""
+    words = usage.parse(__doc__, argv)
+    if words.flag("add"):
+        _add(words, platform, console)
+    elif words.flag("endpoint"):
+        _show(words, platform, console)
+    elif words.flag("profile"):
+        _change_profiles(words, platform, console)
+    else:
+        _remove(words, platform, console)
+    return ExitCode.OK
+
+
+def _add(words: Words, platform: Platform, console: Console) -> None:
+    name = words.text("<CONTAINER>")
+    request = address.parse_address_request(words.text("<IP>"))
+    interface = names.parse_interface(words.text("--interface"))
+    timeout = _parse_timeout(words.text("--timeout"))
+    console.require_root("calicoctl container add")
+    wanted = attach.Attachment(
+        workload.running(platform, name), request, interface, timeout=timeout
+    )
+    ip = attach.attach(platform, wanted)
+    console.result(f"IP {ip} added to {name}")
+
+
+def _remove(words: Words, platform: Platform, console: Console) -> None:
+    name = words.text("<CONTAINER>")
+    console.require_root("calicoctl container remove")
+    detach.detach(platform, workload.known(platform, name))
+    console.result(f"Removed Calico from {name}")
+
+
+def _show(words: Words, platform: Platform, console: Console) -> None:
+    found = workload.known(platform, words.text("<CONTAINER>"))
+    listed, _ = endpoints.all(platform.store, platform.hostname, found.orchestrator, found.id)
+    endpoint_table.show_detailed(console, listed)
+
+
+def _change_profiles(words: Words, platform: Platform, console: Console) -> None:
+    profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
+    found = workload.known(platform, words.text("<CONTAINER>"))
+    chosen = membership.Filter(platform.hostname, found.orchestrator, found.id)
+    console.result(membership.change(platform.store, chosen, words.chosen(*membership.VERBS), profiles))
+
+
+def _parse_timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_TIMEOUT:
+        raise InvalidValue("timeout", text, f"seconds, more than 0 and at most {LONGEST_TIMEOUT:g}")
+    return seconds

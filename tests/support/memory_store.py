@@ -1,0 +1,190 @@
+"""A `Store` in memory that behaves like etcd's v2 store, down to its short memory.
+
+It is held to the same contract tests as the real one. Time passes only through `advance`.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from calico_ctl.datastore.store import Entry, Event, Tree
+from calico_ctl.errors import (
+    AlreadyExists,
+    Conflict,
+    DatastoreError,
+    DatastoreUnavailable,
+    HistoryLost,
+)
+
+HISTORY_LIMIT = 1000
+
+
+@dataclass(slots=True)
+class _Node:
+    value: str | None
+    revision: int
+    expires: float | None = None
+
+
+class MemoryStore:
+    """See `store.Store` for the verbs. `fail_with` makes every verb raise DatastoreUnavailable."""
+
+    address = "memory:0"
+
+    def __init__(self) -> None:
+        self.fail_with: str | None = None
+        self.writes = 0
+        self.reads = 0
+        self._nodes: dict[str, _Node] = {}
+        self._index = 0
+        self._now = 0.0
+        self._history: deque[Event] = deque(maxlen=HISTORY_LIMIT)
+        self._changed = threading.Condition()
+
+    def get(self, key: str) -> Entry | None:
+        with self._changed:
+            self._begin(reading=True)
+            node = self._nodes.get(key)
+            return None if node is None else Entry(key, node.value, node.revision)
+
+    def tree(self, directory: str) -> Tree:
+        with self._changed:
+            self._begin(reading=True)
+            prefix = directory.rstrip("/") + "/"
+            entries = tuple(
+                Entry(key, node.value, node.revision)
+                for key, node in sorted(self._nodes.items(), key=lambda item: item[0].split("/"))
+                if key.startswith(prefix) and "/_" not in key[len(prefix) - 1 :]
+            )
+            return Tree(entries, self._index)
+
+    def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
+        with self._changed:
+            self._begin()
+            node = self._nodes.get(key)
+            if node is not None and node.value is None:
+                raise DatastoreError(f"cannot write {key}: it is a directory")
+            return self._write(key, value, ttl)
+
+    def create(self, key: str, value: str | None) -> Entry:
+        with self._changed:
+            self._begin()
+            if key in self._nodes:
+                raise AlreadyExists(f"{key} exists already")
+            return self._write(key, value)
+
+    def swap(self, seen: Entry, value: str) -> Entry:
+        with self._changed:
+            self._begin()
+            self._require_unchanged(seen)
+            if seen.is_directory:
+                raise Conflict(f"{seen.key} is a directory")
+            return self._write(seen.key, value)
+
+    def delete(self, key: str, seen: Entry | None = None) -> bool:
+        with self._changed:
+            self._begin()
+            if key not in self._nodes:
+                return False
+            if seen is not None and not seen.is_directory:
+                self._require_unchanged(seen)
+            below = [other for other in self._nodes if other.startswith(key + "/")]
+            if seen is not None and below:
+                raise Conflict(f"{key} is not empty")
+            self._remove(key)
+            return True
+
+    def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
+        with self._changed:
+            self._begin(reading=True)
+            if self._index < after:
+                raise HistoryLost("the store was emptied")
+            self._changed.wait_for(lambda: self._since(directory, after), timeout)
+            self._check_alive()
+            if self._index < after:
+                raise HistoryLost("the store was emptied")
+            return self._since(directory, after)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: keys whose time is over disappear."""
+        with self._changed:
+            self._now += seconds
+            self._expire()
+
+    def wipe(self) -> None:
+        """Become a new, empty store, as if etcd had lost its data directory."""
+        with self._changed:
+            self._nodes.clear()
+            self._history.clear()
+            self._index = 0
+            self._changed.notify_all()
+
+    def fail(self, reason: str | None) -> None:
+        """Raise DatastoreUnavailable from now on, in waiting watches too; None: work again."""
+        with self._changed:
+            self.fail_with = reason
+            self._changed.notify_all()
+
+    def _begin(self, *, reading: bool = False) -> None:
+        self._check_alive()
+        self.reads += reading
+        self.writes += not reading
+
+    def _check_alive(self) -> None:
+        if self.fail_with is not None:
+            raise DatastoreUnavailable(self.address, self.fail_with)
+
+    def _require_unchanged(self, seen: Entry) -> None:
+        node = self._nodes.get(seen.key)
+        if node is None or node.revision != seen.revision:
+            raise Conflict(f"{seen.key} was changed by somebody else meanwhile")
+
+    def _write(self, key: str, value: str | None, ttl: int | None = None) -> Entry:
+        self._make_parents(key)
+        self._index += 1
+        expires = None if ttl is None else self._now + ttl
+        self._nodes[key] = _Node(value, self._index, expires)
+        self._record(Event(key, value, self._index, deleted=False))
+        return Entry(key, value, self._index)
+
+    def _make_parents(self, key: str) -> None:
+        parts = key.split("/")[1:-1]
+        for depth in range(1, len(parts) + 1):
+            parent = "/" + "/".join(parts[:depth])
+            node = self._nodes.setdefault(parent, _Node(None, self._index + 1))
+            if node.value is not None:
+                raise DatastoreError(f"cannot write {key}: {parent} is not a directory")
+
+    def _remove(self, key: str) -> None:
+        self._index += 1
+        for other in list(self._nodes):
+            if other == key or other.startswith(key + "/"):
+                del self._nodes[other]
+        self._record(Event(key, None, self._index, deleted=True))
+
+    def _expire(self) -> None:
+        for key, node in list(self._nodes.items()):
+            if node.expires is not None and node.expires <= self._now:
+                self._remove(key)
+
+    def _record(self, event: Event) -> None:
+        self._history.append(event)
+        self._changed.notify_all()
+
+    def _since(self, directory: str, after: int) -> list[Event]:
+        self._check_alive()
+        if self._history and after + 1 < self._history[0].revision:
+            raise HistoryLost(f"changes after {after} are forgotten")
+        return [
+            event
+            for event in self._history
+            if event.revision > after and _concerns(event, directory)
+        ]
+
+
+def _concerns(event: Event, directory: str) -> bool:
+    key = event.key
+    if event.deleted and directory.startswith(key + "/"):
+        return True
+    return key == directory or key.startswith(directory.rstrip("/") + "/")

@@ -1,0 +1,287 @@
+"""What every `Store` has to do, as tests: inherit the class and give a `store` fixture.
+
+Each test works below a directory of its own, so that one real etcd serves them all.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import pytest
+
+from calico_ctl.datastore.store import Entry, Event, Store
+from calico_ctl.errors import AlreadyExists, Conflict, DatastoreError, HistoryLost
+
+_numbers = count()
+
+Wait = Callable[[int], None]
+
+
+class StoreContract:
+    """Fixtures to give: `store`, and `pass_time` (let that many seconds pass)."""
+
+    @pytest.fixture
+    def base(self) -> str:
+        return f"/contract/{next(_numbers)}"
+
+    def test_a_key_that_was_made_can_be_read(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        assert store.get(f"{base}/a") == made
+        assert made == Entry(f"{base}/a", "one", made.revision)
+
+    def test_a_key_that_was_never_made_is_none(self, store: Store, base: str) -> None:
+        assert store.get(f"{base}/nothing") is None
+
+    def test_an_empty_value_is_a_value(self, store: Store, base: str) -> None:
+        store.create(f"{base}/a", "")
+        entry = store.get(f"{base}/a")
+        assert entry is not None
+        assert entry.value == ""
+        assert not entry.is_directory
+
+    @pytest.mark.parametrize("name", ["fd80:24e2::-64", "a b", "100%", "a?b=c", "a#b", "ä", "%41"])
+    def test_any_name_may_be_part_of_a_key(self, store: Store, base: str, name: str) -> None:
+        store.create(f"{base}/{name}", "x")
+        assert [entry.key for entry in store.tree(base).entries] == [f"{base}/{name}"]
+        assert store.get(f"{base}/{name}") is not None
+
+    @pytest.mark.parametrize("value", ['{"a": ["ü", "&", "%", "+ "]}', "two\nlines", "x" * 100_000])
+    def test_any_text_may_be_a_value(self, store: Store, base: str, value: str) -> None:
+        store.create(f"{base}/a", value)
+        entry = store.get(f"{base}/a")
+        assert entry is not None
+        assert entry.value == value
+
+    def test_creating_what_exists_is_refused(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        with pytest.raises(AlreadyExists):
+            store.create(f"{base}/a", "two")
+        assert store.get(f"{base}/a") == made
+
+    def test_creating_a_directory_that_exists_is_refused(self, store: Store, base: str) -> None:
+        store.create(f"{base}/d", None)
+        with pytest.raises(AlreadyExists):
+            store.create(f"{base}/d", None)
+        with pytest.raises(AlreadyExists):
+            store.create(f"{base}/d", "value")
+
+    def test_nothing_can_be_made_below_a_value(self, store: Store, base: str) -> None:
+        store.create(f"{base}/a", "one")
+        with pytest.raises(DatastoreError):
+            store.create(f"{base}/a/b", "two")
+
+    def test_put_does_not_overwrite_a_directory(self, store: Store, base: str) -> None:
+        store.create(f"{base}/d", None)
+        with pytest.raises(DatastoreError):
+            store.put(f"{base}/d", "x")
+
+    def test_swap_replaces_what_was_seen(self, store: Store, base: str) -> None:
+        seen = store.create(f"{base}/a", "one")
+        swapped = store.swap(seen, "two")
+        assert swapped.revision > seen.revision
+        assert store.get(f"{base}/a") == swapped
+
+    def test_swap_refuses_what_changed_since(self, store: Store, base: str) -> None:
+        seen = store.create(f"{base}/a", "one")
+        store.swap(seen, "one")
+        with pytest.raises(Conflict):
+            store.swap(seen, "mine")
+
+    def test_swap_refuses_what_is_gone(self, store: Store, base: str) -> None:
+        seen = store.create(f"{base}/a", "one")
+        assert store.delete(f"{base}/a")
+        with pytest.raises(Conflict):
+            store.swap(seen, "two")
+        assert store.get(f"{base}/a") is None
+
+    def test_deleting_says_whether_it_was_there(self, store: Store, base: str) -> None:
+        store.create(f"{base}/a", "one")
+        assert store.delete(f"{base}/a")
+        assert not store.delete(f"{base}/a")
+
+    def test_deleting_what_changed_since_is_refused(self, store: Store, base: str) -> None:
+        seen = store.create(f"{base}/a", "one")
+        changed = store.swap(seen, "two")
+        with pytest.raises(Conflict):
+            store.delete(f"{base}/a", seen)
+        assert store.delete(f"{base}/a", changed)
+
+    def test_a_directory_given_as_seen_is_deleted_only_if_it_is_empty(
+        self, store: Store, base: str
+    ) -> None:
+        seen = store.create(f"{base}/d", None)
+        store.create(f"{base}/d/a", "one")
+        with pytest.raises(Conflict):
+            store.delete(f"{base}/d", seen)
+        store.delete(f"{base}/d/a")
+        assert store.delete(f"{base}/d", seen)
+
+    def test_a_tree_lists_directories_before_what_is_in_them(self, store: Store, base: str) -> None:
+        for key in ("d/x", "d-e", "a"):
+            store.create(f"{base}/{key}", "v")
+        store.create(f"{base}/empty", None)
+        tree = store.tree(base)
+        listed = [entry.key.removeprefix(base + "/") for entry in tree.entries]
+        assert sorted(listed) == ["a", "d", "d-e", "d/x", "empty"]
+        assert listed.index("d") < listed.index("d/x")
+        assert {e.key for e in tree.entries if e.is_directory} == {f"{base}/d", f"{base}/empty"}
+
+    def test_an_empty_directory_has_no_entries(self, store: Store, base: str) -> None:
+        store.create(f"{base}/d", None)
+        assert store.tree(f"{base}/d").entries == ()
+
+    def test_a_tree_of_nothing_has_the_current_revision(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        tree = store.tree(f"{base}/nothing")
+        assert tree.entries == ()
+        assert tree.revision >= made.revision
+
+    def test_a_trees_revision_counts_changes_elsewhere(self, store: Store, base: str) -> None:
+        store.create(f"{base}/in/a", "one")
+        elsewhere = store.create(f"{base}/out/a", "two")
+        assert store.tree(f"{base}/in").revision >= elsewhere.revision
+
+    def test_a_watch_returns_the_first_change_after(self, store: Store, base: str) -> None:
+        first = store.create(f"{base}/a", "one")
+        second = store.swap(first, "two")
+        events = store.watch(base, first.revision, 5)
+        assert events[0] == Event(f"{base}/a", "two", second.revision, deleted=False)
+
+    def test_a_watch_in_time_without_change_returns_nothing(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        store.create(f"{base}-not-below", "x")
+        began = time.monotonic()
+        assert list(store.watch(base, made.revision, 0.2)) == []
+        assert 0.15 < time.monotonic() - began < 1
+
+    def test_a_watch_waits_for_a_change(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        seen: list[Sequence[Event]] = []
+        watching = threading.Thread(
+            target=lambda: seen.append(store.watch(base, made.revision, 10))
+        )
+        watching.start()
+        swapped = store.swap(made, "two")
+        watching.join(5)
+        assert seen[0][0].revision == swapped.revision
+
+    def test_a_deleted_directory_is_one_event(self, store: Store, base: str) -> None:
+        store.create(f"{base}/d/a", "one")
+        last = store.create(f"{base}/d/b/c", "two")
+        store.delete(f"{base}/d")
+        after = store.create(f"{base}/z", "end")
+        events = _collect(store, base, last.revision, until=after.revision)
+        assert [(e.key, e.value, e.deleted) for e in events] == [
+            (f"{base}/d", None, True),
+            (f"{base}/z", "end", False),
+        ]
+
+    def test_a_watch_below_a_deleted_directory_sees_that(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/d/e/a", "one")
+        store.delete(f"{base}/d")
+        events = store.watch(f"{base}/d/e", made.revision, 5)
+        assert [(event.key, event.deleted) for event in events] == [(f"{base}/d", True)]
+
+    def test_a_made_directory_is_an_event_without_value(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        store.create(f"{base}/d", None)
+        (event,) = store.watch(base, made.revision, 5)
+        assert (event.key, event.value, event.deleted) == (f"{base}/d", None, False)
+
+    def test_a_leaf_can_be_watched(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        swapped = store.swap(made, "two")
+        assert store.watch(f"{base}/a", made.revision, 5)[0].revision == swapped.revision
+
+    def test_many_changes_arrive_in_order_without_loss(self, store: Store, base: str) -> None:
+        start = store.create(f"{base}/a", "start").revision
+        written = [store.put(f"{base}/{n % 7}", str(n)).revision for n in range(300)]
+        store.create(f"{base}-elsewhere", "x")
+        events = _collect(store, base, start, until=written[-1])
+        assert [event.revision for event in events] == written
+        assert [event.value for event in events] == [str(n) for n in range(300)]
+
+    def test_a_backlog_is_taken_in_few_steps(self, store: Store, base: str) -> None:
+        start = store.create(f"{base}/a", "start").revision
+        for n in range(50):
+            store.put(f"{base}/a", str(n))
+        assert len(store.watch(base, start, 5)) == 50
+
+    def test_changes_that_are_too_old_are_reported_as_lost(self, store: Store, base: str) -> None:
+        start = store.create(f"{base}/a", "start").revision
+        for n in range(1002):
+            store.put(f"{base}-elsewhere", str(n))
+        with pytest.raises(HistoryLost):
+            store.watch(base, start, 5)
+
+    def test_a_watch_from_the_future_means_that_the_store_was_wiped(
+        self, store: Store, base: str
+    ) -> None:
+        made = store.create(f"{base}/a", "one")
+        with pytest.raises(HistoryLost):
+            store.watch(base, made.revision + 1_000_000, 0.2)
+
+    def test_a_key_with_a_lifetime_disappears(
+        self, store: Store, base: str, pass_time: Wait
+    ) -> None:
+        put = store.put(f"{base}/a", "one", ttl=1)
+        pass_time(1)
+        (event,) = store.watch(base, put.revision, 5)
+        assert (event.key, event.value, event.deleted) == (f"{base}/a", None, True)
+        assert store.get(f"{base}/a") is None
+
+    def test_writing_again_prolongs_a_lifetime(
+        self, store: Store, base: str, pass_time: Wait
+    ) -> None:
+        store.put(f"{base}/a", "one", ttl=1)
+        store.put(f"{base}/a", "two", ttl=1000)
+        store.put(f"{base}/b", "other", ttl=1)
+        pass_time(1)
+        entry = store.get(f"{base}/b")
+        assert entry is None or store.watch(f"{base}/b", entry.revision, 5)
+        assert store.get(f"{base}/a") is not None
+
+    def test_keys_starting_with_an_underscore_are_not_listed(self, store: Store, base: str) -> None:
+        store.create(f"{base}/_hidden", "x")
+        store.create(f"{base}/seen", "y")
+        assert [entry.key for entry in store.tree(base).entries] == [f"{base}/seen"]
+
+    def test_of_many_who_swap_exactly_one_wins(self, store: Store, base: str) -> None:
+        seen = store.create(f"{base}/a", "start")
+        outcomes = _in_threads(16, lambda number: _try_to_swap(store, seen, str(number)))
+        assert outcomes.count(True) == 1
+
+    def test_the_address_is_known(self, store: Store) -> None:
+        assert ":" in store.address
+
+
+def _collect(store: Store, directory: str, after: int, until: int) -> list[Event]:
+    events: list[Event] = []
+    while not events or events[-1].revision < until:
+        new = store.watch(directory, events[-1].revision if events else after, 5)
+        assert new, f"no event after {events[-1:]}"
+        events += new
+    return events
+
+
+def _try_to_swap(store: Store, seen: Entry, value: str) -> bool:
+    try:
+        store.swap(seen, value)
+    except Conflict:
+        return False
+    return True
+
+
+def _in_threads(number: int, act: Callable[[int], bool]) -> list[bool]:
+    outcomes: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda n=n: outcomes.append(act(n)))  # type: ignore[misc]
+        for n in range(number)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(outcomes) == number
+    return outcomes

@@ -1,0 +1,16 @@
+"""The tests' own store keeps the contract that etcd keeps; etcd's turn is in the integration suite."""
+
+import pytest
+
+from tests.support.memory_store import MemoryStore
+from tests.support.store_contract import StoreContract, Wait
+
+
+class TestMemoryStore(StoreContract):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+    @pytest.fixture
+    def pass_time(self, store: MemoryStore) -> Wait:
+        return store.advance

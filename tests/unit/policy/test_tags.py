@@ -1,0 +1,73 @@
+"""Memberships follow endpoints and profiles, change by change."""
+
+import pytest
+from netaddr import IPAddress
+
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
+from calico_ctl.policy.tags import TagIndex
+
+
+def endpoint(name: str, *addresses: str, profiles: tuple[str, ...] = ("web",)) -> Endpoint:
+    return Endpoint(
+        key=EndpointKey("host1", "docker", name, name),
+        state=State.ACTIVE,
+        name=f"cali{name}",
+        mac=None,
+        profiles=profiles,
+        addresses=tuple(IPAddress(text) for text in addresses),
+    )
+
+
+def members(index: TagIndex, tag: str) -> set[str]:
+    return {str(ip) for family in (4, 6) for ip in index.members(tag, family)}
+
+
+@pytest.fixture
+def index() -> TagIndex:
+    index = TagIndex()
+    index.set_profile("web", ["web", "logger"])
+    return index
+
+
+def put(index: TagIndex, each: Endpoint) -> None:
+    index.set_endpoint(each.key, each)
+
+
+def test_an_endpoint_carries_the_tags_of_all_its_profiles(index: TagIndex):
+    index.set_profile("db", ["db"])
+    put(index, endpoint("a", "10.0.0.1", "fd80::1", profiles=("web", "db")))
+    assert members(index, "logger") == members(index, "db") == {"10.0.0.1", "fd80::1"}
+    assert index.members("db", 6) == {IPAddress("fd80::1")}
+
+
+def test_a_profile_that_comes_after_its_endpoint_makes_it_a_member():
+    index = TagIndex()
+    put(index, endpoint("a", "10.0.0.1"))
+    assert members(index, "web") == set()
+    index.set_profile("web", ["web"])
+    assert members(index, "web") == {"10.0.0.1"}
+
+
+def test_a_tag_removed_from_a_profile_leaves_the_set(index: TagIndex):
+    put(index, endpoint("a", "10.0.0.1"))
+    index.set_profile("web", ["web"])
+    assert members(index, "logger") == set()
+    assert members(index, "web") == {"10.0.0.1"}
+
+
+def test_an_address_stays_until_its_last_owner_is_gone(index: TagIndex):
+    first, second = endpoint("a", "10.0.0.1"), endpoint("b", "10.0.0.1")
+    put(index, first)
+    put(index, second)
+    index.set_endpoint(first.key, None)
+    assert members(index, "web") == {"10.0.0.1"}
+    index.set_endpoint(second.key, None)
+    assert members(index, "web") == set()
+
+
+def test_a_changed_endpoint_moves_its_addresses(index: TagIndex):
+    put(index, endpoint("a", "10.0.0.1"))
+    put(index, endpoint("a", "10.0.0.2"))
+    assert members(index, "web") == {"10.0.0.2"}
+    put(index, endpoint("a", "10.0.0.2", profiles=()))
+    assert members(index, "web") == set()
