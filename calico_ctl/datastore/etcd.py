@@ -20,7 +20,7 @@ What python-etcd gets wrong for us, and how it is kept out:
 
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -48,6 +48,15 @@ from calico_ctl.errors import (
 )
 
 _Verb = Callable[..., Any]
+
+# A peer that vanished without a word (power cut, firewall) is noticed within a minute.
+_KEEPALIVE = [
+    *urllib3.connection.HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+]
 
 _BATCH_LIMIT = 200
 _BACKLOG_PATIENCE = 0.02
@@ -78,7 +87,9 @@ class Etcd:
         self._settings = settings
         self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self._client = etcd.Client(self._host, settings.port, protocol=settings.scheme)
-        self._client.http = urllib3.PoolManager(retries=False, maxsize=10)
+        self._client.http = urllib3.PoolManager(
+            retries=False, maxsize=10, socket_options=_KEEPALIVE
+        )
         self._client._read_timeout = urllib3.Timeout(  # there is no public way
             connect=settings.connect_timeout, total=settings.timeout
         )
@@ -106,8 +117,8 @@ class Etcd:
             found = self._read(directory, quorum=True, recursive=True, sorted=True)
         except etcd.EtcdKeyNotFound as error:
             return Tree((), int(error.payload["index"]))
-        below = (_entry(node) for node in found.get_subtree() if node.key != found.key)
-        return Tree(tuple(below), found.etcd_index)
+        # The library's own walk makes an object of every node; this is what it parsed.
+        return Tree(tuple(_below(found._children)), found.etcd_index)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Write without a condition: only for keys with a single writer."""
@@ -285,6 +296,13 @@ def _error_code(error: Exception) -> int | None:
 
 def _entry(node: Any) -> Entry:  # noqa: ANN401 - python-etcd has no types
     return Entry(node.key, None if node.dir else node.value, node.modifiedIndex)
+
+
+def _below(nodes: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+    for node in nodes:
+        value = None if node.get("dir") else str(node.get("value", ""))
+        yield Entry(node["key"], value, node["modifiedIndex"])
+        yield from _below(node.get("nodes", ()))
 
 
 def _event(found: Any) -> Event:  # noqa: ANN401 - python-etcd has no types

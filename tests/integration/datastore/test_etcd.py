@@ -61,16 +61,32 @@ def test_a_closed_port_is_reported_at_once(verb) -> None:
 
 @each_verb
 def test_a_black_hole_is_given_up_in_time(verb) -> None:
-    with full_listener() as port, taking_at_most(4.5):
-        with pytest.raises(DatastoreUnavailable, match="no connection within 2 s"):
-            verb(Etcd(EtcdSettings("127.0.0.1", port)))
+    with full_listener() as port, taking_at_most(0.8):
+        with pytest.raises(DatastoreUnavailable, match=r"no connection within 0\.2 s"):
+            verb(Etcd(impatient(port)))
 
 
 @each_verb
 def test_a_server_that_never_answers_is_given_up_in_time(verb) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, taking_at_most(4.9):
+    with socket.create_server(("127.0.0.1", 0)) as listener, taking_at_most(1.2):
+        with pytest.raises(DatastoreUnavailable, match=r"no answer within 0\.4 s"):
+            verb(Etcd(impatient(listener.getsockname()[1])))
+
+
+def test_a_command_ends_within_five_seconds_in_a_black_hole() -> None:
+    with full_listener() as port, taking_at_most(4.5):
+        with pytest.raises(DatastoreUnavailable, match="no connection within 2 s"):
+            Etcd(EtcdSettings("127.0.0.1", port)).get("/a")
+
+
+def test_a_command_ends_within_five_seconds_if_nobody_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, taking_at_most(4.5):
         with pytest.raises(DatastoreUnavailable, match="no answer within 4 s"):
-            verb(Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])))
+            Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
+
+
+def impatient(port: int) -> EtcdSettings:
+    return EtcdSettings("127.0.0.1", port, connect_timeout=0.2, timeout=0.4)
 
 
 def test_a_frozen_etcd_is_given_up_in_time(own_server: EtcdServer) -> None:

@@ -1,0 +1,145 @@
+"""Profiles: a directory each, with the keys `tags` and `rules`.
+
+The directory is the profile: an orchestrator may have made it with neither key, or with one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from calico_ctl.datastore import entries
+from calico_ctl.datastore.store import Entry, Store, Tree
+from calico_ctl.errors import AlreadyExists, InvalidValue, NotFound
+from calico_ctl.model import codec, keys
+from calico_ctl.model.rule import Rules, default_rules
+
+_SHOW_HINT = "`calicoctl profile show` lists the profiles"
+_UPDATE_HINT = "`calicoctl profile {} rule update` replaces broken rules"
+
+Tags = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A profile as etcd has it; missing keys are no tags and no rules."""
+
+    name: str
+    tags: Tags = ()
+    rules: Rules = Rules()  # noqa: RUF009 - frozen
+
+
+def names(store: Store) -> list[str]:
+    """Return the names of all profiles, sorted."""
+    depth = keys.PROFILES.count("/") + 1
+    entries_below = store.tree(keys.PROFILES).entries
+    return sorted(
+        entry.key.rpartition("/")[2]
+        for entry in entries_below
+        if entry.is_directory and entry.key.count("/") == depth
+    )
+
+
+def exists(store: Store, name: str) -> bool:
+    """Say whether there is a profile of that name."""
+    entry = store.get(keys.profile(name))
+    return entry is not None and entry.is_directory
+
+
+def read(store: Store, name: str) -> Profile:
+    """Return a profile. Raises NotFound, or InvalidValue naming the key that cannot be read."""
+    tree = store.tree(keys.profile(name))
+    if not tree.entries:
+        _require(store, name)
+    tags = _find(tree, keys.profile_tags(name))
+    rules = _find(tree, keys.profile_rules(name))
+    return Profile(
+        name,
+        tags=() if tags is None else entries.decode(tags, codec.decode_tags),
+        rules=Rules() if rules is None else _decode_rules(rules),
+    )
+
+
+def create(store: Store, name: str) -> None:
+    """Make a profile whose members may talk to each other and to anyone; AlreadyExists."""
+    if name.startswith("_"):
+        raise InvalidValue("profile name", name, "a name that does not start with _: etcd hides it")
+    try:
+        store.create(keys.profile(name), None)
+    except AlreadyExists as error:
+        hint = f"`calicoctl profile {name} rule show` shows its rules"
+        raise AlreadyExists(f"profile {name} exists already", hint) from error
+    entries.ensure(store, keys.profile_tags(name), codec.encode_tags([name]))
+    entries.ensure(store, keys.profile_rules(name), codec.encode_rules(default_rules(name)))
+
+
+def remove(store: Store, name: str) -> None:
+    """Delete a profile. Raises NotFound."""
+    if not store.delete(keys.profile(name)):
+        raise _not_found(name)
+
+
+def edit_tags(store: Store, name: str, change: Callable[[Tags], Tags]) -> Tags:
+    """Replace a profile's tags by what `change` makes of them; return the new ones."""
+
+    def changed(entry: Entry | None) -> str:
+        tags = () if entry is None else entries.decode(entry, codec.decode_tags)
+        wanted = change(tags)
+        unchanged = entry is not None and wanted == tags and not _quotes_lost(entry)
+        return entry.value or "" if unchanged and entry else codec.encode_tags(wanted)
+
+    return codec.decode_tags(_edit(store, name, keys.profile_tags(name), changed))
+
+
+def edit_rules(store: Store, name: str, change: Callable[[Rules], Rules]) -> Rules:
+    """Replace a profile's rules by what `change` makes of them; return the new ones."""
+
+    def changed(entry: Entry | None) -> str:
+        rules = Rules() if entry is None else _decode_rules(entry)
+        wanted = change(rules)
+        unchanged = entry is not None and wanted == rules
+        return entry.value or "" if unchanged and entry else codec.encode_rules(wanted)
+
+    return codec.decode_rules(_edit(store, name, keys.profile_rules(name), changed))
+
+
+def replace_rules(store: Store, name: str, rules: Rules) -> None:
+    """Replace a profile's rules whatever they were, broken ones too."""
+    _edit(store, name, keys.profile_rules(name), lambda _entry: codec.encode_rules(rules))
+
+
+def _edit(store: Store, name: str, key: str, change: Callable[[Entry | None], str]) -> str:
+    """Edit a key that may be missing, of a profile that may not."""
+    for _ in range(entries.ATTEMPTS):
+        try:
+            return entries.edit(store, key, change).value or ""
+        except NotFound:
+            _require(store, name)
+        try:
+            return store.create(key, change(None)).value or ""
+        except AlreadyExists:
+            continue
+    raise entries.gave_up(key)
+
+
+def _decode_rules(entry: Entry) -> Rules:
+    try:
+        return entries.decode(entry, codec.decode_rules)
+    except InvalidValue as error:
+        error.hint = _UPDATE_HINT.format(entry.key.split("/")[-2])
+        raise
+
+
+def _quotes_lost(entry: Entry) -> bool:
+    return codec.tags_lost_their_quotes(entry.value or "")
+
+
+def _find(tree: Tree, key: str) -> Entry | None:
+    return next((e for e in tree.entries if e.key == key and not e.is_directory), None)
+
+
+def _require(store: Store, name: str) -> None:
+    if not exists(store, name):
+        raise _not_found(name)
+
+
+def _not_found(name: str) -> NotFound:
+    return NotFound(f"profile {name} does not exist", hint=_SHOW_HINT)
