@@ -32,7 +32,7 @@ class Result:
         return (self.out + self.err).strip()
 
 
-class CommandFailed(AssertionError):
+class CommandFailedError(AssertionError):
     """A command that had to succeed did not."""
 
     def __init__(self, result: Result) -> None:
@@ -40,7 +40,7 @@ class CommandFailed(AssertionError):
         self.result = result
 
 
-class TimedOut(AssertionError):
+class TimedOutError(AssertionError):
     """Something did not happen within its time."""
 
 
@@ -84,7 +84,9 @@ def run(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
-            raise TimedOut(f"`{shown or plain(argv)}` ran over {timeout} s:\n{out}{err}") from None
+            raise TimedOutError(
+                f"`{shown or plain(argv)}` ran over {timeout} s:\n{out}{err}"
+            ) from None
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -92,7 +94,7 @@ def run(
     if shown:
         _print_output(result)
     if check and result.code != 0:
-        raise CommandFailed(result)
+        raise CommandFailedError(result)
     return result
 
 
@@ -137,5 +139,5 @@ def wait_until(
     end = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > end:
-            raise TimedOut(f"not within {timeout} s: {what}")
+            raise TimedOutError(f"not within {timeout} s: {what}")
         time.sleep(every)

@@ -23,9 +23,9 @@ class NetNs:
 
     def _ready(self) -> bool:
         """The holder has left our namespace and runs its last program."""
-        own = os.stat("/proc/self/ns/net").st_ino
+        own = Path("/proc/self/ns/net").stat().st_ino
         name = Path(f"/proc/{self.pid}/comm").read_text().strip()
-        return name == "sleep" and os.stat(self.path).st_ino != own
+        return name == "sleep" and self.path.stat().st_ino != own
 
     @property
     def pid(self) -> int:
@@ -45,7 +45,8 @@ class NetNs:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """This thread, and what it starts, is in the namespace."""
-        with open("/proc/thread-self/ns/net", "rb") as home, self.path.open("rb") as inside:
+        home_path = Path("/proc/thread-self/ns/net")
+        with home_path.open("rb") as home, self.path.open("rb") as inside:
             _setns(inside.fileno())
             try:
                 yield

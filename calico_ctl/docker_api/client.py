@@ -1,0 +1,191 @@
+"""The Docker Engine behind the few calls that we need.
+
+The API version is negotiated, so engines old and new answer in the version that they have.
+`Engine` is cheap to make: it connects at the first call.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from functools import cached_property
+from typing import cast
+
+import docker
+from docker.utils import kwargs_from_env
+
+from calico_ctl.docker_api.failures import translated
+from calico_ctl.docker_api.request import CONFIGURATION_LABEL, ContainerRequest
+from calico_ctl.errors import DeadlineExceeded, DockerError, NotFound
+from calico_ctl.model.container import Container
+
+SOCKET = "unix:///var/run/docker.sock"
+PROXY_PORT = "2377"
+"""Where calico-node itself offers the Docker API."""
+
+_SECONDS_TO_ANSWER = 60
+_SECONDS_TO_STOP = 10
+_POLL_SECONDS = 0.1
+
+Json = Mapping[str, object]
+
+
+class Outcome(StrEnum):
+    """What `Engine.ensure` had to do."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    STARTED = "started"
+    UNCHANGED = "unchanged"
+
+
+class Engine:
+    """One Docker Engine. Every call may raise DockerUnavailable or DockerError."""
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        """Take the engine that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH name."""
+        self._environment = dict(environment or {})
+        self.address = self._environment.get("DOCKER_HOST") or SOCKET
+
+    def direct(self) -> "Engine":
+        """Return the engine without our own proxy between.
+
+        For handling calico-node: the proxy is in it, and would go away in the middle of a call.
+        """
+        return Engine() if through_proxy(self.address) else self
+
+    def container(self, name_or_id: str) -> Container:
+        """Inspect by name, id or unique id prefix.
+
+        Raises NotFound, or Conflict for a prefix of more than one id.
+        """
+        found = self._inspect(name_or_id)
+        state = cast("Json", found["State"])
+        running = bool(state["Running"])
+        return Container(
+            id=str(found["Id"]),
+            name=str(found["Name"]).removeprefix("/"),
+            running=running,
+            pid=int(str(state["Pid"])) if running else 0,
+            network_mode=str(cast("Json", found["HostConfig"])["NetworkMode"]),
+        )
+
+    def is_running(self, name: str) -> bool:
+        """Say whether there is such a container and it runs (not between two restarts)."""
+        try:
+            state = cast("Json", self._inspect(name)["State"])
+        except NotFound:
+            return False
+        return bool(state["Running"]) and not state.get("Restarting", False)
+
+    def ensure(self, wanted: ContainerRequest) -> Outcome:
+        """Make the container run as wanted, touching nothing if it does already.
+
+        "As wanted" includes the image: a tag that names another image by now counts as a change.
+        """
+        try:
+            found = self._inspect(wanted.name)
+        except NotFound:
+            self._create_and_start(wanted)
+            return Outcome.CREATED
+        if not self._is_as_wanted(found, wanted):
+            self.stop_and_remove(wanted.name)
+            self._create_and_start(wanted)
+            return Outcome.REPLACED
+        if cast("Json", found["State"])["Running"]:
+            return Outcome.UNCHANGED
+        with self._asking(f"container {wanted.name}"):
+            self._api.start(wanted.name)
+        return Outcome.STARTED
+
+    def stop_and_remove(self, name: str) -> bool:
+        """Stop the container in an orderly way and remove it; say whether it was there."""
+        try:
+            with self._asking(f"container {name}"):
+                self._api.stop(name, timeout=_SECONDS_TO_STOP)
+                self._api.remove_container(name, force=True)
+        except NotFound:
+            return False
+        return True
+
+    def run_to_end(self, wanted: ContainerRequest) -> str:
+        """Run a container until it ends by itself, remove it, return all that it printed.
+
+        Raises DockerError with its last line if it ended with another code than 0.
+        """
+        self._remove(wanted.name)
+        try:
+            self._create_and_start(wanted)
+            with self._asking(f"container {wanted.name}"):
+                code = self._api.wait(wanted.name)["StatusCode"]
+            printed = self.output(wanted.name)
+        finally:
+            self._remove(wanted.name)
+        if code != 0:
+            raise DockerError(f"container {wanted.name} failed: {_last_line(printed, code)}")
+        return printed
+
+    def wait_until(
+        self, name: str, ready: Callable[[], bool], sleep: Callable[[float], None], seconds: float
+    ) -> None:
+        """Wait until `ready` says so while the container runs.
+
+        Raises DeadlineExceeded with the container's last line if that does not happen in time.
+        """
+        for _ in range(round(seconds / _POLL_SECONDS)):
+            if ready():
+                return
+            sleep(_POLL_SECONDS)
+        last = _last_line(self.output(name, lines=1), "nothing printed")
+        raise DeadlineExceeded(
+            f"container {name} is not ready after {seconds:g} s ({last})",
+            hint=f"`docker logs {name}` shows what it did",
+        )
+
+    def output(self, name: str, lines: int | None = None) -> str:
+        """Return what a container printed, or only its last lines."""
+        with self._asking(f"container {name}"):
+            printed = self._api.logs(name, tail="all" if lines is None else lines)
+        return bytes(printed).decode(errors="replace")
+
+    def follow_output(self, name: str) -> Iterator[str]:
+        """Yield what a container prints from now on, in pieces, until it ends."""
+        with self._asking(f"container {name}"):
+            for piece in self._api.logs(name, stream=True, follow=True, tail=0):
+                yield bytes(piece).decode(errors="replace")
+
+    def image_id(self, image: str) -> str | None:
+        """Return the id of a local image, or None if it is not there."""
+        try:
+            with self._asking(f"image {image}"):
+                return str(self._api.inspect_image(image)["Id"])
+        except NotFound:
+            return None
+
+    def pull(self, image: str) -> Iterator[Json]:
+        """Pull an image; yield the engine's progress messages. Errors are among them."""
+        repository, tag = docker.utils.parse_repository_tag(image)
+        with self._asking(f"image {image}"):
+            yield from self._api.pull(repository, tag=tag or "latest", stream=True, decode=True)
+
+    def build(self, image: str, context: bytes, **options: object) -> Iterator[Json]:
+        """Build an image from a tar file; yield the engine's progress messages, errors too."""
+        with self._asking(f"to build {image}"):
+            yield from self._api.build(
+                fileobj=context,
+                custom_context=True,
+                tag=image,
+                decode=True,
+                rm=True,
+                forcerm=True,
+                **options,
+            )
+
+    @cached_property
+    def _api(self) -> docker.APIClient:
+        # A mapping that is not empty, or docker-py reads the environment behind our back.
+        environment = {"DOCKER_TLS_VERIFY": "", "DOCKER_HOST": self.address} | self._environment
+        with self._asking("its version"):
+            options = kwargs_from_env(environment=environment)
+            return docker.APIClient(version="auto", timeout=_SECONDS_TO_ANSWER, **options)
+
+    def _asking(self, thing: str) -> "AbstractContextManager[None]":
+        return translated(self.address, thing)

@@ -1,0 +1,71 @@
+"""docker-py's exceptions → ours, with the library's own chained as the cause."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import requests
+import urllib3
+
+from calico_ctl.errors import CalicoError, Conflict, DockerError, DockerUnavailable, NotFound
+
+_AMBIGUOUS = "multiple ids found"
+
+
+@contextmanager
+def translated(address: str, thing: str) -> Iterator[None]:
+    """Let only our errors out of the block, which asks the engine at `address` about `thing`."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise _refused(thing, error) from error
+    except requests.exceptions.ReadTimeout as error:
+        message = f"the Docker Engine at {address} does not answer in time"
+        raise DockerUnavailable(message) from error
+    # urllib3's own come through where an answer breaks off in the middle of a stream.
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
+        raise _unreachable(address, error) from error
+
+
+def _refused(thing: str, error: docker.errors.APIError) -> CalicoError:
+    said = str(error.explanation or error).strip()
+    if _AMBIGUOUS in said.lower():
+        return Conflict(f"{thing} is ambiguous: more than one container id starts so")
+    if error.status_code == requests.codes.not_found:
+        return NotFound(f"there is no {thing}", hint="`docker ps --all` lists containers")
+    return DockerError(f"the Docker Engine refused {thing}: {said}")
+
+
+def _unreachable(address: str, error: BaseException) -> DockerUnavailable:
+    number, reason = _system_error(error)
+    where = f"the Docker Engine at {address}"
+    if number in {errno.EACCES, errno.EPERM}:
+        return DockerUnavailable(
+            f"cannot reach {where}: permission denied",
+            hint="run as root, or as a member of the socket's group (usually `docker`)",
+        )
+    if number in {errno.ENOENT, errno.ECONNREFUSED}:
+        return DockerUnavailable(
+            f"cannot reach {where}: it is not running",
+            hint="start Docker there, or set DOCKER_HOST to where it listens",
+        )
+    return DockerUnavailable(f"cannot reach {where}: {reason}")
+
+
+def _system_error(error: BaseException) -> tuple[int | None, str]:
+    """Find the operating system's error at the bottom; libraries wrap it up to four times."""
+    seen: list[BaseException] = [error]
+    for each in seen:
+        if isinstance(each, OSError) and each.errno is not None:
+            return each.errno, each.strerror or str(each)
+        wrapped = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
+        seen.extend(
+            inner for inner in wrapped if isinstance(inner, BaseException) and inner not in seen
+        )
+    return None, str(error)

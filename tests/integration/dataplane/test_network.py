@@ -1,0 +1,134 @@
+"""Interfaces, routes and accept rules in the real kernel, each test in a namespace of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+from netaddr import IPAddress
+
+from calico_ctl.dataplane import docker_firewall, host_side
+from calico_ctl.dataplane.network import KernelNetwork
+from calico_ctl.errors import AlreadyExists, CalicoError
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
+from calico_ctl.model.interface import Interface
+from tests.support.netns import NetNs, private_netns
+
+pytestmark = pytest.mark.integration
+
+MAC = "02:00:00:00:00:01"
+ADDRESSES = (IPAddress("192.168.1.5"), IPAddress("fd80::5"))
+GATEWAYS = (IPAddress("10.99.0.1"), IPAddress("fd99::1"))
+
+
+@pytest.fixture
+def host() -> Iterator[NetNs]:
+    with private_netns() as namespace, namespace.entered():
+        yield namespace
+
+
+@pytest.fixture
+def container() -> Iterator[NetNs]:
+    with private_netns() as namespace:
+        namespace.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "bridge"])
+        namespace.run(["ip", "link", "set", "eth0", "up"])
+        namespace.run(["ip", "addr", "add", "172.17.0.2/16", "dev", "eth0"])
+        namespace.run(["ip", "route", "add", "default", "via", "172.17.0.1"])
+        # as Docker does for containers without an IPv6 network
+        namespace.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"])
+        yield namespace
+
+
+def interface(container: NetNs, **changes: object) -> Interface:
+    fields: dict[str, object] = {
+        "host_name": "cali0a",
+        "netns": str(container.path),
+        "name": "eth1",
+        "mac": MAC,
+        "addresses": ADDRESSES,
+        "gateways": GATEWAYS,
+    }
+    return Interface(**(fields | changes))  # type: ignore[arg-type]
+
+
+def endpoint() -> Endpoint:
+    key = EndpointKey("host1", "docker", "c", "0a")
+    return Endpoint(key, State.ACTIVE, "cali0a", MAC, (), ADDRESSES, *GATEWAYS)
+
+
+def test_a_plugged_container_has_its_addresses_and_default_routes(host, container):
+    KernelNetwork().plug(interface(container))
+    addresses = container.run(["ip", "-br", "addr", "show", "eth1"]).out
+    assert "192.168.1.5/32" in addresses and "fd80::5/128" in addresses
+    routes = container.run(["ip", "route"]).out
+    assert "default via 10.99.0.1 dev eth1" in routes
+    assert "default via 172.17.0.1 dev eth0 metric 1" in routes
+    assert "default via fd99::1 dev eth1" in container.run(["ip", "-6", "route"]).out
+    assert MAC in container.run(["ip", "link", "show", "eth1"]).out
+
+
+def test_an_interface_name_that_is_taken_is_refused(host, container):
+    with pytest.raises(AlreadyExists, match="eth0"):
+        KernelNetwork().plug(interface(container, name="eth0"))
+    assert host_side.interfaces() == frozenset()
+
+
+def test_a_failure_in_the_middle_leaves_nothing(host, container):
+    before = container.run(["ip", "route"]).out
+    # nobody can route via a group of hosts: the very last step is refused
+    with pytest.raises(CalicoError):
+        KernelNetwork().plug(interface(container, gateways=(GATEWAYS[0], IPAddress("224.0.0.1"))))
+    assert host_side.interfaces() == frozenset()
+    assert container.run(["ip", "route"]).out == before
+
+
+def test_unplugging_removes_both_ends_and_can_be_done_again(host, container):
+    network = KernelNetwork()
+    network.plug(interface(container))
+    assert network.unplug("cali0a") is True
+    assert network.unplug("cali0a") is False
+    assert not network.interface_exists(str(container.path), "eth1")
+
+
+def test_the_host_reaches_its_container_in_both_families(host, container):
+    host.run(["ip", "addr", "add", "10.99.0.1/32", "dev", "lo"])
+    host.run(["ip", "addr", "add", "fd99::1/128", "dev", "lo"])
+    host.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
+    KernelNetwork().plug(interface(container))
+    assert host_side.sync([endpoint()]) == {"cali0a"}
+    for gateway in GATEWAYS:
+        container.run(["ping", "-c", "1", "-W", "2", str(gateway)])
+    for address in ADDRESSES:
+        host.run(["ping", "-c", "1", "-W", "2", str(address)])
+
+
+def test_routes_that_somebody_removed_or_added_are_mended(host, container):
+    KernelNetwork().plug(interface(container))
+    host_side.sync([endpoint()])
+    host.run(["ip", "route", "del", "192.168.1.5/32", "dev", "cali0a"])
+    host.run(["ip", "route", "add", "192.168.1.9/32", "dev", "cali0a", "proto", "80"])
+    assert host_side.sync([endpoint()]) == {"cali0a"}
+    assert host_side.installed_routes(4) == {ADDRESSES[0]: "cali0a"}
+
+
+def test_an_endpoint_whose_interface_is_not_there_is_not_complete(host):
+    assert host_side.sync([endpoint()]) == frozenset()
+    assert host_side.installed_routes(4) == {}
+
+
+def test_accept_rules_stand_first_in_docker_user_and_go_again(host):
+    host.run(["iptables-nft", "-N", "DOCKER-USER"])
+    host.run(["iptables-nft", "-A", "DOCKER-USER", "-j", "RETURN"])
+    assert docker_firewall.ensure() == 1
+    assert docker_firewall.ensure() == 0
+    listed = host.run(["iptables-nft", "-S", "DOCKER-USER"]).out.splitlines()
+    assert ["cali+" in line for line in listed] == [False, True, True, False]
+    host.run(["iptables-nft", "-I", "DOCKER-USER", "-j", "DROP"])
+    assert docker_firewall.ensure() == 1
+    docker_firewall.remove()
+    assert "cali" not in host.run(["iptables-nft", "-S"]).out
+
+
+def test_without_docker_user_a_dropping_forward_chain_gets_them(host):
+    assert docker_firewall.ensure() == 0
+    host.run(["ip6tables-nft", "-P", "FORWARD", "DROP"])
+    assert docker_firewall.ensure() == 1
+    assert "cali+" in host.run(["ip6tables-nft", "-S", "FORWARD"]).out
