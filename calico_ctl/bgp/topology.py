@@ -7,6 +7,7 @@ per host), and nothing can be left over from an earlier state.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from netaddr import IPAddress, IPNetwork
@@ -17,8 +18,15 @@ from calico_ctl.errors import InvalidValue
 from calico_ctl.model import address, codec, keys
 from calico_ctl.model.keys import Leaf, ParsedKey
 from calico_ctl.model.node import DEFAULT_AS_NUMBER, Node, parse_as_number
+from calico_ctl.model.pool import Pool
 
 _T = TypeVar("_T")
+
+_WHAT = "host address"
+_NO_HOSTS = tuple(
+    IPNetwork(text)
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
+)
 
 _FOLLOWED = {
     Leaf.READY,
@@ -111,17 +119,14 @@ class _Reading:
     def _pools(self) -> Iterator[IPNetwork]:
         for parsed, (key, value) in self._found.items():
             if parsed.leaf is Leaf.POOL:
-                cidr = self._try(key, parsed.name, keys.parse_cidr_segment)
-                pool = cidr and self._try(key, value, lambda text: codec.decode_pool(cidr, text))
+                pool = self._try(key, value, partial(_pool, parsed.name))
                 if pool:
                     yield pool.cidr
 
     def _own(self, host: str, name: str, parse: Callable[[str], _T]) -> _T | None:
         return self._one(Leaf.BGP_HOST, name, parse, host)
 
-    def _one(
-        self, leaf: Leaf, name: str, parse: Callable[[str], _T], host: str = ""
-    ) -> _T | None:
+    def _one(self, leaf: Leaf, name: str, parse: Callable[[str], _T], host: str = "") -> _T | None:
         key, value = self._found.get(ParsedKey(leaf, name=name, host=host), ("", ""))
         # Empty means absent: older tools wrote "" for a host without IPv6.
         return self._try(key, value.strip(), parse) if value.strip() else None
@@ -134,6 +139,10 @@ class _Reading:
             return None
 
 
+def _pool(segment: str, text: str) -> Pool:
+    return codec.decode_pool(keys.parse_cidr_segment(segment), text)
+
+
 def _usable_ipv4(text: str) -> IPAddress:
     return _usable(address.parse_ipv4(text))
 
@@ -144,9 +153,6 @@ def _usable_ipv6(text: str) -> IPAddress:
 
 def _usable(ip: IPAddress) -> IPAddress:
     """Refuse what is no host's address; BIRD would refuse it together with all other sessions."""
-    unusable = (
-        ip.is_multicast() or ip.is_loopback() or ip.is_link_local() or ip.is_reserved()
-    ) or int(ip) == 0
-    if unusable:
-        raise InvalidValue("host address", str(ip), "a unicast address of a host")
+    if any(ip.version == each.version and ip in each for each in _NO_HOSTS):
+        raise InvalidValue(_WHAT, str(ip), "the unicast address of a host")
     return ip

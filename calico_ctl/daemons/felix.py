@@ -8,11 +8,13 @@ comes back without `/calico/Ready`, it is not the store that we know, and the la
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 
 from netaddr import IPAddress
 
+from calico_ctl import __version__
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
 from calico_ctl.dataplane import conntrack, docker_firewall, host_side, links
 from calico_ctl.dataplane.nft import Nft
@@ -73,6 +75,7 @@ class Agent:
         self._complete: frozenset[str] = frozenset()
         self._acknowledged: dict[EndpointKey, EndpointStatus] = {}
         self._addresses: frozenset[IPAddress] = frozenset()
+        self._revision = 0
         self._trouble = ""
         self._since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._next_report = 0.0
@@ -104,11 +107,13 @@ class Agent:
         changed = verify = False
         for message in batch:
             match message:
-                case Resync(entries=entries):
+                case Resync(entries=entries, revision=revision):
                     changed |= self._take_over(Cluster(entries))
+                    self._revision = revision
                 case Changes(changes=changes) if self._cluster is not None:
                     for each in changes:
                         changed |= self._cluster.apply(each.key, each.value, each.revision)
+                        self._revision = each.revision
                 case Disconnected(reason=reason):
                     log.warning("etcd is away, the last state stays: %s", reason)
                 case LinksChanged() | Tick():
@@ -191,11 +196,11 @@ class Agent:
             endpoint = snapshot.endpoints.get(key)
             problem = snapshot.problems.get(keys.endpoint(key), "")
             if endpoint is None:
-                statuses[key] = EndpointStatus("error", revision, problem)
+                statuses[key] = EndpointStatus(status.ERROR, revision, problem)
             elif endpoint.name in self._complete or endpoint.name not in active_names:
-                statuses[key] = EndpointStatus("up", revision, "")
+                statuses[key] = EndpointStatus(status.UP, revision)
             elif key in self._acknowledged:
-                statuses[key] = EndpointStatus("down", revision, "its interface is not there")
+                statuses[key] = EndpointStatus(status.DOWN, revision, "its interface is not there")
         return statuses
 
     def _report_self(self) -> None:
@@ -206,6 +211,9 @@ class Agent:
             endpoints=len(self._complete),
             bad_keys=tuple(BadKey(key, why) for key, why in sorted(snapshot.problems.items())),
             trouble=self._trouble,
+            in_sync_revision=self._revision,
+            pid=os.getpid(),
+            version=__version__,
         )
         status.write_agent(self._platform.store, self._platform.hostname, report)
 

@@ -47,8 +47,8 @@ def remove() -> None:
 def rules() -> list[list[str]]:
     """Return the rules as words for iptables, in order."""
     return [
-        [side, f"{INTERFACE_PREFIX}+", "-m", "mark", "--mark", f"{ACCEPTED}/{ACCEPTED}"]
-        + ["-m", "comment", "--comment", COMMENT, "-j", "ACCEPT"]
+        f"{side} {INTERFACE_PREFIX}+ -m mark --mark {ACCEPTED}/{ACCEPTED}"
+        f" -m comment --comment {COMMENT} -j ACCEPT".split()
         for side in ("-i", "-o")
     ]
 

@@ -47,7 +47,9 @@ class KernelNetwork:
         return name in _link_names(command.run([*_inside(netns), "ip", "-j", "link", "show"]))
 
     def _take_default_routes(self, interface: Interface, undo: ExitStack) -> None:
-        shown = command.run([*_inside(interface.netns), "ip", "-j", "-4", "route", "show", "default"])
+        shown = command.run(
+            [*_inside(interface.netns), "ip", "-j", "-4", "route", "show", "default"]
+        )
         wanted_ipv4 = any(gateway.version == 4 for gateway in interface.gateways)
         demotion = veth.plan_demotion(shown) if wanted_ipv4 else []
         undo.callback(self._promote, interface, demotion)

@@ -40,10 +40,11 @@ def plan_pair(interface: Interface) -> list[str]:
 def plan_inside(interface: Interface) -> list[str]:
     """Return the lines, for the container's namespace, up to but without the default routes."""
     lines = [f"link set dev {interface.name} up"]
-    for ip in interface.addresses:
-        lines.append(plan_address("add", ip, interface.name))
-    for gateway in interface.gateways:
-        lines.append(f"route replace {address.host_network(gateway)} dev {interface.name}")
+    lines += (plan_address("add", ip, interface.name) for ip in interface.addresses)
+    lines += (
+        f"route replace {address.host_network(gateway)} dev {interface.name}"
+        for gateway in interface.gateways
+    )
     return lines
 
 
@@ -93,11 +94,15 @@ def _metric(route: Mapping[str, object]) -> int:
 
 def _described(route: Mapping[str, object], metric: int) -> str:
     words = ["default"]
-    for key, word in (("gateway", "via"), ("dev", "dev"), ("protocol", "proto"), ("prefsrc", "src")):
+    for key, word in (
+        ("gateway", "via"),
+        ("dev", "dev"),
+        ("protocol", "proto"),
+        ("prefsrc", "src"),
+    ):
         if key in route:
             words += [word, str(route[key])]
     flags = route.get("flags")
     if isinstance(flags, list) and "onlink" in flags:
         words.append("onlink")
     return " ".join([*words, "metric", str(metric)])
-

@@ -8,17 +8,18 @@ that fails leaves no block behind.
 Never given out: what lies in no pool, and the addresses of the hosts themselves.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from random import Random
 
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import entries, nodes, pools
+from calico_ctl.datastore import entries, pools
 from calico_ctl.datastore.store import Entry, Store
 from calico_ctl.errors import (
     AlreadyExists,
-    CalicoError,
     Conflict,
+    DatastoreError,
     InvalidValue,
     NoSuchPool,
     PoolExhausted,
@@ -46,7 +47,7 @@ def claim(
     """
     holder = Owner(owner, {"host": hostname})
     wanted = _pools(store, request)
-    reserved = nodes.addresses(store, address.wanted_family(request))
+    reserved = _addresses_of_hosts(store, address.wanted_family(request))
     if isinstance(request, IPAddress):
         return _claim_this(store, request, holder, reserved)
     return _Search(store, holder, wanted, reserved, random).claim(str(request))
@@ -61,10 +62,9 @@ def release_all(store: Store, owner: str) -> bool:
     """Free every address that an owner has; say whether it had any."""
     freed = False
     for family in FAMILIES:
-        for entry in store.tree(keys.blocks(family)).entries:
-            if owner in (entry.value or ""):
-                cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
-                freed |= _change(store, cidr, lambda seen: seen.release_all(owner))
+        listed = store.tree(keys.blocks(family)).entries
+        for cidr in _cidrs(entry for entry in listed if owner in (entry.value or "")):
+            freed |= _change(store, cidr, lambda seen: seen.release_all(owner))
     return freed
 
 
@@ -76,10 +76,15 @@ def assigned(store: Store, ip: IPAddress) -> Owner | None:
 
 
 def leave(store: Store, hostname: str) -> None:
-    """Give up a host's preference for its blocks; blocks that are empty go."""
+    """Give up all that a host has: what its endpoints hold, and its preference for blocks.
+
+    Blocks that are empty then go. Those that nobody can read stay as they are.
+    """
     for family in FAMILIES:
-        for cidr in _affine(store, hostname, family):
-            _abandon(store, hostname, cidr)
+        listed = store.tree(keys.blocks(family)).entries
+        for cidr in _cidrs(entry for entry in listed if hostname in (entry.value or "")):
+            with suppress(InvalidValue):
+                _change(store, cidr, lambda seen: seen.without_host(hostname))
     store.delete(keys.host_ipam(hostname))
 
 
@@ -102,11 +107,12 @@ class _Search:
         self._family: Family = address.family(wanted[0])
 
     def claim(self, asked: str) -> IPAddress:
-        ip = self._from_own() or self._from_unclaimed() or self._from_any()
-        if ip is None:
-            pool = asked if "/" in asked else f"any IPv{self._family} pool"
-            raise PoolExhausted(f"no free address is left in {pool}", hint=_SHOW_HINT)
-        return ip
+        for step in (self._from_own, self._from_unclaimed, self._from_any):
+            ip = step()
+            if ip is not None:
+                return ip
+        pool = asked if "/" in asked else f"any IPv{self._family} pool"
+        raise PoolExhausted(f"no free address is left in {pool}", hint=_SHOW_HINT)
 
     def _from_own(self) -> IPAddress | None:
         own = _affine(self._store, _host(self._holder), self._family)
@@ -124,19 +130,15 @@ class _Search:
         ip = self._first(known[:_SAMPLES])
         if ip is not None:
             return ip
-        found = []
-        for entry in self._store.tree(keys.blocks(self._family)).entries:
-            cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
-            if self._free_in(cidr, entry) is not None:
-                found.append(cidr)
-        return self._first(choose.shuffled(found, self._random))
+        listed = self._store.tree(keys.blocks(self._family)).entries
+        found = (entry for entry in listed if self._free_in(entry) is not None)
+        return self._first(choose.shuffled(_cidrs(found), self._random))
 
     def _claimed(self) -> set[IPNetwork]:
         """Return the blocks that some host prefers: cheaper to read than the blocks themselves."""
-        part = f"/ipv{self._family}/block/"
         listed = self._store.tree(f"{keys.IPAM}/host").entries
-        segments = (entry.key.partition(part)[2] for entry in listed)
-        return {keys.parse_cidr_segment(segment) for segment in segments if segment}
+        part = f"/ipv{self._family}/block/"
+        return set(_cidrs(entry for entry in listed if part in entry.key))
 
     def _first(self, cidrs: Sequence[IPNetwork]) -> IPAddress | None:
         """Claim in the first of these blocks that has a free address."""
@@ -156,7 +158,7 @@ class _Search:
                 if _create(self._store, cidr, fresh, self._holder):
                     return fresh
                 continue
-            ip = self._free_in(cidr, entry)
+            ip = self._free_in(entry)
             if ip is None:
                 return None
             claimed = _decode(cidr, entry).claim(ip, self._holder)
@@ -167,11 +169,12 @@ class _Search:
             return ip
         raise entries.gave_up(keys.block(cidr))
 
-    def _free_in(self, cidr: IPNetwork, entry: Entry) -> IPAddress | None:
-        try:
+    def _free_in(self, entry: Entry) -> IPAddress | None:
+        """Return a free address of a block; none if it cannot be read, others may do."""
+        with suppress(InvalidValue):
+            cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
             return _decode(cidr, entry).free(self._pools, self._reserved)
-        except InvalidValue:
-            return None  # a block that cannot be read gives no addresses; others do
+        return None
 
 
 def _pools(store: Store, request: AddressRequest) -> list[IPNetwork]:
@@ -197,22 +200,15 @@ def _claim_this(store: Store, ip: IPAddress, holder: Owner, reserved: Reserved) 
     cidr = block.cidr_of(ip)
     for _ in range(entries.ATTEMPTS):
         entry = store.get(keys.block(cidr))
-        try:
-            if entry is not None:
-                store.swap(entry, block.encode(_decode(cidr, entry).claim(ip, holder)))
+        if entry is None:
+            if _create(store, cidr, ip, holder):
                 return ip
-        except Conflict:
-            _require_free(store, ip, holder)
             continue
-        if _create(store, cidr, ip, holder):
+        claimed = _decode(cidr, entry).claim(ip, holder)
+        with suppress(Conflict):
+            store.swap(entry, block.encode(claimed))
             return ip
     raise entries.gave_up(keys.block(cidr))
-
-
-def _require_free(store: Store, ip: IPAddress, holder: Owner) -> None:
-    present = assigned(store, ip)
-    if present is not None and present.id != holder.id:
-        raise block.taken(ip, present)
 
 
 def _create(store: Store, cidr: IPNetwork, ip: IPAddress, holder: Owner) -> bool:
@@ -224,7 +220,7 @@ def _create(store: Store, cidr: IPNetwork, ip: IPAddress, holder: Owner) -> bool
     except AlreadyExists:
         _drop_affinity_unless_own(store, hostname, cidr)
         return False
-    except CalicoError:
+    except DatastoreError:
         if noted:
             store.delete(keys.affinity(hostname, cidr))
         raise
@@ -265,20 +261,29 @@ def _change(store: Store, cidr: IPNetwork, change: Callable[[Block], Block]) -> 
     raise entries.gave_up(keys.block(cidr))
 
 
-def _abandon(store: Store, hostname: str, cidr: IPNetwork) -> None:
-    def without_affinity(seen: Block) -> Block:
-        return Block(cidr, None, seen.owners) if seen.host == hostname else seen
-
-    try:
-        _change(store, cidr, without_affinity)
-    except InvalidValue:
-        pass  # nobody can read it, so nobody prefers it
-    store.delete(keys.affinity(hostname, cidr))
-
-
 def _affine(store: Store, hostname: str, family: Family) -> list[IPNetwork]:
-    listed = store.tree(keys.affinities(hostname, family)).entries
-    return [keys.parse_cidr_segment(entry.key.rpartition("/")[2]) for entry in listed]
+    return _cidrs(store.tree(keys.affinities(hostname, family)).entries)
+
+
+def _cidrs(listed: Iterable[Entry]) -> list[IPNetwork]:
+    """Return the blocks that keys are about; keys that are about none are passed over."""
+    found = []
+    for entry in listed:
+        with suppress(InvalidValue):
+            found.append(keys.parse_cidr_segment(entry.key.rpartition("/")[2]))
+    return [cidr for cidr in found if cidr.size == block.SIZE]
+
+
+def _addresses_of_hosts(store: Store, family: Family) -> dict[IPAddress, str]:
+    """Return the hosts' own addresses, each with its host."""
+    directory = keys.BGP_HOSTS
+    found = {}
+    for entry in store.tree(directory).entries:
+        hostname = entry.key.removeprefix(f"{directory}/").partition("/")[0]
+        if entry.value and entry.key == keys.bgp_host_address(hostname, family):
+            with suppress(InvalidValue):
+                found[address.parse_address(entry.value)] = hostname
+    return found
 
 
 def _decode(cidr: IPNetwork, entry: Entry) -> Block:

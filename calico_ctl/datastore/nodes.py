@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from netaddr import IPAddress
 
-from calico_ctl.datastore import config, entries, pools
+from calico_ctl.datastore import addresses, config, entries, pools
 from calico_ctl.datastore.store import Store
 from calico_ctl.errors import InvalidValue
 from calico_ctl.model import address, keys
@@ -63,33 +63,14 @@ def all(store: Store) -> list[Node]:
     return [node for node in nodes if node is not None]
 
 
-def addresses(store: Store, family: Family) -> dict[IPAddress, str]:
-    """Return the hosts' own addresses of a family, each with its host."""
-    values = _leaves(store, keys.BGP_HOSTS)
-    found = {}
-    for host in sorted({_host_of(key) for key in values}):
-        ip = _address(values.get(keys.bgp_host_address(host, family)), family)
-        if ip is not None:
-            found[ip] = host
-    return found
-
-
 def remove(store: Store, host: str) -> bool:
     """Delete all that etcd holds about a host; say whether there was anything.
 
-    Addresses of endpoints that it still has become free.
+    Addresses that its endpoints still hold become free.
     """
-    # Imported here: IPAM asks this module for the hosts' addresses.
-    from calico_ctl.datastore import addresses as ipam
-    from calico_ctl.datastore import endpoints
-
-    remaining, _ = endpoints.all(store, host)
-    deleted = [store.delete(keys.bgp_host(host)), store.delete(keys.host(host))]
-    deleted.append(store.delete(keys.host_status(host)))
-    for endpoint in remaining:
-        for ip in endpoint.addresses:
-            ipam.release(store, ip, endpoint.key.id)
-    ipam.leave(store, host)
+    directories = (keys.bgp_host(host), keys.host(host), keys.host_status(host))
+    deleted = [store.delete(directory) for directory in directories]
+    addresses.leave(store, host)
     return any(deleted)
 
 
@@ -128,9 +109,10 @@ def _node(host: str, values: _Values) -> Node | None:
 
 def _address(text: str | None, family: Family) -> IPAddress | None:
     try:
-        return address.parse_ipv4(text or "") if family == 4 else address.parse_ipv6(text or "")
+        ip = address.parse_address(text or "")
     except InvalidValue:
         return None
+    return ip if address.family(ip) == family else None
 
 
 def _as_number(text: str | None) -> int | None:

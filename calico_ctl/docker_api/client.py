@@ -1,21 +1,23 @@
 """The Docker Engine behind the few calls that we need.
 
 The API version is negotiated, so engines old and new answer in the version that they have.
-`Engine` is cheap to make: it connects at the first call.
+`Engine` is cheap to make: docker-py (some 90 ms to import) is loaded, and the engine asked for its
+version, at the first call.
 """
 
+import io
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from enum import StrEnum
 from functools import cached_property
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import docker
-from docker.utils import kwargs_from_env
-
-from calico_ctl.docker_api.failures import translated
 from calico_ctl.docker_api.request import CONFIGURATION_LABEL, ContainerRequest
 from calico_ctl.errors import DeadlineExceeded, DockerError, NotFound
 from calico_ctl.model.container import Container
+
+if TYPE_CHECKING:
+    from docker import APIClient
 
 SOCKET = "unix:///var/run/docker.sock"
 PROXY_PORT = "2377"
@@ -115,12 +117,14 @@ class Engine:
         try:
             self._create_and_start(wanted)
             with self._asking(f"container {wanted.name}"):
-                code = self._api.wait(wanted.name)["StatusCode"]
+                code = self._api.wait(wanted.name, timeout=_SECONDS_TO_ANSWER)["StatusCode"]
             printed = self.output(wanted.name)
         finally:
             self._remove(wanted.name)
         if code != 0:
-            raise DockerError(f"container {wanted.name} failed: {_last_line(printed, code)}")
+            raise DockerError(
+                f"container {wanted.name} failed: {_last_line(printed, f'exit code {code}')}"
+            )
         return printed
 
     def wait_until(
@@ -156,36 +160,83 @@ class Engine:
         """Return the id of a local image, or None if it is not there."""
         try:
             with self._asking(f"image {image}"):
-                return str(self._api.inspect_image(image)["Id"])
+                found: Json = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
+                return str(found["Id"])
         except NotFound:
             return None
 
     def pull(self, image: str) -> Iterator[Json]:
         """Pull an image; yield the engine's progress messages. Errors are among them."""
-        repository, tag = docker.utils.parse_repository_tag(image)
+        from docker.utils import parse_repository_tag
+
+        repository, tag = parse_repository_tag(image)
         with self._asking(f"image {image}"):
             yield from self._api.pull(repository, tag=tag or "latest", stream=True, decode=True)
 
-    def build(self, image: str, context: bytes, **options: object) -> Iterator[Json]:
-        """Build an image from a tar file; yield the engine's progress messages, errors too."""
-        with self._asking(f"to build {image}"):
+    def build(
+        self, image: str, context: bytes, dockerfile: str, arguments: Mapping[str, str]
+    ) -> Iterator[Json]:
+        """Build an image from a tar file; yield the engine's progress messages, errors too.
+
+        On the host's network: packages come from there, and it may be all that there is.
+        """
+        with self._asking(f"image {image}"):
             yield from self._api.build(
-                fileobj=context,
+                fileobj=io.BytesIO(context),
                 custom_context=True,
+                dockerfile=dockerfile,
+                buildargs=dict(arguments),
+                network_mode="host",
                 tag=image,
                 decode=True,
                 rm=True,
                 forcerm=True,
-                **options,
             )
 
     @cached_property
-    def _api(self) -> docker.APIClient:
+    def _api(self) -> "APIClient":
+        import docker
+        from docker.utils import kwargs_from_env
+
         # A mapping that is not empty, or docker-py reads the environment behind our back.
         environment = {"DOCKER_TLS_VERIFY": "", "DOCKER_HOST": self.address} | self._environment
         with self._asking("its version"):
             options = kwargs_from_env(environment=environment)
             return docker.APIClient(version="auto", timeout=_SECONDS_TO_ANSWER, **options)
 
-    def _asking(self, thing: str) -> "AbstractContextManager[None]":
+    def _asking(self, thing: str) -> AbstractContextManager[None]:
+        from calico_ctl.docker_api.failures import translated
+
         return translated(self.address, thing)
+
+    def _inspect(self, name: str) -> Json:
+        with self._asking(f"container {name}"):
+            return cast("Json", self._api.inspect_container(name))
+
+    def _is_as_wanted(self, found: Json, wanted: ContainerRequest) -> bool:
+        labels = cast("Json", cast("Json", found["Config"]).get("Labels") or {})
+        return labels.get(CONFIGURATION_LABEL) == wanted.digest and found["Image"] == self.image_id(
+            str(wanted.body["Image"])
+        )
+
+    def _create_and_start(self, wanted: ContainerRequest) -> None:
+        with self._asking(f"container {wanted.name}"):
+            # docker-py's own words for a container have none for ReadonlyPaths or UTSMode.
+            self._api.create_container_from_config(  # type: ignore[no-untyped-call]
+                wanted.labelled(), wanted.name
+            )
+            self._api.start(wanted.name)
+
+    def _remove(self, name: str) -> None:
+        with suppress(NotFound), self._asking(f"container {name}"):
+            self._api.remove_container(name, force=True)
+
+
+def through_proxy(address: str) -> bool:
+    """Say whether an engine's address leads through our own proxy."""
+    return address.rstrip("/").endswith(f":{PROXY_PORT}")
+
+
+def _last_line(printed: str, otherwise: str) -> str:
+    lines = printed.strip().splitlines()
+    return lines[-1] if lines else otherwise

@@ -15,15 +15,14 @@ _PEER_URL = "http://127.0.0.1:2380"
 
 @dataclass(frozen=True, slots=True)
 class EtcdContainer:
-    """The datastore of this machine, and of others that are told `ip`:2379."""
+    """The datastore of this machine, and of others that are told `ip`:2379 (`ip` is IPv4)."""
 
     image: str
     ip: IPAddress
 
     def request(self) -> ContainerRequest:
         """Return what to ask of the engine; the image is calico-node's, which has etcd."""
-        host = f"[{self.ip}]" if self.ip.version == 6 else str(self.ip)
-        reachable = f"http://{host}:2379"
+        reachable = f"http://{self.ip}:2379"
         listening = ["http://127.0.0.1:4001", "http://127.0.0.1:2379", reachable]
         command = [
             f"--name={NAME}",

@@ -38,8 +38,9 @@ def _refused(thing: str, error: docker.errors.APIError) -> CalicoError:
     if _AMBIGUOUS in said.lower():
         return Conflict(f"{thing} is ambiguous: more than one container id starts so")
     if error.status_code == requests.codes.not_found:
-        return NotFound(f"there is no {thing}", hint="`docker ps --all` lists containers")
-    return DockerError(f"the Docker Engine refused {thing}: {said}")
+        hint = "`docker ps --all` lists containers" if thing.startswith("container ") else ""
+        return NotFound(f"there is no {thing}", hint=hint)
+    return DockerError(f"{thing}: the Docker Engine refused ({said})")
 
 
 def _unreachable(address: str, error: BaseException) -> DockerUnavailable:

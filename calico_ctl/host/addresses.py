@@ -45,9 +45,7 @@ def parse(shown: str) -> list[LocalAddress]:
 def choose_ipv4(addresses: list[LocalAddress], preferred: list[str]) -> LocalAddress | None:
     """Choose among the addresses of real interfaces; those of `preferred` interfaces first."""
     usable = [
-        each
-        for each in addresses
-        if each.ip.version == 4 and not _VIRTUAL.match(each.interface)
+        each for each in addresses if each.ip.version == 4 and not _VIRTUAL.match(each.interface)
     ]
     first = [each for name in preferred for each in usable if each.interface == name]
     return next(iter(first + usable), None)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from calico_ctl.errors import CommandFailed
 
-
 _FROZEN = ("LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG")
 
 

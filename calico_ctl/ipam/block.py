@@ -85,6 +85,12 @@ class Block:
             self, owners={at: who for at, who in self.owners.items() if who.id != owner_id}
         )
 
+    def without_host(self, hostname: str) -> "Block":
+        """Return the block without a host's preference and without what its endpoints hold."""
+        affinity = None if self.host == hostname else self.affinity
+        owners = {at: who for at, who in self.owners.items() if who.host != hostname}
+        return replace(self, affinity=affinity, owners=owners)
+
     def _ordinal(self, ip: IPAddress) -> int:
         return int(ip) - int(self.cidr.first)
 

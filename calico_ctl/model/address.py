@@ -107,8 +107,9 @@ def _of_family(text: str, what: str, wanted: Family, expected: str) -> IPAddress
 def _parse_address(text: str, what: str, expected: str, shown: str | None = None) -> IPAddress:
     embedded_ipv4 = ":" in text and "." in text
     try:
-        if embedded_ipv4 or not text.isascii() or "/" in text:
-            raise AddrFormatError(text)
-        return IPAddress(text)
-    except (AddrFormatError, ValueError) as error:
-        raise InvalidValue(what, text if shown is None else shown, expected) from error
+        address = None if embedded_ipv4 or not text.isascii() else IPAddress(text)
+    except (AddrFormatError, ValueError):
+        address = None
+    if address is None:
+        raise InvalidValue(what, text if shown is None else shown, expected)
+    return address

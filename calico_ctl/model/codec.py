@@ -137,7 +137,7 @@ def decode_mesh_enabled(text: str) -> bool:
     return _flag("node_mesh", _object("node_mesh", text).get("enabled"))
 
 
-def encode_mesh_enabled(enabled: bool) -> str:  # noqa: FBT001 - the value is the thing itself
+def encode_mesh_enabled(enabled: bool) -> str:
     """Write whether all hosts peer with each other."""
     return json.dumps({"enabled": enabled})
 

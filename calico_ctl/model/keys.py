@@ -190,7 +190,7 @@ def parse_cidr_segment(text: str) -> IPNetwork:
     return address.parse_network(f"{base}/{length}", "CIDR in a key")
 
 
-def parse(key: str) -> ParsedKey | None:
+def parse(key: str) -> ParsedKey | None:  # noqa: C901, PLR0911, PLR0912 - a table of paths
     """Say what a key is about, or None for a key that the daemons do not follow."""
     match key.split("/")[2:]:
         case ["Ready"]:

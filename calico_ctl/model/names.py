@@ -55,7 +55,7 @@ def mac_address(endpoint_id: str) -> str:
 def namespace_workload_id(path: str) -> str:
     """Derive the workload id of a network namespace given by the absolute `path` of its file.
 
-    `/` becomes `-`; a `-` or `_` of the path gets a `_` before it, so that no two paths share an id.
+    `/` becomes `-`; a `-` or `_` of the path gets a `_` before it: no two paths share an id.
     """
     return path.replace("_", "__").replace("-", "_-").replace("/", "-")
 

@@ -61,7 +61,7 @@ def _attach(
     # Each undo stands before its step: a step may fail with half of it done, and an answer of
     # etcd may get lost after the change was made.
     undo.append(partial(addresses.release_all, store, key.id))
-    ip = addresses.claim(store, platform.hostname, wanted.request, key.id, random.Random())
+    ip = addresses.claim(store, platform.hostname, wanted.request, key.id, random.Random())  # noqa: S311
     endpoint = _endpoint(key, ip, gateway, wanted.profiles)
     undo.append(partial(platform.network.unplug, endpoint.name))
     platform.network.plug(_interface(endpoint, wanted, gateway))
@@ -108,7 +108,7 @@ def _gateway(platform: Platform, request: AddressRequest) -> IPAddress:
     if gateway is None:
         option = "--ip" if family == 4 else "--ip6"
         raise CalicoError(
-            f"this host ({platform.hostname}) has no IPv{family} address for containers to route to",
+            f"this host ({platform.hostname}) has no IPv{family} address to be a gateway",
             hint=f"give it one: sudo calicoctl node {option}=<IP>",
         )
     return gateway

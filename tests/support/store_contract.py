@@ -275,10 +275,7 @@ def _try_to_swap(store: Store, seen: Entry, value: str) -> bool:
 
 def _in_threads(number: int, act: Callable[[int], bool]) -> list[bool]:
     outcomes: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda n=n: outcomes.append(act(n)))  # type: ignore[misc]
-        for n in range(number)
-    ]
+    threads = [threading.Thread(target=lambda n=n: outcomes.append(act(n))) for n in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
-from calico_ctl.datastore.store import Entry
+from calico_ctl.datastore.store import Entry, Store
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable, HistoryLost
 from tests.support.etcd_server import EtcdServer
 
 pytestmark = pytest.mark.integration
 
 SEEN = Entry("/a", "1", 1)
-VERBS = {
+VERBS: dict[str, Callable[[Store], object]] = {
     "get": lambda store: store.get("/a"),
     "tree": lambda store: store.tree("/a"),
     "put": lambda store: store.put("/a", "1"),
@@ -61,28 +61,40 @@ def test_a_closed_port_is_reported_at_once(verb) -> None:
 
 @each_verb
 def test_a_black_hole_is_given_up_in_time(verb) -> None:
-    with full_listener() as port, taking_at_most(0.8):
-        with pytest.raises(DatastoreUnavailable, match=r"no connection within 0\.2 s"):
-            verb(Etcd(impatient(port)))
+    with (
+        full_listener() as port,
+        taking_at_most(0.8),
+        pytest.raises(DatastoreUnavailable, match=r"no connection within 0\.2 s"),
+    ):
+        verb(Etcd(impatient(port)))
 
 
 @each_verb
 def test_a_server_that_never_answers_is_given_up_in_time(verb) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, taking_at_most(1.2):
-        with pytest.raises(DatastoreUnavailable, match=r"no answer within 0\.4 s"):
-            verb(Etcd(impatient(listener.getsockname()[1])))
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        taking_at_most(1.2),
+        pytest.raises(DatastoreUnavailable, match=r"no answer within 0\.4 s"),
+    ):
+        verb(Etcd(impatient(listener.getsockname()[1])))
 
 
 def test_a_command_ends_within_five_seconds_in_a_black_hole() -> None:
-    with full_listener() as port, taking_at_most(4.5):
-        with pytest.raises(DatastoreUnavailable, match="no connection within 2 s"):
-            Etcd(EtcdSettings("127.0.0.1", port)).get("/a")
+    with (
+        full_listener() as port,
+        taking_at_most(4.5),
+        pytest.raises(DatastoreUnavailable, match="no connection within 2 s"),
+    ):
+        Etcd(EtcdSettings("127.0.0.1", port)).get("/a")
 
 
 def test_a_command_ends_within_five_seconds_if_nobody_answers() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, taking_at_most(4.5):
-        with pytest.raises(DatastoreUnavailable, match="no answer within 4 s"):
-            Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        taking_at_most(4.5),
+        pytest.raises(DatastoreUnavailable, match="no answer within 4 s"),
+    ):
+        Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
 
 
 def impatient(port: int) -> EtcdSettings:
@@ -101,7 +113,7 @@ def test_a_frozen_etcd_is_given_up_in_time(own_server: EtcdServer) -> None:
     store.close()
 
 
-def test_a_write_is_never_sent_twice(own_server: EtcdServer) -> None:
+def test_a_write_is_never_sent_twice() -> None:
     """A server that drops the connection after each request counts how often it was asked."""
     asked = []
 
@@ -126,7 +138,7 @@ def test_a_write_is_never_sent_twice(own_server: EtcdServer) -> None:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_name_that_does_not_resolve_is_said_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_resolve_is_said_to() -> None:
     with taking_at_most(4.5), pytest.raises(DatastoreUnavailable) as caught:
         Etcd(EtcdSettings("no-such-host.invalid")).get("/a")
     assert "no-such-host.invalid:4001 (name does not resolve)" in caught.value.message
@@ -195,8 +207,7 @@ def test_https_against_plain_http_says_tls(shared_server: EtcdServer) -> None:
 
 def test_a_wiped_store_is_noticed_by_a_watch(own_server: EtcdServer) -> None:
     store = own_server.store()
-    for n in range(20):
-        entry = store.put("/a", str(n))
+    entry = [store.put("/a", str(n)) for n in range(20)][-1]
     own_server.stop()
     own_server.wipe()
     own_server.start()

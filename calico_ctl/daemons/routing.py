@@ -1,0 +1,151 @@
+"""Routing: hosts, AS numbers and pools in etcd → BIRD's configuration → reload if it changed.
+
+What etcd holds is read anew at each change, so one path serves the first start, every change and
+recovery. While etcd is away, or does not hold `/calico/Ready` (it is not the store that we know),
+BIRD keeps what it has: its routes go on working. A configuration that BIRD refuses replaces
+nothing and is tried again with the next turn.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from calico_ctl.bgp import bird as bgp_bird
+from calico_ctl.bgp import topology
+from calico_ctl.bgp.topology import Topology
+from calico_ctl.daemons.runtime import Runtime, Tick
+from calico_ctl.dataplane.bird import Bird, SessionState
+from calico_ctl.datastore import follow, status
+from calico_ctl.datastore.follow import Changes, Disconnected, Resync
+from calico_ctl.datastore.status import ServiceStatus
+from calico_ctl.errors import CalicoError, CommandFailed
+from calico_ctl.model import keys
+from calico_ctl.workload.platform import Platform
+
+log = logging.getLogger(__name__)
+
+SERVICE = "routing"
+TICK_SECONDS = 10.0
+
+
+class Speaker(Protocol):
+    """A BGP daemon, as far as this goes."""
+
+    def configure(self, text: str) -> bool:
+        """Give it a configuration unless it has it; say whether it was new."""
+        ...
+
+    def sessions(self) -> list[SessionState] | None:
+        """Return its BGP sessions, or None if it is not up."""
+        ...
+
+
+class Routing:
+    """The deciding thread's state: the keys that matter, and what was done about them."""
+
+    def __init__(self, platform: Platform, speaker: Speaker) -> None:
+        """Start without having read anything."""
+        self._platform = platform
+        self._speaker = speaker
+        self._values: dict[str, str] | None = None
+        self._problems: Mapping[str, str] = {}
+        self._established: frozenset[str] = frozenset()
+        self._since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._applied = ""
+
+    def turn(self, batch: Iterable[object]) -> None:
+        """Take in a batch, make BIRD right, report."""
+        messages = list(batch)
+        for message in messages:
+            self._take_in(message)
+        if self._values is None:
+            return
+        # A tick tries again what failed.
+        before = self._applied
+        self._configure(topology.read(self._values))
+        ticked = any(isinstance(message, Tick) for message in messages)
+        if ticked:
+            self._watch_sessions()
+        if self._applied and (ticked or self._applied != before):
+            self._report()
+
+    def _take_in(self, message: object) -> None:
+        match message:
+            case Resync(entries=entries):
+                values = {key: value for key, (value, _) in entries.items()}
+                self._take_over({k: v for k, v in values.items() if topology.follows(k)})
+            case Changes(changes=changes) if self._values is not None:
+                for change in changes:
+                    if not topology.follows(change.key):
+                        continue
+                    if change.value is None:
+                        self._values.pop(change.key, None)
+                    else:
+                        self._values[change.key] = change.value
+            case Disconnected(reason=reason):
+                log.warning("etcd is away, BIRD keeps what it has: %s", reason)
+            case _:
+                pass
+
+    def _take_over(self, values: dict[str, str]) -> None:
+        if topology.read(values).ready:
+            self._values = values
+        else:
+            log.warning("%s is not true in etcd: BIRD keeps what it has", keys.READY)
+
+    def _configure(self, seen: Topology) -> None:
+        if self._problems != seen.problems:
+            for key, reason in seen.problems.items():
+                log.warning("left out %s: %s", key, reason)
+            self._problems = seen.problems
+        config = topology.config(seen, self._platform.hostname)
+        if config is None:
+            return
+        started = self._platform.clock.monotonic()
+        text = bgp_bird.render(config)
+        try:
+            changed = self._speaker.configure(text)
+        except CommandFailed as error:
+            log.warning("BIRD keeps what it had: %s", error.message)
+            return
+        self._applied = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if changed:
+            log.info(
+                "configured BIRD with %d sessions and %d pools in %.1f ms",
+                len(config.sessions),
+                len(config.pools),
+                (self._platform.clock.monotonic() - started) * 1000,
+            )
+
+    def _watch_sessions(self) -> None:
+        sessions = self._speaker.sessions()
+        if sessions is None:
+            log.warning("BIRD does not answer")
+            return
+        established = frozenset(each.name for each in sessions if each.established)
+        if established != self._established:
+            log.info("%d of %d sessions are established", len(established), len(sessions))
+            self._established = established
+
+    def _report(self) -> None:
+        report = ServiceStatus(since=self._since, config=self._applied)
+        try:
+            status.write_service(self._platform.store, self._platform.hostname, SERVICE, report)
+        except CalicoError as error:
+            log.warning("cannot report to etcd: %s", error.message)
+
+
+def run(platform: Platform) -> None:
+    """Run until told to stop; BIRD and its routes stay as they are then."""
+    runtime = Runtime()
+    runtime.stop_on_signals()
+    routing = Routing(platform, Bird())
+    runtime.listen(
+        "etcd", lambda post, stopping: follow.follow(platform.store, keys.ROOT, post, stopping)
+    )
+    runtime.tick_every(TICK_SECONDS)
+    for batch in runtime.batches():
+        routing.turn(batch)
+    log.info("stopping; BIRD and its routes stay as they are")

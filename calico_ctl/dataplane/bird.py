@@ -1,0 +1,82 @@
+"""BIRD: giving it a configuration, asking it how its sessions are."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from calico_ctl.errors import CommandFailed
+from calico_ctl.host import command, files
+
+CONFIG = "/etc/calico/bird.conf"
+SOCKET = "/run/calico/bird.ctl"
+
+_SESSION = re.compile(
+    r"(?P<name>\S+)\s+BGP\s+\S+\s+(?P<state>\S+)\s+(?P<since>\S+)(?:\s+(?P<info>.*))?"
+)
+_DONE = re.compile(r"^(Reconfigured|Reconfiguration in progress)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """A BGP session as BIRD shows it. `info` is `Established`, or where it stands and why."""
+
+    name: str
+    since: str
+    info: str
+
+    @property
+    def established(self) -> bool:
+        """Say whether routes are being exchanged."""
+        return self.info == "Established"
+
+
+class Bird:
+    """The BIRD of this host; remembers what it was given."""
+
+    def __init__(self, config: str = CONFIG, socket: str = SOCKET) -> None:
+        """Name its files. What a running BIRD has loaded is not known yet."""
+        self._config = config
+        self._socket = socket
+        self._loaded: str | None = None
+
+    def configure(self, text: str) -> bool:
+        """Give BIRD a configuration unless it has it; say whether the file had to be written.
+
+        BIRD looks at it first; one that it refuses replaces nothing and raises CommandFailed. A
+        BIRD that is not up reads the file when it starts.
+        """
+        if text == self._loaded:
+            return False
+        candidate = f"{self._config}.candidate"
+        files.write_if_changed(candidate, text)
+        command.run(["bird", "-p", "-c", candidate])
+        written = files.write_if_changed(self._config, text)
+        if Path(self._socket).exists():
+            self._reconfigure()
+        self._loaded = text
+        return written
+
+    def sessions(self) -> list[SessionState] | None:
+        """Return the BGP sessions, or None if BIRD is not up."""
+        try:
+            shown = command.run(["birdc", "-r", "-s", self._socket, "show", "protocols"])
+        except CommandFailed:
+            return None
+        return parse_sessions(shown)
+
+    def _reconfigure(self) -> None:
+        argv = ["birdc", "-s", self._socket, "configure"]
+        answer = command.run(argv)
+        # birdc ends with 0 whatever BIRD answers.
+        if not _DONE.search(answer):
+            raise CommandFailed(f"`{' '.join(argv)}` failed: {answer.strip().splitlines()[-1]}")
+
+
+def parse_sessions(shown: str) -> list[SessionState]:
+    """Read what `birdc show protocols` prints."""
+    matches = (_SESSION.fullmatch(line.strip()) for line in shown.splitlines())
+    return [
+        SessionState(match["name"], match["since"], (match["info"] or "").strip())
+        for match in matches
+        if match
+    ]

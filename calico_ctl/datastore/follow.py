@@ -1,0 +1,183 @@
+"""Read everything below a directory, then follow its changes, for ever.
+
+The theory. A position is a revision up to which everything is known. `tree` gives all leaves and a
+position; `watch` gives what comes after it, in order. What is posted is always complete: first a
+`Resync`, then `Changes` that continue it without a gap; after any doubt a `Disconnected`, and,
+once etcd answers again, another `Resync`. Whoever listens keeps what it has until then.
+
+- etcd tells of a deleted directory once, for all that was in it. The leaves are known here, so it
+  is posted leaf by leaf.
+- A watch that sees nothing is no error. But etcd remembers only the last 1,000 changes of the whole
+  store, so in a quiet tree of a busy store the position grows too old while nothing happens. Then
+  everything is read again, compared with what is known, and only differences are posted: silent,
+  and one read.
+- If the new reading is older than the position, the store was emptied or replaced. That is never
+  silent: `Disconnected`, then `Resync`.
+"""
+
+import random as randomness
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from calico_ctl.datastore.store import Event, Store, Tree
+from calico_ctl.errors import CalicoError, DatastoreError, DatastoreUnavailable, HistoryLost
+
+Leaves = dict[str, tuple[str, int]]
+
+WATCH_SECONDS = 10.0
+
+_FIRST_DELAY = 0.2
+_LONGEST_DELAY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Everything, as it was at `revision`: key → (value, revision). Replaces all posted before."""
+
+    entries: Mapping[str, tuple[str, int]]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key changed; `value` is None if it is gone."""
+
+    key: str
+    value: str | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Some changes, oldest first, that continue what was posted before."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The datastore is not to be had, or is not the one that it was; a Resync will follow."""
+
+    reason: str
+
+
+Message = Resync | Changes | Disconnected
+Post = Callable[[Message], None]
+
+
+class Stop(Protocol):
+    """What tells a follower to end: a threading.Event."""
+
+    def is_set(self) -> bool:
+        """Say whether to end."""
+        ...
+
+    def wait(self, timeout: float | None = None, /) -> bool:
+        """Wait until told to end, at most that long; say whether told to."""
+        ...
+
+
+def follow(
+    store: Store,
+    directory: str,
+    post: Post,
+    stop: Stop,
+    random: randomness.Random | None = None,
+    watch_seconds: float = WATCH_SECONDS,
+) -> None:
+    """Post what is below `directory` and what becomes of it until `stop` is set.
+
+    Waits in here for etcd, at most `watch_seconds` at a time, and, after a failure, a random time
+    (so that not all hosts come back in the same instant). Never raises for what etcd does.
+    """
+    follower = _Follower(store, directory, post)
+    jitter = random or randomness.Random()  # noqa: S311 - spreads load, hides nothing
+    delay = _FIRST_DELAY
+    while not stop.is_set():
+        try:
+            follower.step(watch_seconds)
+            delay = _FIRST_DELAY
+        except (DatastoreUnavailable, DatastoreError) as error:
+            follower.disconnected(error)
+            stop.wait(delay * jitter.uniform(0.5, 1.5))
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+
+class _Follower:
+    """What was posted (`_leaves`) and up to where; no position means that a Resync is due."""
+
+    def __init__(self, store: Store, directory: str, post: Post) -> None:
+        self._store = store
+        self._directory = directory
+        self._post = post
+        self._leaves: Leaves = {}
+        self._position: int | None = None
+        self._told = ""
+
+    def step(self, watch_seconds: float) -> None:
+        """Do the next one thing: read everything, or wait for changes."""
+        if self._position is None:
+            self._resync(self._store.tree(self._directory))
+            return
+        try:
+            events = self._store.watch(self._directory, self._position, watch_seconds)
+        except HistoryLost as error:
+            self._catch_up(error)
+            return
+        if events:
+            self._position = events[-1].revision
+            self._post_changes(change for event in events for change in self._take(event))
+
+    def disconnected(self, error: CalicoError) -> None:
+        """Tell that the datastore is away, once for each reason."""
+        self._position = None
+        if self._told != error.message:
+            self._told = error.message
+            self._post(Disconnected(error.message))
+
+    def _resync(self, tree: Tree) -> None:
+        self._leaves = _leaves(tree)
+        self._position = tree.revision
+        self._told = ""
+        self._post(Resync(dict(self._leaves), tree.revision))
+
+    def _catch_up(self, lost: HistoryLost) -> None:
+        """Read everything again; post the differences, unless it is another store."""
+        tree = self._store.tree(self._directory)
+        if self._position is None or tree.revision < self._position:
+            self.disconnected(lost)
+            self._resync(tree)
+            return
+        present = _leaves(tree)
+        gone = [key for key in self._leaves if key not in present]
+        changed = [key for key, seen in present.items() if self._leaves.get(key) != seen]
+        self._leaves, self._position = present, tree.revision
+        self._post_changes(
+            [Change(key, None, tree.revision) for key in gone]
+            + [Change(key, *present[key]) for key in changed]
+        )
+
+    def _take(self, event: Event) -> list[Change]:
+        """Fold an event into what is known; return what it means leaf by leaf."""
+        if event.value is not None:
+            self._leaves[event.key] = (event.value, event.revision)
+            return [Change(event.key, event.value, event.revision)]
+        if not event.deleted:
+            return []  # a directory was made
+        if event.key in self._leaves:
+            gone = [event.key]
+        else:
+            gone = [key for key in self._leaves if key.startswith(event.key + "/")]
+        for key in gone:
+            del self._leaves[key]
+        return [Change(key, None, event.revision) for key in gone]
+
+    def _post_changes(self, changes: Iterable[Change]) -> None:
+        posted = tuple(changes)
+        if posted:
+            self._post(Changes(posted))
+
+
+def _leaves(tree: Tree) -> Leaves:
+    return {e.key: (e.value, e.revision) for e in tree.entries if e.value is not None}

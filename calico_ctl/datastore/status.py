@@ -1,0 +1,217 @@
+"""What the daemons of a host report about themselves and about endpoints, and waiting for it.
+
+Reports have one writer each, so they are put without a condition. Those about a daemon have a
+lifetime: a daemon that died stops reporting, and its report goes. Reading is total: a report that
+cannot be read counts as none.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from calico_ctl.datastore import entries
+from calico_ctl.datastore.entries import Problem
+from calico_ctl.datastore.store import Store
+from calico_ctl.errors import CalicoError, DeadlineExceeded, HistoryLost
+from calico_ctl.model import keys
+from calico_ctl.model.endpoint import EndpointKey
+
+BadKey = Problem
+"""A key that the agent cannot use, and why."""
+
+LIFETIME = 60
+"""Seconds after which a report of a daemon disappears; report at least three times as often."""
+
+UP = "up"
+DOWN = "down"
+ERROR = "error"
+
+_LONGEST_WATCH = 5.0
+
+
+class Clock(Protocol):
+    """Time, as far as waiting goes."""
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """How a policy agent is. `trouble` says why it cannot program its host, if it cannot."""
+
+    since: str
+    endpoints: int = 0
+    bad_keys: tuple[BadKey, ...] = ()
+    trouble: str = ""
+    in_sync_revision: int = 0
+    pid: int = 0
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """How an endpoint is: `up`, `down` or `error`, as of that revision of the endpoint's key."""
+
+    status: str
+    revision: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """That a daemon runs, since when, and a digest of the configuration that it applied."""
+
+    since: str
+    config: str = ""
+
+
+def write_agent(store: Store, host: str, report: AgentStatus, ttl: int = LIFETIME) -> None:
+    """Report how a host's agent is."""
+    store.put(keys.agent_status(host), json.dumps(asdict(report)), ttl)
+
+
+def read_agent(store: Store, host: str) -> AgentStatus | None:
+    """Return what a host's agent reported lately, or None."""
+    fields = _read(store, keys.agent_status(host))
+    if fields is None:
+        return None
+    listed = fields.get("bad_keys")
+    bad_keys = (
+        [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    )
+    return AgentStatus(
+        since=_text(fields, "since"),
+        endpoints=_number(fields, "endpoints"),
+        bad_keys=tuple(BadKey(_text(each, "key"), _text(each, "reason")) for each in bad_keys),
+        trouble=_text(fields, "trouble"),
+        in_sync_revision=_number(fields, "in_sync_revision"),
+        pid=_number(fields, "pid"),
+        version=_text(fields, "version"),
+    )
+
+
+def write_service(
+    store: Store, host: str, service: str, report: ServiceStatus, ttl: int = LIFETIME
+) -> None:
+    """Report how another daemon of a host is."""
+    store.put(keys.service_status(host, service), json.dumps(asdict(report)), ttl)
+
+
+def read_service(store: Store, host: str, service: str) -> ServiceStatus | None:
+    """Return what a daemon reported lately, or None."""
+    fields = _read(store, keys.service_status(host, service))
+    if fields is None:
+        return None
+    return ServiceStatus(_text(fields, "since"), _text(fields, "config"))
+
+
+def write_endpoint(store: Store, key: EndpointKey, report: EndpointStatus) -> None:
+    """Report how an endpoint is."""
+    store.put(keys.endpoint_status(key), json.dumps(asdict(report)))
+
+
+def read_endpoint(store: Store, key: EndpointKey) -> EndpointStatus | None:
+    """Return what the agent reported about an endpoint, or None."""
+    entry = store.get(keys.endpoint_status(key))
+    return None if entry is None else _decode_endpoint(entry.value)
+
+
+def remove_endpoint(store: Store, key: EndpointKey) -> None:
+    """Take back the report about an endpoint, with the directories that become empty."""
+    path = keys.endpoint_status(key)
+    store.delete(path)
+    parent, workload = path.rsplit("/", 1)[0], path.rsplit("/", 2)[0]
+    if entries.delete_if_empty(store, parent):
+        entries.delete_if_empty(store, workload)
+
+
+def wait_for_endpoint(
+    store: Store, key: EndpointKey, revision: int, deadline: float, clock: Clock
+) -> EndpointStatus:
+    """Wait until the agent has programmed an endpoint as it was at `revision`, or a later one.
+
+    Raises DeadlineExceeded once `clock` has passed `deadline`, or CalicoError with the agent's
+    reason if it cannot do it.
+    """
+    wanted, position = _position(store, key)
+    while True:
+        if wanted is not None and wanted.revision >= revision and wanted.status != DOWN:
+            return _require_up(key, wanted)
+        remaining = deadline - clock.monotonic()
+        if remaining <= 0:
+            raise _no_acknowledgement(store, key)
+        try:
+            events = store.watch(
+                keys.endpoint_status(key), position, min(remaining, _LONGEST_WATCH)
+            )
+        except HistoryLost:
+            wanted, position = _position(store, key)
+            continue
+        if events:
+            position = events[-1].revision
+            wanted = _decode_endpoint(events[-1].value)
+
+
+def _position(store: Store, key: EndpointKey) -> tuple[EndpointStatus | None, int]:
+    """Return the present report, and the revision after which the next one comes."""
+    path = keys.endpoint_status(key)
+    tree = store.tree(path.rpartition("/")[0])
+    present = next((entry for entry in tree.entries if entry.key == path), None)
+    return None if present is None else _decode_endpoint(present.value), tree.revision
+
+
+def _require_up(key: EndpointKey, report: EndpointStatus) -> EndpointStatus:
+    if report.status == UP:
+        return report
+    raise CalicoError(
+        f"the policy agent on {key.host} cannot set up endpoint {key.id}: {report.reason}",
+        hint=f"its log is on {key.host}; `calicoctl status` there shows what is wrong",
+    )
+
+
+def _no_acknowledgement(store: Store, key: EndpointKey) -> DeadlineExceeded:
+    agent = read_agent(store, key.host)
+    if agent is None:
+        return DeadlineExceeded(
+            f"the policy agent on {key.host} does not answer",
+            hint="is calico-node running there? `calicoctl status` shows it, "
+            "`calicoctl node` starts it",
+        )
+    why = f": {agent.trouble}" if agent.trouble else ""
+    return DeadlineExceeded(
+        f"the policy agent on {key.host} did not set up endpoint {key.id} in time{why}",
+        hint="`calicoctl status` there shows how it is",
+    )
+
+
+def _decode_endpoint(text: str | None) -> EndpointStatus | None:
+    fields = _object(text)
+    if fields is None:
+        return None
+    reason = _text(fields, "reason")
+    return EndpointStatus(_text(fields, "status"), _number(fields, "revision"), reason)
+
+
+def _read(store: Store, key: str) -> dict[str, object] | None:
+    entry = store.get(key)
+    return None if entry is None else _object(entry.value)
+
+
+def _object(text: str | None) -> dict[str, object] | None:
+    try:
+        value = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _text(fields: dict[str, object], name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(fields: dict[str, object], name: str) -> int:
+    value = fields.get(name)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,217 @@
+"""Start and stop what makes this machine a Calico node.
+
+Starting is the same whether it is the first time, a change of settings, or nothing new: each step
+looks at what is there and does only what is missing. Stopping takes the services away before the
+keys, so that nothing writes them again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from netaddr import IPAddress
+
+from calico_ctl.datastore import endpoints, nodes, status
+from calico_ctl.docker_api import etcd_container, image, node_container
+from calico_ctl.docker_api.client import Engine, Outcome
+from calico_ctl.docker_api.etcd_container import EtcdContainer
+from calico_ctl.docker_api.node_container import NodeContainer
+from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable
+from calico_ctl.host import addresses, kernel
+from calico_ctl.model.node import Node
+from calico_ctl.workload import detach
+from calico_ctl.workload.platform import Platform
+from calico_ctl.workload.steps import incomplete, try_all
+
+Say = Callable[[str], None]
+
+READY_SECONDS = 60.0
+
+FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRequest:
+    """What `calicoctl node` was told; None means: as it is, or else the default."""
+
+    ip: IPAddress | None
+    ip6: IPAddress | None
+    as_number: int | None
+    image: str
+    log_directory: str
+    with_etcd: bool
+    etcd_authority: str
+    networking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How it went: the node as it is now, and what became of its container."""
+
+    node: Node
+    outcome: Outcome
+
+
+def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> Started:
+    """Make this machine a node and wait until its services work; `say` gets progress, warnings."""
+    _forward_packets(say)
+    _make_directory(wanted.log_directory)
+    image.ensure(engine, wanted.image, say)
+    if wanted.with_etcd:
+        _start_etcd(platform, engine, wanted, say)
+    node = nodes.register(platform.store, _node(platform, engine, wanted, say))
+    before = _reports(platform)
+    outcome = engine.ensure(_container(wanted, node).request())
+    if outcome is not Outcome.UNCHANGED:
+        say(f"waiting for the services of {node_container.NAME}")
+        ready = partial(_services_are_new, platform, before, wanted.networking)
+        engine.wait_until(node_container.NAME, ready, platform.clock.sleep, READY_SECONDS)
+    return Started(node, outcome)
+
+
+def stop(platform: Platform, engine: Engine, default_image: str, *, force: bool, say: Say) -> None:
+    """Take the node away: containers, everything of ours in the kernel, its keys.
+
+    Raises Conflict if containers still have Calico networking, unless forced to take it from them.
+    """
+    present, _ = endpoints.all(platform.store, platform.hostname)
+    if present and not force:
+        raise Conflict(
+            f"{len(present)} endpoints are still active on this host",
+            hint="remove them with `calicoctl container remove`, or add --force",
+        )
+    used_image = engine.image_of(node_container.NAME) or default_image
+    failures = try_all(
+        [
+            *(partial(detach.detach_endpoint, platform, endpoint) for endpoint in present),
+            partial(engine.stop_and_remove, node_container.NAME),
+            partial(_clean_kernel, platform, engine, used_image),
+            partial(nodes.remove, platform.store, platform.hostname),
+            partial(_stop_etcd, platform, engine, say),
+        ]
+    )
+    if failures:
+        raise incomplete("the node is not stopped completely", failures)
+
+
+def _forward_packets(say: Say) -> None:
+    for setting in FORWARDING:
+        if not kernel.write_setting(setting, "1"):
+            say(f"warning: this kernel has no {setting}; that family will not be routed")
+
+
+def _make_directory(path: str) -> None:
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CalicoError(f"cannot make the log directory {path}: {error.strerror}") from error
+
+
+def _start_etcd(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> None:
+    ip = wanted.ip or _known_ip(platform) or _detected(say)
+    if engine.ensure(EtcdContainer(wanted.image, ip).request()) is not Outcome.UNCHANGED:
+        say(f"started etcd; other hosts reach it with ETCD_AUTHORITY={ip}:2379")
+    engine.wait_until(
+        etcd_container.NAME, partial(_answers, platform), platform.clock.sleep, READY_SECONDS
+    )
+
+
+def _stop_etcd(platform: Platform, engine: Engine, say: Say) -> None:
+    others = [node.host for node in nodes.all(platform.store) if node.host != platform.hostname]
+    if not others:
+        engine.stop_and_remove(etcd_container.NAME)
+    elif engine.is_running(etcd_container.NAME):
+        say(f"{etcd_container.NAME} stays: {', '.join(others)} may be using it")
+
+
+def _known_ip(platform: Platform) -> IPAddress | None:
+    try:
+        node = nodes.get(platform.store, platform.hostname)
+    except DatastoreUnavailable:
+        return None
+    return None if node is None else node.ipv4
+
+
+def _answers(platform: Platform) -> bool:
+    try:
+        platform.store.get("/calico")
+    except DatastoreUnavailable:
+        return False
+    return True
+
+
+def _node(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> Node:
+    known = nodes.get(platform.store, platform.hostname)
+    ip = wanted.ip or (known.ipv4 if known else None) or _detected(say)
+    node = Node(platform.hostname, ip, wanted.ip6, wanted.as_number)
+    for warning in _warnings(node, known, engine):
+        say(f"warning: {warning}")
+    return node
+
+
+def _warnings(node: Node, known: Node | None, engine: Engine) -> list[str]:
+    local = {each.ip for each in addresses.local()}
+    warnings = [
+        f"{ip} is not an address of this machine; containers could not be reached"
+        for ip in (node.ipv4, node.ipv6)
+        if ip is not None and ip not in local
+    ]
+    elsewhere = known is not None and known.ipv4 not in {None, node.ipv4}
+    if elsewhere and not engine.is_running(node_container.NAME):
+        warnings.append(
+            f"etcd knows a node {node.host} with address {known.ipv4 if known else ''}; if that is"
+            " another machine, give this one another hostname"
+        )
+    return warnings
+
+
+def _detected(say: Say) -> IPAddress:
+    found = addresses.detect_ipv4()
+    if found is None:
+        raise CalicoError(
+            "cannot find an IPv4 address of this machine", hint="give one: calicoctl node --ip=<IP>"
+        )
+    say(f"no --ip given: using {found.ip}, the address of {found.interface}")
+    return found.ip
+
+
+def _container(wanted: NodeRequest, node: Node) -> NodeContainer:
+    return NodeContainer(
+        image=wanted.image,
+        hostname=node.host,
+        ip=node.ipv4 or IPAddress("0.0.0.0"),  # noqa: S104 - never: a node is registered with one
+        ip6=node.ipv6,
+        etcd_authority=wanted.etcd_authority,
+        log_directory=wanted.log_directory,
+        networking=wanted.networking,
+    )
+
+
+def _reports(platform: Platform) -> tuple[object, object]:
+    agent = status.read_agent(platform.store, platform.hostname)
+    routing = status.read_service(platform.store, platform.hostname, "routing")
+    return (agent and (agent.since, agent.pid), routing and routing.since)
+
+
+def _services_are_new(
+    platform: Platform,
+    before: tuple[object, object],
+    networking: bool,
+) -> bool:
+    """Say whether each service has reported, and not only before it was started again."""
+    agent, routing = _reports(platform)
+    routing_is_new = routing is not None and routing != before[1]
+    return agent is not None and agent != before[0] and (routing_is_new or not networking)
+
+
+def _clean_kernel(platform: Platform, engine: Engine, used_image: str) -> None:
+    if engine.image_id(used_image) is None:
+        raise CalicoError(
+            f"cannot clean this host's kernel: image {used_image} is not there",
+            hint="start the node once more, then stop it",
+        )
+    # It speaks to the kernel only: addresses and etcd do not matter.
+    nowhere = IPAddress("127.0.0.1")
+    request = NodeContainer(used_image, platform.hostname, nowhere, None, "127.0.0.1:4001")
+    engine.run_to_end(node_container.one_off(request.request(), ["daemon", "cleanup"]))

@@ -1,0 +1,55 @@
+from netaddr import IPAddress
+
+from calico_ctl.bgp import sessions
+from calico_ctl.bgp.sessions import Session
+from calico_ctl.model.node import Node
+
+OWN = Node("h1", IPAddress("10.0.0.1"), IPAddress("fd99::1"))
+
+
+def mesh(*others, own=OWN):
+    return sessions.mesh([own, *others], own, default_as=64511)
+
+
+def test_every_other_node_is_a_neighbour_per_family_that_both_have():
+    both = Node("h2", IPAddress("10.0.0.2"), IPAddress("fd99::2"))
+    only_ipv4 = Node("h3", IPAddress("10.0.0.3"))
+    assert mesh(only_ipv4, both) == [
+        Session("Mesh_10_0_0_2", IPAddress("10.0.0.2"), 64511),
+        Session("Mesh_10_0_0_3", IPAddress("10.0.0.3"), 64511),
+        Session("Mesh_fd99__2", IPAddress("fd99::2"), 64511),
+    ]
+
+
+def test_a_node_without_ipv6_has_no_ipv6_sessions():
+    own = Node("h1", IPAddress("10.0.0.1"))
+    both = Node("h2", IPAddress("10.0.0.2"), IPAddress("fd99::2"))
+    assert [session.family for session in mesh(both, own=own)] == [4]
+
+
+def test_a_node_of_which_no_address_is_known_is_left_out():
+    assert mesh(Node("h2")) == []
+
+
+def test_a_nodes_own_as_number_wins_over_the_default():
+    other = Node("h2", IPAddress("10.0.0.2"), as_number=65001)
+    assert mesh(other)[0].as_number == 65001
+
+
+def test_an_address_that_two_nodes_claim_gives_one_session():
+    twice = [Node("h3", IPAddress("10.0.0.2"), as_number=3), Node("h2", IPAddress("10.0.0.2"))]
+    assert mesh(*twice) == [Session("Mesh_10_0_0_2", IPAddress("10.0.0.2"), 64511)]
+
+
+def test_a_node_that_claims_our_own_address_is_no_neighbour():
+    assert mesh(Node("h2", IPAddress("10.0.0.1"))) == []
+
+
+def test_the_order_in_which_nodes_are_known_does_not_matter():
+    nodes = [Node(f"h{n}", IPAddress(f"10.0.0.{n}")) for n in (10, 9, 2)]
+    assert mesh(*nodes) == mesh(*reversed(nodes))
+    assert [str(session.neighbour) for session in mesh(*nodes)] == [
+        "10.0.0.2",
+        "10.0.0.9",
+        "10.0.0.10",
+    ]
