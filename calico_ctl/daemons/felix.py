@@ -96,7 +96,7 @@ class Agent:
             # What the kernel holds is not known now: the next turn writes everything anew.
             self._installed = None
             self._trouble = error.message
-            log.error("cannot program this host, trying again: %s", error.message)
+            log.warning("cannot program this host, trying again: %s", error.message)
             done = []
         if done:
             milliseconds = (self._platform.clock.monotonic() - started) * 1000
@@ -129,12 +129,12 @@ class Agent:
         self._cluster = cluster
         return True
 
-    def _program(self, verify: bool) -> list[str]:  # noqa: FBT001 - one caller, by name there
+    def _program(self, verify: bool) -> list[str]:
         assert self._cluster is not None  # noqa: S101 - turn() has seen to it
         cluster, hostname = self._cluster, self._platform.hostname
         done = []
         desired = active.ruleset(cluster.snapshot, cluster.tags, hostname)
-        if self._apply(desired):
+        if self._apply(desired, verify):
             done.append(f"wrote rules for {len(desired.maps['to-ep'].verdicts)} endpoints")
         local = active.local_endpoints(cluster.snapshot, hostname)
         complete = host_side.sync(local)
@@ -146,9 +146,10 @@ class Agent:
             done.append("put the accept rules before Docker's filter")
         return done
 
-    def _apply(self, desired: Ruleset) -> bool:
-        live = self._nft.names()
-        if self._installed is None or live is None or _differs(live, self._installed):
+    def _apply(self, desired: Ruleset, verify: bool) -> bool:
+        # Asking the kernel what it holds is slow where it holds much: not on every change.
+        live = self._nft.names() if verify or self._installed is None else None
+        if self._installed is None or (verify and _differs(live, self._installed)):
             self._nft.apply(diff.rebuild(live or Names(), desired))
         elif script := diff.changes(self._installed, desired):
             self._nft.apply(script)
@@ -242,9 +243,10 @@ def _follow_links(post: Post, stopping: Stopping) -> None:
                 post(LinksChanged())
 
 
-def _differs(live: Names, installed: Ruleset) -> bool:
+def _differs(live: Names | None, installed: Ruleset) -> bool:
     return (
-        live.chains != installed.chains.keys()
+        live is None
+        or live.chains != installed.chains.keys()
         or live.sets != installed.sets.keys()
         or live.maps != installed.maps.keys()
     )

@@ -7,6 +7,7 @@ known: one directory per controller (version 1, or hybrid) and the unified tree 
 import contextlib
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 from tests.support.command import wait_until
@@ -73,8 +74,7 @@ def remove(name: str) -> None:
     for directory in directories(name):
         inner = sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True)
         for path in [*inner, directory]:
-            with contextlib.suppress(FileNotFoundError):
-                wait_until(lambda path=path: _removed(path), 10, f"{path} is removed")
+            wait_until(partial(_removed, path), 10, f"{path} is removed")
 
 
 def _removed(path: Path) -> bool:

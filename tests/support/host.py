@@ -43,12 +43,15 @@ class Host:
         self.name = f"host{number}"
         self.ip = f"10.99.0.{number}"
         self.ip6 = f"fd99::{number:x}"
+        # as on hardware, the address stays through a power cut: neighbours remember it
+        self.mac = f"02:63:63:63:00:{number:02x}"
         self.directory = directory
         self.cgroup = cgroup
         self.pid = 0
         self._survives = survives
         self._init: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
+        self._spawned: list[subprocess.Popen[bytes]] = []
 
     # -- up and down -----------------------------------------------------------------------------
 
@@ -79,7 +82,7 @@ class Host:
         """Connect the host's eth0 to the underlay's bridge."""
         cable = f"port{self.number}"
         script = (
-            f"link add {cable} type veth peer name eth0 netns {self.pid}\n"
+            f"link add {cable} type veth peer name eth0 address {self.mac} netns {self.pid}\n"
             f"link set {cable} master underlay\nlink set {cable} up\n"
         )
         underlay.run(["ip", "-batch", "-"], stdin=script)
@@ -99,10 +102,11 @@ class Host:
         if self._init is None:
             return
         cgroups.kill(self.cgroup)
-        for process in (self._init, self._dockerd):
+        for process in (self._init, self._dockerd, *self._spawned):
             if process is not None:
                 command.stop(process, signal.SIGKILL)
         self._init = self._dockerd = None
+        self._spawned.clear()
         cgroups.remove(self.cgroup)
 
     def power_cycle(self) -> None:
@@ -159,7 +163,9 @@ class Host:
         self, argv: list[str], log: str, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a program that stays; it ends with the host at the latest."""
-        return command.spawn(self._inside(argv), self.directory / log, self._environment(env))
+        process = command.spawn(self._inside(argv), self.directory / log, self._environment(env))
+        self._spawned.append(process)
+        return process
 
     def _inside(self, argv: list[str]) -> list[str]:
         return ["nsenter", "--target", str(self.pid), *NAMESPACES, "--", *argv]

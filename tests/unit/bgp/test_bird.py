@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ NODES = [
 POOLS = (IPNetwork("10.65.0.0/16"), IPNetwork("192.168.0.0/16"), IPNetwork("fd80:24e2::/64"))
 
 
-def config(own, nodes=(), pools=()):
+def config(own: Node, nodes: Sequence[Node] = (), pools: tuple[IPNetwork, ...] = ()) -> Config:
+    assert own.ipv4 is not None
     return Config(
         ipv4=own.ipv4,
         ipv6=own.ipv6,

@@ -7,7 +7,7 @@ from calico_ctl.model.node import Node
 OWN = Node("h1", IPAddress("10.0.0.1"), IPAddress("fd99::1"))
 
 
-def mesh(*others, own=OWN):
+def mesh(*others: Node, own: Node = OWN) -> list[Session]:
     return sessions.mesh([own, *others], own, default_as=64511)
 
 

@@ -7,7 +7,7 @@ BGP = "/calico/bgp/v1"
 POOLS = "/calico/ipam/v4/pool"
 
 
-def host(name, ipv4="", ipv6="", as_number=None):
+def host(name: str, ipv4: str = "", ipv6: str = "", as_number: str | None = None) -> dict[str, str]:
     values = {f"{BGP}/host/{name}/ip_addr_v4": ipv4, f"{BGP}/host/{name}/ip_addr_v6": ipv6}
     if as_number is not None:
         values[f"{BGP}/host/{name}/as_num"] = as_number
