@@ -45,7 +45,7 @@ class Engine:
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         """Take the engine that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH name."""
         self._environment = dict(environment or {})
-        self.address = self._environment.get("DOCKER_HOST") or SOCKET
+        self.address = with_scheme(self._environment.get("DOCKER_HOST") or SOCKET)
 
     def direct(self) -> "Engine":
         """Return the engine without our own proxy between.
@@ -199,7 +199,8 @@ class Engine:
         from docker.utils import kwargs_from_env
 
         # A mapping that is not empty, or docker-py reads the environment behind our back.
-        environment = {"DOCKER_TLS_VERIFY": "", "DOCKER_HOST": self.address} | self._environment
+        environment = {"DOCKER_TLS_VERIFY": ""} | self._environment
+        environment["DOCKER_HOST"] = self.address
         with self._asking("its version"):
             options = kwargs_from_env(environment=environment)
             return docker.APIClient(version="auto", timeout=_SECONDS_TO_ANSWER, **options)
@@ -230,6 +231,11 @@ class Engine:
     def _remove(self, name: str) -> None:
         with suppress(NotFound), self._asking(f"container {name}"):
             self._api.remove_container(name, force=True)
+
+
+def with_scheme(address: str) -> str:
+    """Return an engine's address with its scheme; `localhost:2377` is as good as `tcp://...`."""
+    return address if "://" in address else f"tcp://{address}"
 
 
 def through_proxy(address: str) -> bool:

@@ -4,14 +4,24 @@
 run none. Children get pipes instead of its pseudo-terminals: cheaper, and programs print plainly.
 """
 
+import logging
 import os
 import shlex
 import shutil
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
 from calico_ctl.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from sh import RunningCommand
+
+# It would log every program that it starts.
+logging.getLogger("sh").setLevel(logging.WARNING)
 
 _FROZEN = ("LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG")
 
@@ -40,7 +50,7 @@ def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 10) -> str:
         _bg_exc=False,
     )
     # Not sh's own time limits: they poll every 100 ms, so each program seems to take that long.
-    limit = threading.Timer(timeout, process.kill)
+    limit = threading.Timer(timeout, partial(_end, process))
     limit.start()
     try:
         output = process.wait()
@@ -71,6 +81,12 @@ def child_environment(environment: dict[str, str]) -> dict[str, str]:
     elif "LD_LIBRARY_PATH" in environment and not getattr(sys, "frozen", False):
         child["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"]
     return child
+
+
+def _end(process: "RunningCommand") -> None:
+    # It may have ended by itself in this very moment.
+    with suppress(ProcessLookupError):
+        process.kill()
 
 
 def _shown(argv: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from tests.support.paths import STATE
 
 _numbers = itertools.count(1)
 KEPT = "kept"
-"""A file in the directory of a lab that outlives its maker: the processes to end, one per line."""
+"""A file in the directory of a lab that outlives its maker: `name pid` of underlay and hosts."""
 
 
 class Lab:
@@ -104,8 +104,9 @@ class Lab:
     def keep(self) -> None:
         """Leave the hosts up when this process ends; `remove_kept` removes them later."""
         self._kept = True
-        groups = [host.cgroup for host in self.hosts]
-        (self.directory / KEPT).write_text("\n".join([str(self.underlay.pid), *groups]) + "\n")
+        lines = [f"underlay {self.underlay.pid}"]
+        lines += [f"{host.name} {host.pid}" for host in self.hosts]
+        (self.directory / KEPT).write_text("\n".join(lines) + "\n")
 
     def close(self) -> None:
         """Take everything down, and see that nothing of it is left on the machine."""
@@ -135,18 +136,36 @@ def remove_abandoned() -> None:
             _remove(directory, [path.name for path in directory.glob("host*")])
 
 
+def kept_hosts() -> dict[str, int]:
+    """Hosts of kept labs that are still up: name and first process."""
+    hosts: dict[str, int] = {}
+    for note in STATE.glob(f"calico-lab-*/{KEPT}"):
+        processes = _noted(note)
+        for name in processes:
+            group = cgroups.processes(f"{note.parent.name}-{name}")
+            if processes[name] in group:
+                hosts[name] = processes[name]
+    return hosts
+
+
 def remove_kept() -> list[str]:
     """Take down every lab that was kept; give their names."""
     removed = []
     for note in STATE.glob(f"calico-lab-*/{KEPT}"):
-        underlay, *groups = note.read_text().split()
+        processes = _noted(note)
+        underlay = processes.pop("underlay")
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             # the number may have been given to somebody else since, after a restart of the machine
             if Path(f"/proc/{underlay}/comm").read_text().strip() == "sleep":
-                os.kill(int(underlay), signal.SIGKILL)
-        _remove(note.parent, [group.rpartition("-")[2] for group in groups])
+                os.kill(underlay, signal.SIGKILL)
+        _remove(note.parent, list(processes))
         removed.append(note.parent.name)
     return removed
+
+
+def _noted(note: Path) -> dict[str, int]:
+    words = [line.split() for line in note.read_text().splitlines()]
+    return {name: int(pid) for name, pid in words}
 
 
 def _remove(directory: Path, hosts: list[str]) -> None:

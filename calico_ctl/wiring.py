@@ -1,0 +1,50 @@
+"""Which real thing stands behind each Protocol. Made when it is first asked for, not before."""
+
+import socket
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from calico_ctl.host.clock import SystemClock
+from calico_ctl.settings import Settings
+
+if TYPE_CHECKING:
+    # Importing any of these costs a tenth of a second, and most commands need one of them.
+    from calico_ctl.dataplane.network import KernelNetwork
+    from calico_ctl.datastore.etcd import Etcd
+    from calico_ctl.docker_api.client import Engine
+
+
+class RealPlatform:
+    """Implements `workload.platform.Platform`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Remember the settings."""
+        self.settings = settings
+        self.clock = SystemClock()
+
+    @cached_property
+    def hostname(self) -> str:
+        """This host's name, as the kernel says it; `$HOSTNAME` is not asked."""
+        return socket.gethostname()
+
+    @cached_property
+    def store(self) -> "Etcd":
+        """The etcd that ETCD_AUTHORITY names."""
+        from calico_ctl.datastore.etcd import Etcd, EtcdSettings
+
+        authority = self.settings.etcd()
+        return Etcd(EtcdSettings(authority.host, authority.port))
+
+    @cached_property
+    def docker(self) -> "Engine":
+        """The engine that the environment names."""
+        from calico_ctl.docker_api.client import Engine
+
+        return Engine(self.settings.docker)
+
+    @cached_property
+    def network(self) -> "KernelNetwork":
+        """The kernel's network."""
+        from calico_ctl.dataplane.network import KernelNetwork
+
+        return KernelNetwork()

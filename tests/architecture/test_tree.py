@@ -1,0 +1,54 @@
+"""The tree can be read: files are named after what is in them, tests mirror the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGE = CHECKOUT / "calico_ctl"
+NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "base", "manager"}
+
+# Modules with no test of their own yet. The list may only shrink: a module that gets a test must
+# leave it.
+WITHOUT_TEST: set[str] = set()
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def mirror(module: Path, suite: str = "unit") -> Path:
+    inside = module.relative_to(PACKAGE)
+    return CHECKOUT / "tests" / suite / inside.parent / f"test_{inside.name}"
+
+
+def has_behaviour(module: Path) -> bool:
+    """Whether there is a function in it: pure declarations and door signs need no test."""
+    tree = ast.parse(module.read_text())
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    assert [path for path in modules() if path.stem in NAMELESS] == []
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_module_has_a_test_at_the_same_path(module):
+    """In tests/unit, or in tests/integration if all it does is in the outside world."""
+    if not has_behaviour(module):
+        return
+    name = str(module.relative_to(PACKAGE))
+    if mirror(module).exists() or mirror(module, "integration").exists():
+        assert name not in WITHOUT_TEST, "it has a test now: take it off the list"
+    else:
+        assert name in WITHOUT_TEST, f"expected {mirror(module).relative_to(CHECKOUT)}"
+
+
+def test_the_list_of_exceptions_names_real_modules():
+    assert {name for name in WITHOUT_TEST if not (PACKAGE / name).exists()} == set()
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_module_has_a_door_sign(module):
+    assert ast.get_docstring(ast.parse(module.read_text()))

@@ -1,0 +1,106 @@
+import pytest
+from netaddr import IPAddress, IPNetwork
+
+from calico_ctl.datastore import pools
+from calico_ctl.datastore.store import Entry
+from calico_ctl.errors import AlreadyExists, Conflict, NotFound
+from calico_ctl.model import keys
+from calico_ctl.model.pool import Pool
+from tests.support.memory_store import MemoryStore
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def pool(cidr: str, *, ipip: bool = False, masquerade: bool = False) -> Pool:
+    return Pool(IPNetwork(cidr), ipip, masquerade)
+
+
+def cidrs(found: list[Pool]) -> list[str]:
+    return [str(each.cidr) for each in found]
+
+
+def test_pools_are_listed_in_numeric_order_ipv4_first(store: MemoryStore) -> None:
+    for cidr in ("fd80::/64", "192.168.0.0/16", "10.2.0.0/16", "9.0.0.0/8"):
+        assert pools.create(store, pool(cidr))
+    assert cidrs(pools.all(store)) == ["9.0.0.0/8", "10.2.0.0/16", "192.168.0.0/16", "fd80::/64"]
+    assert cidrs(pools.all(store, 6)) == ["fd80::/64"]
+
+
+def test_adding_the_same_pool_again_changes_nothing(store: MemoryStore) -> None:
+    assert pools.create(store, pool("10.0.0.0/16", masquerade=True))
+    revision = store.tree("/").revision
+    assert not pools.create(store, pool("10.0.0.0/16", masquerade=True))
+    assert store.tree("/").revision == revision
+
+
+def test_the_options_of_a_pool_are_not_changed_by_adding_it(store: MemoryStore) -> None:
+    pools.create(store, pool("10.0.0.0/16", masquerade=True))
+    with pytest.raises(AlreadyExists, match="with other options"):
+        pools.create(store, pool("10.0.0.0/16"))
+
+
+@pytest.mark.parametrize("cidr", ["10.0.0.0/8", "10.1.2.0/24", "10.1.0.0/15"])
+def test_pools_may_not_overlap(store: MemoryStore, cidr: str) -> None:
+    pools.create(store, pool("10.1.0.0/16"))
+    with pytest.raises(Conflict, match=r"overlaps the pool 10\.1\.0\.0/16"):
+        pools.create(store, pool(cidr))
+    assert cidrs(pools.all(store)) == ["10.1.0.0/16"]
+
+
+def test_of_two_overlapping_pools_added_at_once_the_later_one_goes() -> None:
+    class Racing(MemoryStore):
+        def create(self, key: str, value: str | None) -> Entry:
+            if "10.1.0.0" in key:
+                super().create(keys.pool(IPNetwork("10.0.0.0/8")), '{"cidr": "10.0.0.0/8"}')
+            return super().create(key, value)
+
+    store = Racing()
+    with pytest.raises(Conflict):
+        pools.create(store, pool("10.1.0.0/16"))
+    assert cidrs(pools.all(store)) == ["10.0.0.0/8"]
+
+
+def test_a_broken_pool_is_reported_and_hides_no_other(store: MemoryStore) -> None:
+    pools.create(store, pool("10.1.0.0/16"))
+    for name, value in (
+        ("junk", "x"),
+        ("10.2.0.0-16", "[]"),
+        ("fd80::-64", '{"cidr": "fd80::/64"}'),
+    ):
+        store.create(f"{keys.pools(4)}/{name}", value)
+    found, problems = pools.read(store)
+    assert cidrs(found) == ["10.1.0.0/16"]
+    assert sorted(problem.key.rpartition("/")[2] for problem in problems) == [
+        "10.2.0.0-16",
+        "fd80::-64",
+        "junk",
+    ]
+
+
+def test_a_pool_written_as_bare_text_is_read(store: MemoryStore) -> None:
+    store.create(f"{keys.pools(4)}/10.2.0.0-16", "10.2.0.0/16")
+    assert cidrs(pools.all(store)) == ["10.2.0.0/16"]
+
+
+def test_a_removed_pool_is_gone_and_removing_it_again_is_an_error(store: MemoryStore) -> None:
+    pools.create(store, pool("10.1.0.0/16"))
+    pools.remove(store, IPNetwork("10.1.0.0/16"))
+    assert pools.all(store) == []
+    with pytest.raises(NotFound, match=r"pool 10\.1\.0\.0/16 does not exist"):
+        pools.remove(store, IPNetwork("10.1.0.0/16"))
+
+
+def test_defaults_are_added_only_for_a_family_without_a_pool(store: MemoryStore) -> None:
+    pools.create(store, pool("10.1.0.0/16"))
+    assert cidrs(pools.create_defaults(store)) == ["fd80:24e2:f998:72d6::/64"]
+    assert pools.create_defaults(store) == []
+
+
+def test_an_address_is_in_the_pool_that_contains_it() -> None:
+    listed = [pool("10.1.0.0/16"), pool("::/64")]
+    assert pools.containing(listed, IPAddress("10.1.3.4")) == listed[0]
+    assert pools.containing(listed, IPAddress("::1")) == listed[1]
+    assert pools.containing(listed, IPAddress("10.2.0.0")) is None

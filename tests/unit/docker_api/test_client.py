@@ -1,0 +1,28 @@
+import pytest
+
+from calico_ctl.docker_api import client
+from calico_ctl.docker_api.client import Engine
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("", "unix:///var/run/docker.sock"),
+        ("localhost:2377", "tcp://localhost:2377"),
+        ("tcp://10.0.0.1:2375", "tcp://10.0.0.1:2375"),
+        ("unix:///elsewhere.sock", "unix:///elsewhere.sock"),
+    ],
+)
+def test_docker_host_is_honoured_with_or_without_a_scheme(given, address):
+    assert Engine({"DOCKER_HOST": given}).address == address
+
+
+@pytest.mark.parametrize("host", ["localhost:2377", "tcp://127.0.0.1:2377/", "tcp://h1:2377"])
+def test_calico_node_is_not_handled_through_its_own_proxy(host):
+    assert Engine({"DOCKER_HOST": host}).direct().address == client.SOCKET
+
+
+@pytest.mark.parametrize("host", ["", "tcp://127.0.0.1:2375", "unix:///run/other.sock"])
+def test_any_other_engine_is_direct_already(host):
+    engine = Engine({"DOCKER_HOST": host})
+    assert engine.direct() is engine

@@ -1,0 +1,64 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from netaddr import IPAddress
+
+from calico_ctl.docker_api import node_container
+from calico_ctl.docker_api.node_container import NodeContainer
+
+NODE = NodeContainer("calico/node:1", "h1", IPAddress("10.0.0.1"), None, "127.0.0.1:2379")
+
+
+def host_config(node: NodeContainer = NODE) -> Any:
+    return node.request().body["HostConfig"]
+
+
+def test_it_has_the_capabilities_that_it_needs_and_is_not_privileged():
+    config = host_config()
+    assert config["CapAdd"] == ["NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"]
+    assert "Privileged" not in config
+    assert (config["ReadonlyPaths"], config["MaskedPaths"]) == ([], [])
+
+
+def test_it_lives_in_the_hosts_network_and_sees_its_processes():
+    config = host_config()
+    assert (config["NetworkMode"], config["PidMode"], config["UTSMode"]) == ("host",) * 3
+
+
+def test_it_comes_back_by_itself_and_current_engines_want_that_in_lower_case():
+    assert host_config()["RestartPolicy"] == {"Name": "always"}
+
+
+def test_logs_go_where_the_operator_wants_them():
+    assert (
+        "/srv/logs:/var/log/calico"
+        in host_config(replace(NODE, log_directory="/srv/logs"))["Binds"]
+    )
+
+
+def test_the_services_are_told_who_they_are():
+    node = replace(NODE, ip6=IPAddress("fd99::1"), networking=False)
+    assert node.request().body["Env"] == [
+        "HOSTNAME=h1",
+        "IP=10.0.0.1",
+        "IP6=fd99::1",
+        "ETCD_AUTHORITY=127.0.0.1:2379",
+        "CALICO_NETWORKING=false",
+        "DOCKER_HOST=unix:///host-var-run/docker.sock",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change", [{"ip": IPAddress("10.0.0.2")}, {"networking": False}, {"image": "other"}]
+)
+def test_a_change_of_anything_changes_the_digest(change):
+    assert replace(NODE, **change).request().digest != NODE.request().digest
+
+
+def test_a_one_off_has_the_same_powers_under_another_name_and_does_not_come_back():
+    once = node_container.one_off(NODE.request(), ["daemon", "cleanup"])
+    config: Any = once.body["HostConfig"]
+    assert once.name == "calico-node-once"
+    assert once.body["Cmd"] == ["daemon", "cleanup"]
+    assert config == host_config() | {"RestartPolicy": {"Name": "no"}}
