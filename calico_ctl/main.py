@@ -59,7 +59,7 @@ def run(argv: Sequence[str], platform: "Platform", console: Console, *, debug: b
         # The reader of our output has gone; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
-    except Exception as error:  # noqa: BLE001 - the last resort: say it is our fault
+    except Exception as error:
         if debug:
             traceback.print_exc()
         console.error(

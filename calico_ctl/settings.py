@@ -9,7 +9,9 @@ from calico_ctl.errors import InvalidValue
 
 DEFAULT_ETCD_AUTHORITY = "127.0.0.1:4001"
 
-_AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:]+)\]|(?P<name>[A-Za-z0-9._-]{1,255})):(?P<port>[0-9]{1,5})")
+_AUTHORITY = re.compile(
+    r"(?:\[(?P<ipv6>[0-9A-Fa-f:]+)\]|(?P<name>[A-Za-z0-9._-]{1,255})):(?P<port>[0-9]{1,5})"
+)
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 
 

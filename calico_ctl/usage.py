@@ -53,9 +53,7 @@ def parse(usage: str | None, argv: Sequence[str], *, options_first: bool = False
     if not options_first and any(word in {"-h", "--help"} for word in argv):
         raise HelpWanted(text.strip())
     try:
-        values = docopt.docopt(
-            text, list(argv), default_help=False, options_first=options_first
-        )
+        values = docopt.docopt(text, list(argv), default_help=False, options_first=options_first)
     except docopt.DocoptExit as error:
         raise UsageError(_usage_section(text), hint="--help says more") from error
     return Words(values)

@@ -70,8 +70,8 @@ def silence() -> Iterator[None]:
         raise
 
 
-def show(hosts: list[Host], ctl1: str, ctl2: str) -> None:
-    """Go from two bare Docker hosts to an access rule that real packets obey."""
+def show_routing(hosts: list[Host], ctl1: str, ctl2: str) -> None:
+    """Go from two bare Docker hosts to containers that reach each other."""
     host1, host2 = hosts
 
     title("A node on each host; the first also runs a one-member etcd")
@@ -93,6 +93,11 @@ def show(hosts: list[Host], ctl1: str, ctl2: str) -> None:
     typed(host2, f"{ctl2} container client profile append web")
     traffic(host2, PING, works=True)
     typed(host2, f"ip route get {WEB}")
+
+
+def show_policy(hosts: list[Host], ctl1: str, ctl2: str) -> None:
+    """Go on to access rules that real packets obey."""
+    host1, host2 = hosts
 
     title("A profile of its own shuts the client out")
     typed(host2, f"{ctl2} profile add client")
@@ -145,7 +150,8 @@ def demo(keep: bool) -> None:
         if keep:
             made.keep()
         ctl1, ctl2 = "sudo calicoctl", f"sudo ETCD_AUTHORITY={ETCD} calicoctl"
-        show(hosts, ctl1, ctl2)
+        show_routing(hosts, ctl1, ctl2)
+        show_policy(hosts, ctl1, ctl2)
         if not keep:
             clean_up(hosts, ctl1, ctl2)
     if keep:
@@ -163,7 +169,7 @@ def enter(name: str) -> None:
     environment = clean_environment({"PS1": f"{name}# ", "ETCD_AUTHORITY": ETCD})
     environment["PATH"] = f"/run/lab/bin:{environment['PATH']}"
     argv = ["nsenter", "--target", str(pid), *NAMESPACES, "--", "sh"]
-    os.execvpe("nsenter", argv, environment)  # noqa: S606  # the shell takes this process's place
+    os.execvpe("nsenter", argv, environment)  # the shell takes this process's place
 
 
 def main(argv: list[str]) -> int:

@@ -27,7 +27,7 @@ import math
 from collections.abc import Sequence
 
 from calico_ctl import usage
-from calico_ctl.commands import endpoint_table
+from calico_ctl.commands import tables
 from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints
 from calico_ctl.errors import ExitCode, InvalidValue
@@ -76,14 +76,16 @@ def _remove(words: Words, platform: Platform, console: Console) -> None:
 def _show(words: Words, platform: Platform, console: Console) -> None:
     found = workload.known(platform, words.text("<CONTAINER>"))
     listed, _ = endpoints.all(platform.store, platform.hostname, found.orchestrator, found.id)
-    endpoint_table.show_detailed(console, listed)
+    tables.show_endpoints(console, listed)
 
 
 def _change_profiles(words: Words, platform: Platform, console: Console) -> None:
     profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
     found = workload.known(platform, words.text("<CONTAINER>"))
     chosen = membership.Filter(platform.hostname, found.orchestrator, found.id)
-    console.result(membership.change(platform.store, chosen, words.chosen(*membership.VERBS), profiles))
+    console.result(
+        membership.change(platform.store, chosen, words.chosen(*membership.VERBS), profiles)
+    )
 
 
 def _parse_timeout(text: str) -> float:

@@ -111,7 +111,7 @@ class Engine:
     def run_to_end(self, wanted: ContainerRequest) -> str:
         """Run a container until it ends by itself, remove it, return all that it printed.
 
-        Raises DockerError with its last line if it ended with another code than 0.
+        Raises DockerError with its last lines if it ended with another code than 0.
         """
         self._remove(wanted.name)
         try:
@@ -155,6 +155,13 @@ class Engine:
         with self._asking(f"container {name}"):
             for piece in self._api.logs(name, stream=True, follow=True, tail=0):
                 yield bytes(piece).decode(errors="replace")
+
+    def image_of(self, name: str) -> str | None:
+        """Return the image that a container was made from, or None if there is no container."""
+        try:
+            return str(cast("Json", self._inspect(name)["Config"])["Image"])
+        except NotFound:
+            return None
 
     def image_id(self, image: str) -> str | None:
         """Return the id of a local image, or None if it is not there."""

@@ -44,6 +44,13 @@ def parse_ipv6(text: str, what: str = "IPv6 address") -> IPAddress:
     return _of_family(text, what, 6, "an IPv6 address such as fd80::5")
 
 
+def parse_unicast(ip: IPAddress, what: str) -> IPAddress:
+    """Return the address if a host can be reached it from elsewhere; raise InvalidValue else."""
+    if int(ip) == 0 or ip.is_multicast() or ip.is_loopback() or ip.is_link_local():
+        raise InvalidValue(what, str(ip), "an address under which other hosts reach this one")
+    return ip
+
+
 def parse_network(text: str, what: str = "CIDR") -> IPNetwork:
     """Return the network that `text` spells, host bits cleared; a bare address is a /32 or /128."""
     base, slash, length = text.partition("/")

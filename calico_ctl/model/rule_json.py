@@ -20,6 +20,7 @@ from calico_ctl.model.rule import (
 JsonObject = dict[str, object]
 
 LARGEST_PORT = 65535
+LARGEST_ICMP = 255
 
 _SHAPES = (("inbound", "outbound"), ("inbound_rules", "outbound_rules"))
 _PORT_PROTOCOL_NUMBERS = {"6": "tcp", "17": "udp", "132": "sctp", "136": "udplite"}
@@ -174,7 +175,7 @@ def _read_port(name: str, item: object) -> Ports:
 
 
 def _read_icmp(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_ICMP:
         raise InvalidValue(name, value, "a number from 0 to 255")
     return value
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from calico_ctl.datastore import follow
 from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Resync
+from calico_ctl.errors import AlreadyExists, DatastoreError
 from tests.support.memory_store import MemoryStore
 
 
@@ -177,7 +178,7 @@ paths = st.sampled_from(
 writes = st.lists(st.tuples(st.sampled_from(["put", "delete", "mkdir"]), paths), max_size=30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(writes, writes)
 def test_what_is_posted_adds_up_to_what_is_there(before, after) -> None:
     store = MemoryStore()
@@ -195,8 +196,6 @@ def test_what_is_posted_adds_up_to_what_is_there(before, after) -> None:
 
 
 def _write(store: MemoryStore, writes) -> None:
-    from calico_ctl.errors import AlreadyExists, DatastoreError
-
     for number, (verb, path) in enumerate(writes):
         try:
             if verb == "put":

@@ -1,0 +1,87 @@
+"""Show and change the endpoints of all hosts.
+
+Usage:
+  calicoctl endpoint show [--host=<HOSTNAME>] [--orchestrator=<ORCHESTRATOR_ID>]
+                          [--workload=<WORKLOAD_ID>] [--endpoint=<ENDPOINT_ID>] [--detailed]
+  calicoctl endpoint <ENDPOINT_ID> profile (append|remove|set) [--host=<HOSTNAME>]
+                          [--orchestrator=<ORCHESTRATOR_ID>] [--workload=<WORKLOAD_ID>]
+                          [<PROFILES>...]
+  calicoctl endpoint <ENDPOINT_ID> profile show [--host=<HOSTNAME>]
+                          [--orchestrator=<ORCHESTRATOR_ID>] [--workload=<WORKLOAD_ID>]
+
+Options:
+  --host=<HOSTNAME>                 Only endpoints of this host.
+  --orchestrator=<ORCHESTRATOR_ID>  Only endpoints of this orchestrator, such as docker.
+  --workload=<WORKLOAD_ID>          Only endpoints of this workload, such as a container's full id.
+  --endpoint=<ENDPOINT_ID>          Only this endpoint.
+  --detailed                        A line for each endpoint instead of one for each host.
+  -h --help                         Show this text.
+
+Examples:
+  calicoctl endpoint show --detailed
+  calicoctl endpoint 1d9e9624cdb711e499bf08002737b14f profile set web logger
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from calico_ctl import usage
+from calico_ctl.commands import tables
+from calico_ctl.console import Console
+from calico_ctl.errors import ExitCode
+from calico_ctl.model import names
+from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.usage import Words
+from calico_ctl.workload import membership
+from calico_ctl.workload.membership import Filter
+from calico_ctl.workload.platform import Platform
+
+
+def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
+    """Carry out one of the endpoint commands."""
+    words = usage.parse(__doc__, argv)
+    if not words.flag("profile"):
+        _show(words, platform, console)
+    elif words.flag("show"):
+        _show_profiles(words, platform, console)
+    else:
+        profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
+        wanted, verb = _filter(words, "<ENDPOINT_ID>"), words.chosen(*membership.VERBS)
+        console.result(membership.change(platform.store, wanted, verb, profiles))
+    return ExitCode.OK
+
+
+def _show(words: Words, platform: Platform, console: Console) -> None:
+    found = membership.find(platform.store, _filter(words, "--endpoint"))
+    if words.flag("--detailed"):
+        tables.show_endpoints(console, found)
+        return
+    headings = ("Hostname", "Orchestrator ID", "Number of Workloads", "Number of Endpoints")
+    console.table(headings, _summary(found))
+
+
+def _show_profiles(words: Words, platform: Platform, console: Console) -> None:
+    endpoint = membership.find_one(platform.store, _filter(words, "<ENDPOINT_ID>"))
+    if endpoint.profiles:
+        console.table(["Name"], [[name] for name in sorted(endpoint.profiles, key=tables.natural)])
+    else:
+        console.result(f"Endpoint {endpoint.key.id} has no profiles.")
+
+
+def _summary(found: list[Endpoint]) -> list[tuple[str, ...]]:
+    endpoints = Counter((each.key.host, each.key.orchestrator) for each in found)
+    distinct = {(each.key.host, each.key.orchestrator, each.key.workload) for each in found}
+    workloads = Counter((host, orchestrator) for host, orchestrator, _ in distinct)
+    return [
+        (*place, str(workloads[place]), str(endpoints[place]))
+        for place in sorted(endpoints, key=lambda place: [tables.natural(part) for part in place])
+    ]
+
+
+def _filter(words: Words, endpoint: str) -> Filter:
+    return Filter(
+        host=words.optional("--host"),
+        orchestrator=words.optional("--orchestrator"),
+        workload=words.optional("--workload"),
+        endpoint=words.optional(endpoint),
+    )

@@ -1,0 +1,237 @@
+"""Decide what the members of a profile may do.
+
+Usage:
+  calicoctl profile show [--detailed]
+  calicoctl profile add <PROFILE>
+  calicoctl profile remove <PROFILE> [--no-check]
+  calicoctl profile <PROFILE> tag show
+  calicoctl profile <PROFILE> tag (add|remove) <TAG>
+  calicoctl profile <PROFILE> rule add (inbound|outbound) [--at=<POSITION>] <RULE>...
+  calicoctl profile <PROFILE> rule remove (inbound|outbound) (--at=<POSITION>|<RULE>...)
+  calicoctl profile <PROFILE> rule show
+  calicoctl profile <PROFILE> rule json
+  calicoctl profile <PROFILE> rule update
+
+Rules:
+  (allow|deny) [tcp|udp|icmp [type <TYPE> [code <CODE>]]|...]
+               [from [ports <PORTS>] [tag <TAG>] [cidr <CIDR>]]
+               [to   [ports <PORTS>] [tag <TAG>] [cidr <CIDR>]]
+  All that is given has to match; the first rule that matches decides. What no rule matches is
+  left to the endpoint's next profile, and after the last one it is denied. <PORTS> is a list such
+  as 80,8000:8080.
+
+Options:
+  --detailed       Show the members too.
+  --no-check       Remove the profile although endpoints have it; they lose what it allowed.
+  --at=<POSITION>  Place of the rule, from 1; 0 is the first place too. Without it: the end.
+  -h --help        Show this text.
+
+Examples:
+  calicoctl profile add web
+  calicoctl profile web rule add inbound allow tcp to ports 80
+  calicoctl profile web rule add inbound --at=1 deny from cidr 10.65.0.0/16
+  calicoctl profile web rule remove inbound allow tcp to ports 80
+  calicoctl profile web rule json | calicoctl profile web rule update
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from calico_ctl import usage
+from calico_ctl.commands import tables
+from calico_ctl.console import Console
+from calico_ctl.datastore import endpoints, profiles
+from calico_ctl.errors import Conflict, ExitCode, InvalidValue, NotFound
+from calico_ctl.model import codec, names, rule_json, rule_text
+from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.model.rule import Direction, Rule, Rules
+from calico_ctl.usage import Words
+from calico_ctl.workload.platform import Platform
+
+
+def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
+    """Carry out one of the profile commands."""
+    words = usage.parse(__doc__, argv)
+    if words.flag("rule"):
+        _rule(words, platform, console)
+    elif words.flag("tag"):
+        _tag(words, platform, console)
+    elif words.flag("show"):
+        _show(words, platform, console)
+    elif words.flag("add"):
+        _add(words, platform, console)
+    else:
+        _remove(words, platform, console)
+    return ExitCode.OK
+
+
+def _show(words: Words, platform: Platform, console: Console) -> None:
+    listed = sorted(profiles.names(platform.store), key=tables.natural)
+    if not words.flag("--detailed"):
+        console.table(["Name"], [[name] for name in listed])
+        return
+    members, _ = endpoints.all(platform.store)
+    headings = ("Name", "Host", "Orchestrator ID", "Workload ID", "Endpoint ID", "State")
+    rows = []
+    for name in listed:
+        present = sorted((each for each in members if name in each.profiles), key=_key)
+        rows += [_member_row(name, each) for each in present] or [(name, *["None"] * 5)]
+    console.table(headings, rows)
+
+
+def _add(words: Words, platform: Platform, console: Console) -> None:
+    name = names.parse_profile_name(words.text("<PROFILE>"))
+    if profiles.exists(platform.store, name):
+        console.result(f"Profile {name} already exists.")
+        return
+    profiles.create(platform.store, name)
+    console.result(f"Created profile {name}")
+
+
+def _remove(words: Words, platform: Platform, console: Console) -> None:
+    name = names.parse_profile_name(words.text("<PROFILE>"))
+    if not words.flag("--no-check"):
+        _require_unused(platform, name)
+    profiles.remove(platform.store, name)
+    console.result(f"Deleted profile {name}")
+
+
+def _require_unused(platform: Platform, name: str) -> None:
+    members, _ = endpoints.all(platform.store)
+    used = [f"{each.key.host}/{each.key.id}" for each in members if name in each.profiles]
+    if used:
+        raise Conflict(
+            f"profile {name} is in use by {', '.join(sorted(used))}",
+            hint="take it from them first, or add --no-check",
+        )
+
+
+def _tag(words: Words, platform: Platform, console: Console) -> None:
+    name = names.parse_profile_name(words.text("<PROFILE>"))
+    if words.flag("show"):
+        for tag in sorted(profiles.read(platform.store, name).tags, key=tables.natural):
+            console.result(tag)
+        return
+    tag = names.parse_tag(words.text("<TAG>"))
+    if words.flag("add"):
+        profiles.edit_tags(platform.store, name, lambda tags: (*_without(tags, tag), tag))
+        console.result(f"Tag {tag} added to profile {name}")
+        return
+
+    def remove(tags: tuple[str, ...]) -> tuple[str, ...]:
+        if tag not in tags:
+            raise NotFound(f"profile {name} has no tag {tag}")
+        return _without(tags, tag)
+
+    profiles.edit_tags(platform.store, name, remove)
+    console.result(f"Tag {tag} removed from profile {name}")
+
+
+def _without(tags: tuple[str, ...], tag: str) -> tuple[str, ...]:
+    return tuple(each for each in tags if each != tag)
+
+
+def _rule(words: Words, platform: Platform, console: Console) -> None:
+    name = names.parse_profile_name(words.text("<PROFILE>"))
+    if words.flag("show"):
+        _show_rules(profiles.read(platform.store, name).rules, console)
+    elif words.flag("json"):
+        console.result(_exchanged(name, profiles.read(platform.store, name).rules))
+    elif words.flag("update"):
+        profiles.replace_rules(platform.store, name, _read_update(name, sys.stdin.read()))
+    elif words.flag("add"):
+        _add_rule(words, name, platform, console)
+    else:
+        _remove_rule(words, name, platform)
+
+
+def _add_rule(words: Words, name: str, platform: Platform, console: Console) -> None:
+    direction = Direction(words.chosen(*Direction))
+    rule = rule_text.parse(words.texts("<RULE>"))
+    position = words.optional("--at")
+
+    def insert(rules: Rules) -> Rules:
+        present = rules.of(direction)
+        if rule in present:
+            return rules
+        at = len(present) if position is None else _index(position, len(present) + 1)
+        return _with(rules, direction, (*present[:at], rule, *present[at:]))
+
+    before = profiles.read(platform.store, name).rules
+    after = profiles.edit_rules(platform.store, name, insert)
+    if rule in before.of(direction) and after == before:
+        console.say(f"profile {name} has this {direction} rule already; nothing was changed")
+
+
+def _remove_rule(words: Words, name: str, platform: Platform) -> None:
+    direction = Direction(words.chosen(*Direction))
+    position = words.optional("--at")
+    rule = None if position is not None else rule_text.parse(words.texts("<RULE>"))
+
+    def take_out(rules: Rules) -> Rules:
+        present = rules.of(direction)
+        if position is not None:
+            at = _index(position, len(present))
+        elif rule in present:
+            at = present.index(rule)
+        else:
+            raise NotFound(
+                f"profile {name} has no such {direction} rule",
+                hint=f"see them with: calicoctl profile {name} rule show",
+            )
+        return _with(rules, direction, present[:at] + present[at + 1 :])
+
+    profiles.edit_rules(platform.store, name, take_out)
+
+
+def _index(position: str, largest: int) -> int:
+    """Turn a place counted from 1 (0 is the first too) into an index."""
+    if not (position.isascii() and position.isdigit()) or int(position) > largest or not largest:
+        accepted = f"a place from 1 to {largest}" if largest else "nothing: there are no rules"
+        raise InvalidValue("--at", position, accepted)
+    return max(int(position) - 1, 0)
+
+
+def _with(rules: Rules, direction: Direction, listed: tuple[Rule, ...]) -> Rules:
+    if direction is Direction.INBOUND:
+        return replace(rules, inbound=listed)
+    return replace(rules, outbound=listed)
+
+
+def _show_rules(rules: Rules, console: Console) -> None:
+    for direction in Direction:
+        console.result(f"{direction.capitalize()} rules:")
+        for number, rule in enumerate(rules.of(direction), start=1):
+            console.result(f" {number:3d} {rule_text.format_rule(rule)}")
+
+
+def _exchanged(name: str, rules: Rules) -> str:
+    """Write rules in the historical shape, which scripts exchange."""
+    written = rule_json.to_object(rules)
+    shape = {
+        "id": name,
+        "inbound_rules": written["inbound"],
+        "outbound_rules": written["outbound"],
+    }
+    return json.dumps(shape, indent=2)
+
+
+def _read_update(name: str, text: str) -> Rules:
+    rules = codec.decode_rules(text)
+    written = json.loads(text)
+    if written.get("id", name) != name:
+        raise InvalidValue("id of the rules", written["id"], f"{name}, the profile to be updated")
+    if not {"inbound", "outbound"} <= {key.removesuffix("_rules") for key in written}:
+        raise InvalidValue("rules", text, "both lists, inbound and outbound")
+    return rules
+
+
+def _member_row(profile: str, endpoint: Endpoint) -> tuple[str, ...]:
+    key = endpoint.key
+    return (profile, key.host, key.orchestrator, key.workload, key.id, endpoint.state.value)
+
+
+def _key(endpoint: Endpoint) -> tuple[object, ...]:
+    return (tables.natural(endpoint.key.host), endpoint.key)

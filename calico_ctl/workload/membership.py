@@ -1,0 +1,111 @@
+"""Which profiles an endpoint has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from calico_ctl.datastore import endpoints, profiles
+from calico_ctl.datastore.store import Store
+from calico_ctl.errors import Conflict, InvalidValue, NotFound
+from calico_ctl.model.endpoint import Endpoint
+
+VERBS = ("append", "remove", "set")
+
+Profiles = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is known of an endpoint; None matches every one."""
+
+    host: str | None = None
+    orchestrator: str | None = None
+    workload: str | None = None
+    endpoint: str | None = None
+
+    def __str__(self) -> str:
+        """Describe it for messages."""
+        known = (self.endpoint, self.workload, self.orchestrator, self.host)
+        return " / ".join(part for part in known if part is not None) or "any endpoint"
+
+
+def find(store: Store, wanted: Filter) -> list[Endpoint]:
+    """Return the endpoints that match."""
+    found, _ = endpoints.all(store, wanted.host, wanted.orchestrator, wanted.workload)
+    return [each for each in found if wanted.endpoint in {None, each.key.id}]
+
+
+def find_one(store: Store, wanted: Filter) -> Endpoint:
+    """Return the only endpoint that matches; raise NotFound or Conflict otherwise."""
+    found = find(store, wanted)
+    if not found:
+        raise NotFound(
+            f"no endpoint matches {wanted}", hint="list them: calicoctl endpoint show --detailed"
+        )
+    if len(found) > 1:
+        ids = ", ".join(each.key.id for each in found)
+        raise Conflict(
+            f"{len(found)} endpoints match {wanted}: {ids}",
+            hint="say which: calicoctl endpoint <ENDPOINT_ID> profile ...",
+        )
+    return found[0]
+
+
+def change(store: Store, wanted: Filter, verb: str, names: Profiles) -> str:
+    """Append, remove or set profiles of the one endpoint that matches; return what was done."""
+    _require_usable(store, verb, names)
+    endpoint = find_one(store, wanted)
+    apply = _CHANGES[verb]
+    endpoints.edit(
+        store, endpoint.key, lambda seen: seen.with_profiles(apply(seen.profiles, names))
+    )
+    listed = ", ".join(names)
+    match verb:
+        case "append":
+            return f"Profile(s) {listed} appended."
+        case "remove":
+            return f"Profile(s) {listed} removed."
+        case _:
+            return f"Profile(s) {listed} set." if names else "Removed all profiles from endpoint."
+
+
+def append(present: Profiles, names: Profiles) -> Profiles:
+    """Return the profiles with more at the end; raise Conflict if one is there already."""
+    _refuse([name for name in names if name in present], "the endpoint already has profile")
+    return present + names
+
+
+def remove(present: Profiles, names: Profiles) -> Profiles:
+    """Return the profiles without some; raise Conflict if one is not there."""
+    _refuse([name for name in names if name not in present], "the endpoint does not have profile")
+    return tuple(name for name in present if name not in names)
+
+
+def replace(_present: Profiles, names: Profiles) -> Profiles:
+    """Return exactly the profiles that are named."""
+    return names
+
+
+_CHANGES: dict[str, Callable[[Profiles, Profiles], Profiles]] = {
+    "append": append,
+    "remove": remove,
+    "set": replace,
+}
+
+
+def _refuse(names: list[str], why: str) -> None:
+    if names:
+        raise Conflict(f"{why} {', '.join(names)}; nothing was changed")
+
+
+def _require_usable(store: Store, verb: str, names: Profiles) -> None:
+    if not names and verb != "set":
+        raise InvalidValue("list of profiles", "(empty)", "at least one profile name")
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidValue("list of profiles", " ".join(names), f"{name} only once")
+    missing = [name for name in names if not profiles.exists(store, name)]
+    # One may take away a profile that somebody deleted, but not give it.
+    if missing and verb != "remove":
+        raise NotFound(
+            f"profile {missing[0]} does not exist", hint=f"calicoctl profile add {missing[0]}"
+        )

@@ -1,0 +1,102 @@
+"""IPAM against a real etcd, many at once."""
+
+import threading
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from netaddr import IPAddress, IPNetwork
+
+from calico_ctl.datastore import addresses, nodes, pools
+from calico_ctl.errors import CalicoError, Conflict, PoolExhausted
+from calico_ctl.model import keys
+from calico_ctl.model.address import AnyAddress
+from calico_ctl.model.node import Node
+from calico_ctl.model.pool import Pool
+from tests.support.etcd_server import EtcdServer
+
+pytestmark = pytest.mark.integration
+
+Outcome = IPAddress | CalicoError
+
+
+def at_once(count: int, act: Callable[[int], IPAddress]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    start = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        start.wait()
+        try:
+            outcomes.append(act(number))
+        except CalicoError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(outcomes) == count
+    return outcomes
+
+
+def given_out(outcomes: list[Outcome]) -> list[IPAddress]:
+    return [outcome for outcome in outcomes if isinstance(outcome, IPAddress)]
+
+
+def test_of_sixteen_who_want_one_address_exactly_one_gets_it(own_server: EtcdServer) -> None:
+    store = own_server.store()
+    pools.create(store, Pool(IPNetwork("10.0.0.0/16")))
+    for round_ in range(5):
+        wanted = IPAddress(f"10.0.{round_}.5")
+        outcomes = at_once(
+            16, lambda n, ip=wanted: addresses.claim(store, f"h{n % 4}", ip, f"e{n}", Random(n))
+        )
+        assert given_out(outcomes) == [wanted]
+        losers = [outcome for outcome in outcomes if not isinstance(outcome, IPAddress)]
+        assert all(isinstance(loser, Conflict) for loser in losers)
+        assert all("already assigned to endpoint" in str(loser) for loser in losers)
+    store.close()
+
+
+@pytest.mark.parametrize("hosts", [1, 4, 16])
+def test_of_many_automatic_claims_at_once_no_two_get_the_same(
+    own_server: EtcdServer, hosts: int
+) -> None:
+    store = own_server.store()
+    pools.create(store, Pool(IPNetwork("10.0.0.0/25")))
+    nodes.register(store, Node("h0", IPAddress("10.0.0.7")))
+    outcomes = []
+    for round_ in range(9):
+        outcomes += at_once(
+            16,
+            lambda n, r=round_: addresses.claim(
+                store, f"h{n % hosts}", AnyAddress.IPV4, f"e{r}-{n}", Random(n)
+            ),
+        )
+    got = given_out(outcomes)
+    assert len(got) == len(set(got)) == 127
+    assert IPAddress("10.0.0.7") not in got
+    assert all(isinstance(o, PoolExhausted | IPAddress) for o in outcomes)
+    notes = [e.key for e in store.tree(f"{keys.IPAM}/host").entries if e.value is not None]
+    assert len({key.rpartition("/")[2] for key in notes}) == len(notes) == 2
+    store.close()
+
+
+def test_claims_and_releases_at_once_leave_an_empty_store(own_server: EtcdServer) -> None:
+    store = own_server.store()
+    pools.create(store, Pool(IPNetwork("10.0.0.0/24")))
+
+    def claim_and_release(number: int) -> IPAddress:
+        for turn in range(5):
+            owner = f"e{number}-{turn}"
+            ip = addresses.claim(store, f"h{number % 3}", AnyAddress.IPV4, owner, Random(number))
+            assert addresses.release(store, ip, owner)
+        return ip
+
+    assert len(given_out(at_once(8, claim_and_release))) == 8
+    for host in ("h0", "h1", "h2"):
+        addresses.leave(store, host)
+    left = [e.key for e in store.tree(keys.IPAM).entries if e.value is not None]
+    assert left == []
+    store.close()

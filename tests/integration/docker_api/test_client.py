@@ -1,0 +1,140 @@
+"""Against a real engine; every container made here has a name of its own and is gone afterwards."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from calico_ctl.docker_api.client import Engine, Outcome
+from calico_ctl.docker_api.request import ContainerRequest
+from calico_ctl.errors import Conflict, DeadlineExceeded, DockerError, DockerUnavailable, NotFound
+from tests.support import images
+
+NAME = "calico-test-engine"
+NO_IMAGE = "calico/no-such-image:1"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    images.ensure(node_image=False)
+    return Engine()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left(engine: Engine) -> Iterator[None]:
+    engine.stop_and_remove(NAME)
+    yield
+    engine.stop_and_remove(NAME)
+
+
+def asking(script: str) -> ContainerRequest:
+    host_config = {"NetworkMode": "none"}
+    command = ["sh", "-c", script]
+    body = {"Image": images.BUSYBOX, "Cmd": command, "HostConfig": host_config}
+    return ContainerRequest(NAME, body)
+
+
+# It ends at once when asked to: a shell alone, as process 1, would ignore SIGTERM.
+RUNS = asking("trap 'exit 0' TERM; while :; do sleep 0.1; done")
+
+
+def test_a_running_container_has_a_process_and_a_stopped_one_has_none(engine):
+    engine.ensure(RUNS)
+    running = engine.container(NAME)
+    assert (running.name, running.running, running.network_mode) == (NAME, True, "none")
+    assert running.pid > 0
+    assert engine.container(running.id[:12]) == running
+    engine.run_to_end(asking("exit 0"))
+    with pytest.raises(NotFound):
+        engine.container(NAME)
+
+
+def test_a_prefix_of_two_ids_is_a_conflict(engine):
+    # Ids are hex: among 17 containers, two begin alike.
+    names = [f"{NAME}-{number}" for number in range(17)]
+    try:
+        firsts: Counter[str] = Counter()
+        for name in names:
+            engine.ensure(replace(RUNS, name=name))
+            firsts[engine.container(name).id[0]] += 1
+            if firsts.most_common(1)[0][1] > 1:
+                break
+        with pytest.raises(Conflict):
+            engine.container(firsts.most_common(1)[0][0])
+    finally:
+        for name in names:
+            engine.stop_and_remove(name)
+
+
+def test_an_engine_that_is_not_there_is_named():
+    with pytest.raises(DockerUnavailable, match=r"no-such\.sock: it is not running"):
+        Engine({"DOCKER_HOST": "unix:///run/no-such.sock"}).container("web")
+
+
+def test_the_same_request_again_changes_nothing(engine):
+    assert engine.ensure(RUNS) is Outcome.CREATED
+    before = engine.container(NAME)
+    assert engine.ensure(RUNS) is Outcome.UNCHANGED
+    assert engine.container(NAME) == before
+
+
+def test_another_request_replaces_the_container(engine):
+    engine.ensure(RUNS)
+    before = engine.container(NAME)
+    other = replace(RUNS, body={**RUNS.body, "Env": ["COLOUR=blue"]})
+    assert engine.ensure(other) is Outcome.REPLACED
+    assert engine.container(NAME).id != before.id
+
+
+def test_a_container_that_was_stopped_is_started_again(engine):
+    ends = asking("exit 0")
+    engine.ensure(ends)
+    deadline = time.monotonic() + 5
+    while engine.is_running(NAME) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert engine.ensure(ends) is Outcome.STARTED
+
+
+def test_a_container_is_stopped_in_an_orderly_way(engine):
+    engine.ensure(RUNS)
+    started = time.monotonic()
+    assert engine.stop_and_remove(NAME)
+    assert time.monotonic() - started < 5
+    assert not engine.stop_and_remove(NAME)
+    assert not engine.is_running(NAME)
+
+
+def test_a_container_that_runs_to_its_end_gives_what_it_printed(engine):
+    assert engine.run_to_end(asking("echo one; echo two >&2")) == "one\ntwo\n"
+
+
+def test_a_container_that_fails_is_an_error_with_its_last_line(engine):
+    with pytest.raises(DockerError, match="failed: it broke"):
+        engine.run_to_end(asking("echo first; echo it broke; exit 3"))
+    with pytest.raises(NotFound):
+        engine.container(NAME)
+
+
+def test_waiting_ends_with_the_containers_last_line(engine):
+    engine.ensure(asking("echo thinking; sleep 5"))
+    with pytest.raises(DeadlineExceeded, match=r"not ready after 0\.3 s \(thinking\)"):
+        engine.wait_until(NAME, lambda: False, time.sleep, 0.3)
+
+
+def test_output_is_followed_until_the_container_ends(engine):
+    engine.ensure(asking("sleep 0.5; echo late"))
+    assert "".join(engine.follow_output(NAME)) == "late\n"
+
+
+def test_an_image_that_is_not_there_is_not_found(engine):
+    assert engine.image_id(NO_IMAGE) is None
+    with pytest.raises(NotFound):
+        engine.ensure(replace(RUNS, body={**RUNS.body, "Image": NO_IMAGE}))
+
+
+def test_the_image_of_a_container_is_known_by_name(engine):
+    assert engine.image_of(NAME) is None
+    engine.ensure(RUNS)
+    assert engine.image_of(NAME) == images.BUSYBOX

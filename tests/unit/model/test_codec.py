@@ -1,0 +1,213 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from netaddr import IPAddress, IPNetwork
+
+from calico_ctl.errors import InvalidValue
+from calico_ctl.model import codec
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
+from calico_ctl.model.pool import Pool
+from calico_ctl.model.rule import default_rules
+
+KEY = EndpointKey("h1", "docker", "c1", "e1")
+GUIDE = {
+    "state": "active",
+    "name": "cali1b9d1bff88c",
+    "mac": "02:00:00:00:00:01",
+    "profile_id": "web",
+    "ipv4_nets": ["192.168.1.1/32"],
+    "ipv6_nets": ["fd80::5/128"],
+    "ipv4_gateway": "172.16.0.1",
+    "ipv6_gateway": None,
+}
+POOL = IPNetwork("10.65.0.0/16")
+
+
+def decode(**changes: object) -> Endpoint:
+    return codec.decode_endpoint(KEY, json.dumps(GUIDE | changes))
+
+
+def written(endpoint: Endpoint) -> dict[str, object]:
+    value = json.loads(codec.encode_endpoint(endpoint))
+    assert isinstance(value, dict)
+    return value
+
+
+def test_an_endpoint_of_the_guide_is_read() -> None:
+    assert decode() == Endpoint(
+        KEY,
+        State.ACTIVE,
+        "cali1b9d1bff88c",
+        "02:00:00:00:00:01",
+        ("web",),
+        (IPAddress("192.168.1.1"), IPAddress("fd80::5")),
+        IPAddress("172.16.0.1"),
+        None,
+    )
+
+
+def test_an_endpoint_is_written_with_exactly_the_eight_fields_of_the_guide() -> None:
+    assert written(decode()) == GUIDE
+    assert written(decode(profile_id=None)) == GUIDE | {"profile_id": None}
+
+
+def test_several_profiles_are_written_beside_the_first() -> None:
+    endpoint = decode().with_profiles(("a", "b"))
+    assert written(endpoint) == GUIDE | {"profile_id": "a", "profile_ids": ["a", "b"]}
+    assert codec.decode_endpoint(KEY, codec.encode_endpoint(endpoint)) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("fields", "profiles"),
+    [
+        ({"profile_id": "a", "profile_ids": ["a", "b"]}, ("a", "b")),
+        ({"profile_id": "c", "profile_ids": ["a", "b"]}, ("c",)),
+        ({"profile_id": None, "profile_ids": ["a", "b"]}, ()),
+        ({"profile_id": "", "profile_ids": None}, ()),
+        ({"profile_id": "a", "profile_ids": []}, ("a",)),
+        ({"profile_ids": ["b", "a", "b"], "profile_id": "b"}, ("b", "a")),
+    ],
+)
+def test_whoever_rewrote_only_the_profile_id_decides(fields, profiles: tuple[str, ...]) -> None:
+    assert decode(**fields).profiles == profiles
+
+
+def test_the_list_alone_counts() -> None:
+    value = {name: item for name, item in GUIDE.items() if name != "profile_id"}
+    read = codec.decode_endpoint(KEY, json.dumps(value | {"profile_ids": ["a", "b"]}))
+    assert read.profiles == ("a", "b")
+
+
+def test_fields_of_others_survive_a_rewrite() -> None:
+    assert written(decode(mine={"a": [1]}))["mine"] == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "running"},
+        {"state": None},
+        {"name": None},
+        {"name": "x" * 16},
+        {"mac": "02-00"},
+        {"mac": 1},
+        {"profile_id": 3},
+        {"profile_id": "a b"},
+        {"profile_ids": "a"},
+        {"profile_ids": [1]},
+        {"ipv4_nets": "192.168.1.1/32"},
+        {"ipv4_nets": ["192.168.1.0/24"]},
+        {"ipv4_nets": ["fd80::5/128"]},
+        {"ipv6_nets": ["192.168.1.1/32"]},
+        {"ipv4_gateway": "fd80::1"},
+        {"ipv6_gateway": True},
+    ],
+)
+def test_an_endpoint_that_cannot_be_meant_is_refused(changes) -> None:
+    with pytest.raises(InvalidValue):
+        decode(**changes)
+
+
+@pytest.mark.parametrize("missing", ["mac", "profile_id", "ipv4_nets", "ipv6_nets", "ipv4_gateway"])
+def test_what_may_be_absent_may_be_absent(missing: str) -> None:
+    value = {name: item for name, item in GUIDE.items() if name != missing}
+    assert codec.decode_endpoint(KEY, json.dumps(value)).name == GUIDE["name"]
+
+
+def test_tags_are_read_once_each_and_in_order() -> None:
+    assert codec.decode_tags('["web", "db", "web"]') == ("web", "db")
+    assert codec.decode_tags("[]") == ()
+    assert codec.encode_tags(("web", "db")) == '["web", "db"]'
+
+
+@pytest.mark.parametrize("text", ["[logger]", " [ logger ] "])
+def test_tags_without_their_quotes_are_read(text: str) -> None:
+    assert codec.decode_tags(text) == ("logger",)
+    assert codec.tags_lost_their_quotes(text)
+
+
+def test_several_tags_without_their_quotes_are_read() -> None:
+    assert codec.decode_tags("[a, b]") == ("a", "b")
+    assert not codec.tags_lost_their_quotes('["a"]')
+    assert not codec.tags_lost_their_quotes("rubbish")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '"web"', '["a b"]', "[1]", "[a b]", "[a,,b]", "[a", '["..",]']
+)
+def test_other_tags_are_refused(text: str) -> None:
+    with pytest.raises(InvalidValue):
+        codec.decode_tags(text)
+
+
+def test_rules_are_written_in_the_guides_shape() -> None:
+    text = codec.encode_rules(default_rules("web"))
+    assert set(json.loads(text)) == {"inbound", "outbound"}
+    assert codec.decode_rules(text) == default_rules("web")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"cidr": "10.65.0.0/16"}',
+        "10.65.0.0/16",
+        " 10.65.0.0/16\n",
+        '{"cidr": "10.65.0.0/16", "ipip": ""}',
+    ],
+)
+def test_a_pool_is_read_as_an_object_or_as_bare_text(text: str) -> None:
+    assert codec.decode_pool(POOL, text) == Pool(POOL)
+
+
+def test_the_options_of_a_pool_are_kept() -> None:
+    pool = Pool(POOL, ipip=True, masquerade=True, extra={"mine": 1})
+    text = codec.encode_pool(pool)
+    assert json.loads(text) == {"cidr": str(POOL), "ipip": "tunl0", "masquerade": True, "mine": 1}
+    assert codec.decode_pool(POOL, text) == pool
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"cidr": "10.66.0.0/16"}', '{"cidr": "10.65.0.0/16", "masquerade": "yes"}'],
+)
+def test_other_pools_are_refused(text: str) -> None:
+    with pytest.raises(InvalidValue):
+        codec.decode_pool(POOL, text)
+
+
+def test_the_mesh_is_on_or_off() -> None:
+    assert codec.decode_mesh_enabled(codec.encode_mesh_enabled(True))
+    assert not codec.decode_mesh_enabled('{"enabled": false}')
+    for text in ("{}", "true", '{"enabled": 1}'):
+        with pytest.raises(InvalidValue):
+            codec.decode_mesh_enabled(text)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+)
+texts = st.text() | json_values.map(json.dumps) | st.just("[" * 100_000)
+endpoint_like = st.dictionaries(st.sampled_from([*GUIDE, "profile_ids"]), json_values).map(
+    lambda changes: json.dumps(GUIDE | changes)
+)
+
+
+@given(texts | endpoint_like)
+def test_any_text_is_decoded_or_refused(text: str) -> None:
+    readers = (
+        codec.decode_rules,
+        codec.decode_tags,
+        codec.decode_mesh_enabled,
+        lambda value: codec.decode_endpoint(KEY, value),
+        lambda value: codec.decode_pool(POOL, value),
+    )
+    for read in readers:
+        try:
+            read(text)  # type: ignore[operator]
+        except InvalidValue:
+            continue
