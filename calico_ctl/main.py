@@ -2,14 +2,12 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from calico_ctl import settings
-from calico_ctl.commands import COMMANDS
+from calico_ctl.commands import COMMANDS, FORMER
 from calico_ctl.console import Console
 from calico_ctl.errors import CalicoError, ExitCode, UsageError
 from calico_ctl.usage import HelpWanted
@@ -29,16 +27,19 @@ Commands:
 `calicoctl <command> --help` says more about each.
 
 Environment:
-  ETCD_AUTHORITY  Where etcd is, <host>:<port> [default: 127.0.0.1:4001].
-  DOCKER_HOST     Where the Docker Engine is.
-  CALICO_DEBUG    1 prints a traceback with an error."""
+  ETCD_AUTHORITY     Where etcd is, <host>:<port> [default: 127.0.0.1:4001].
+  DOCKER_HOST        Where the Docker Engine is [default: unix:///var/run/docker.sock].
+  CALICO_NETWORKING  `false` starts a node that leaves the routing to others.
+  CALICO_DEBUG       `1` prints a traceback with every error."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command line; return the exit code."""
+    """Run one command line in this process's environment; return the exit code."""
+    # A name in a message may hold bytes that the terminal cannot show; that is no reason to fail.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     chosen = settings.read()
-    console = Console(os.geteuid())
-    return run(argv, RealPlatform(chosen), console, debug=chosen.debug)
+    return run(argv, RealPlatform(chosen), Console(os.geteuid()), debug=chosen.debug)
 
 
 def run(argv: Sequence[str], platform: "Platform", console: Console, *, debug: bool) -> int:
@@ -48,42 +49,52 @@ def run(argv: Sequence[str], platform: "Platform", console: Console, *, debug: b
     except HelpWanted as wanted:
         console.result(wanted.message)
         return wanted.exit_code
-    except CalicoError as error:
-        if debug:
-            traceback.print_exc()
-        console.error(error)
-        return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone; Python must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+    except CalicoError as error:
+        failure = error
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        console.error(
-            CalicoError(
-                f"this is a bug in calicoctl: {type(error).__name__}: {error}",
-                hint="CALICO_DEBUG=1 shows where it happened",
-            )
+        failure = CalicoError(
+            f"this is a bug in calicoctl: {type(error).__name__}: {error}",
+            hint="CALICO_DEBUG=1 shows where it happened",
         )
-        return ExitCode.FAILED
+        failure.__cause__ = error
+    if debug:
+        console.say(_traceback(failure))
+    console.error(failure)
+    return failure.exit_code
 
 
 def _dispatch(argv: Sequence[str], platform: "Platform", console: Console) -> int:
-    if not argv or argv[0] in {"-h", "--help", "help"}:
+    name, *rest = argv or ["--help"]
+    if name == "help" and rest:
+        name, rest = rest[0], ["--help"]
+    if name in {"-h", "--help", "help"}:
         console.result(HELP.format(commands=_command_lines()))
         return ExitCode.OK
-    name = "version" if argv[0] == "--version" else argv[0]
-    command = COMMANDS.get(name)
-    if command is None:
-        close = get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean `{close[0]}`?" if close else "`calicoctl --help` lists the commands"
-        raise UsageError(f"calicoctl has no command {name!r}", hint)
-    module = import_module(f"calico_ctl.commands.{command.module}")
-    code: int = module.run([name, *argv[1:]], platform, console)
+    if name == "--version":
+        name = "version"
+    if name not in COMMANDS:
+        raise UsageError(f"error: calicoctl has no command `{name}`", _suggestion(name))
+    module = import_module(f"calico_ctl.commands.{COMMANDS[name].module}")
+    code: int = module.run([name, *rest], platform, console)
     return code
+
+
+def _traceback(error: CalicoError) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
+def _suggestion(name: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, [each for each in COMMANDS if COMMANDS[each].summary], 1)
+    meant = FORMER.get(name) or (close[0] if close else "")
+    if not meant:
+        return "`calicoctl --help` lists the commands"
+    return f"did you mean `calicoctl {meant}`?"
 
 
 def _command_lines() -> str:

@@ -1,4 +1,8 @@
-"""The environment, read once into one value. Nothing is judged before somebody needs it."""
+"""The environment, read once into one value. Nothing is judged before somebody needs it.
+
+So `calicoctl version` works whatever the environment says, and a bad value is an error of the
+command that would have used it.
+"""
 
 import os
 import re
@@ -9,15 +13,14 @@ from calico_ctl.errors import InvalidValue
 
 DEFAULT_ETCD_AUTHORITY = "127.0.0.1:4001"
 
-_AUTHORITY = re.compile(
-    r"(?:\[(?P<ipv6>[0-9A-Fa-f:]+)\]|(?P<name>[A-Za-z0-9._-]{1,255})):(?P<port>[0-9]{1,5})"
-)
+_AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^:]{1,255})):(?P<port>[0-9]{1,5})")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_EXPECTED = "<host>:<port>, for example 10.0.0.1:2379, etcd.example.org:2379 or [fd80::1]:2379"
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdAuthority:
-    """Where etcd is."""
+    """Where etcd is; an IPv6 address has no brackets here."""
 
     host: str
     port: int
@@ -29,12 +32,19 @@ class Settings:
 
     etcd_authority: str
     docker: Mapping[str, str]
-    networking: bool
+    networking_text: str
     debug: bool
 
     def etcd(self) -> EtcdAuthority:
         """Return where etcd is; raise InvalidValue if ETCD_AUTHORITY is not of its form."""
         return parse_authority(self.etcd_authority)
+
+    @property
+    def networking(self) -> bool:
+        """Whether the node shall route; raise InvalidValue unless it says true or false."""
+        if self.networking_text not in {"true", "false"}:
+            raise InvalidValue("CALICO_NETWORKING", self.networking_text, "true or false")
+        return self.networking_text == "true"
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -43,7 +53,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         etcd_authority=values.get("ETCD_AUTHORITY", DEFAULT_ETCD_AUTHORITY),
         docker={name: value for name, value in values.items() if name.startswith("DOCKER_")},
-        networking=values.get("CALICO_NETWORKING", "true") != "false",
+        networking_text=values.get("CALICO_NETWORKING") or "true",
         debug=values.get("CALICO_DEBUG", "") not in {"", "0"},
     )
 
@@ -52,11 +62,22 @@ def parse_authority(text: str) -> EtcdAuthority:
     """Read `<host>:<port>`, the host a name, an IPv4 address, or an IPv6 address in brackets."""
     found = _AUTHORITY.fullmatch(text)
     if found is None or not 0 < int(found["port"]) <= 65535 or not _is_host(found):
-        raise InvalidValue("ETCD_AUTHORITY", text, "<host>:<port>, for example 127.0.0.1:4001")
+        raise InvalidValue("ETCD_AUTHORITY", text, _EXPECTED)
     return EtcdAuthority(found["ipv6"] or found["name"], int(found["port"]))
 
 
 def _is_host(found: re.Match[str]) -> bool:
-    if found["ipv6"]:
-        return True
-    return all(_LABEL.fullmatch(label) for label in found["name"].removesuffix(".").split("."))
+    name = found["name"]
+    if name is None or re.fullmatch("[0-9.]+", name):
+        return _is_address(name or found["ipv6"], 6 if name is None else 4)
+    return all(_LABEL.fullmatch(label) for label in name.removesuffix(".").split("."))
+
+
+def _is_address(text: str, version: int) -> bool:
+    # Imported here: only who asks for etcd pays for it.
+    from calico_ctl.model import address
+
+    try:
+        return address.parse_address(text).version == version
+    except InvalidValue:
+        return False

@@ -1,6 +1,5 @@
 """Which real thing stands behind each Protocol. Made when it is first asked for, not before."""
 
-import socket
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,8 @@ class RealPlatform:
     @cached_property
     def hostname(self) -> str:
         """This host's name, as the kernel says it; `$HOSTNAME` is not asked."""
+        import socket
+
         return socket.gethostname()
 
     @cached_property

@@ -21,7 +21,7 @@ WEB, CLIENT = "192.168.1.1", "192.168.1.2"
 PAGE = "sh -c 'echo hello from web >/var/www/index.html; exec httpd -f -h /var/www'"
 
 PING = f"docker exec client ping -c 1 -W 1 {WEB}"
-FETCH = f"docker exec client wget -q -T 2 -O - http://{WEB}/"
+FETCH = f"docker exec client timeout 2 wget -q -O - http://{WEB}/"
 SETTLES = 20.0
 """Seconds for BGP to find the other host, or for an agent to carry out a change."""
 
@@ -92,6 +92,7 @@ def show_routing(hosts: list[Host], ctl1: str, ctl2: str) -> None:
     typed(host1, f"{ctl1} container web profile append web")
     typed(host2, f"{ctl2} container client profile append web")
     traffic(host2, PING, works=True)
+    traffic(host2, FETCH, works=True)
     typed(host2, f"ip route get {WEB}")
 
 

@@ -1,7 +1,8 @@
 """WHAT THE USER TYPES: a command's docstring is its usage text, then comes `run`.
 
-`COMMANDS` drives dispatch and help. What `run` needs of the world it takes from the Platform that
-it is given; it prints through the Console only.
+`COMMANDS` drives dispatch and help. `run(argv, platform, console)` gets the words from the
+command's own name on, and returns an exit code. What it needs of the world it takes from the
+platform; it prints through the console only. `tables` holds what several commands show.
 """
 
 from dataclasses import dataclass
@@ -24,3 +25,11 @@ COMMANDS = {
     "version": Command("version", "Print the version."),
     "daemon": Command("daemon", ""),
 }
+
+FORMER = {
+    "shownodes": "endpoint show",
+    "group": "profile",
+    "ipv4": "pool",
+    "ipv6": "pool",
+}
+"""Commands of the historical tool that were renamed, for the hint after an unknown command."""

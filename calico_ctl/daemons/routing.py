@@ -18,7 +18,7 @@ from calico_ctl.bgp.topology import Topology
 from calico_ctl.daemons.runtime import Runtime, Tick
 from calico_ctl.dataplane.bird import Bird, SessionState
 from calico_ctl.datastore import follow, status
-from calico_ctl.datastore.follow import Changes, Disconnected, Resync
+from calico_ctl.datastore.follow import Change, Changes, Disconnected, Resync
 from calico_ctl.datastore.status import ServiceStatus
 from calico_ctl.errors import CalicoError, CommandFailed
 from calico_ctl.model import keys
@@ -58,42 +58,40 @@ class Routing:
     def turn(self, batch: Iterable[object]) -> None:
         """Take in a batch, make BIRD right, report."""
         messages = list(batch)
-        for message in messages:
-            self._take_in(message)
-        if self._values is None:
-            return
+        changed = [self._take_in(message) for message in messages]
         # A tick tries again what failed.
+        ticked = any(isinstance(message, Tick) for message in messages)
+        if self._values is None or not (any(changed) or ticked):
+            return
         before = self._applied
         self._configure(topology.read(self._values))
-        ticked = any(isinstance(message, Tick) for message in messages)
         if ticked:
             self._watch_sessions()
         if self._applied and (ticked or self._applied != before):
             self._report()
 
-    def _take_in(self, message: object) -> None:
+    def _take_in(self, message: object) -> bool:
         match message:
             case Resync(entries=entries):
                 values = {key: value for key, (value, _) in entries.items()}
-                self._take_over({k: v for k, v in values.items() if topology.follows(k)})
+                return self._take_over({k: v for k, v in values.items() if topology.follows(k)})
             case Changes(changes=changes) if self._values is not None:
-                for change in changes:
-                    if not topology.follows(change.key):
-                        continue
-                    if change.value is None:
-                        self._values.pop(change.key, None)
-                    else:
-                        self._values[change.key] = change.value
+                followed = [change for change in changes if topology.follows(change.key)]
+                for change in followed:
+                    _fold(self._values, change)
+                return bool(followed)
             case Disconnected(reason=reason):
                 log.warning("etcd is away, BIRD keeps what it has: %s", reason)
             case _:
                 pass
+        return False
 
-    def _take_over(self, values: dict[str, str]) -> None:
-        if topology.read(values).ready:
-            self._values = values
-        else:
+    def _take_over(self, values: dict[str, str]) -> bool:
+        if not topology.read(values).ready:
             log.warning("%s is not true in etcd: BIRD keeps what it has", keys.READY)
+            return False
+        self._values = values
+        return True
 
     def _configure(self, seen: Topology) -> None:
         if self._problems != seen.problems:
@@ -135,6 +133,13 @@ class Routing:
             status.write_service(self._platform.store, self._platform.hostname, SERVICE, report)
         except CalicoError as error:
             log.warning("cannot report to etcd: %s", error.message)
+
+
+def _fold(values: dict[str, str], change: Change) -> None:
+    if change.value is None:
+        values.pop(change.key, None)
+    else:
+        values[change.key] = change.value
 
 
 def run(platform: Platform) -> None:

@@ -47,6 +47,11 @@ class Engine:
         self._environment = dict(environment or {})
         self.address = with_scheme(self._environment.get("DOCKER_HOST") or SOCKET)
 
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        if "_api" in self.__dict__:
+            self.__dict__.pop("_api").close()
+
     def direct(self) -> "Engine":
         """Return the engine without our own proxy between.
 
@@ -122,9 +127,8 @@ class Engine:
         finally:
             self._remove(wanted.name)
         if code != 0:
-            raise DockerError(
-                f"container {wanted.name} failed: {_last_line(printed, f'exit code {code}')}"
-            )
+            said = _last_lines(printed, otherwise=f"exit code {code}")
+            raise DockerError(f"container {wanted.name} failed: {said}")
         return printed
 
     def wait_until(
@@ -138,7 +142,7 @@ class Engine:
             if ready():
                 return
             sleep(_POLL_SECONDS)
-        last = _last_line(self.output(name, lines=1), "nothing printed")
+        last = _last_lines(self.output(name, lines=1), otherwise="nothing printed")
         raise DeadlineExceeded(
             f"container {name} is not ready after {seconds:g} s ({last})",
             hint=f"`docker logs {name}` shows what it did",
@@ -153,8 +157,12 @@ class Engine:
     def follow_output(self, name: str) -> Iterator[str]:
         """Yield what a container prints from now on, in pieces, until it ends."""
         with self._asking(f"container {name}"):
-            for piece in self._api.logs(name, stream=True, follow=True, tail=0):
-                yield bytes(piece).decode(errors="replace")
+            pieces = self._api.logs(name, stream=True, follow=True, tail=0)
+            try:
+                for piece in pieces:
+                    yield bytes(piece).decode(errors="replace")
+            finally:
+                pieces.close()
 
     def image_of(self, name: str) -> str | None:
         """Return the image that a container was made from, or None if there is no container."""
@@ -250,6 +258,6 @@ def through_proxy(address: str) -> bool:
     return address.rstrip("/").endswith(f":{PROXY_PORT}")
 
 
-def _last_line(printed: str, otherwise: str) -> str:
-    lines = printed.strip().splitlines()
-    return lines[-1] if lines else otherwise
+def _last_lines(printed: str, otherwise: str) -> str:
+    """Return the end of what a program printed in one line: an error and its hint, for example."""
+    return "; ".join(printed.strip().splitlines()[-3:]) or otherwise

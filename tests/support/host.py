@@ -92,10 +92,24 @@ class Host:
         )
         self.run(["ip", "-batch", "-"], stdin=script, quiet=True)
         self._underlay, self._cable = underlay, cable
+        self._await_carrier()
 
     def cable(self, state: str) -> None:
         """Pull the network cable (`down`) or put it back (`up`)."""
         self._underlay.run(["ip", "link", "set", self._cable, state])
+        if state == "up":
+            self._await_carrier()
+
+    def _await_carrier(self) -> None:
+        # the kernel reports changes of carrier at most once a second; until then nothing is passed
+        show = ["ip", "-br", "link", "show", "dev", self._cable]
+        command.wait_until(
+            lambda: (
+                "LOWER_UP" in (line := self._underlay.run(show, quiet=True).out) and " UP " in line
+            ),
+            5,
+            f"the cable of {self.name} is live",
+        )
 
     def power_cut(self) -> None:
         """End everything in the host at once, without a word to anybody. The disk stays."""

@@ -5,11 +5,13 @@ directory (the seed) are then hard-linked into each new host: no time, no space.
 changes those files in place, so hosts do not see each other's changes.
 """
 
+import contextlib
+import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 BUSYBOX = "calico/lab-busybox:latest"
 SEEDED = ("image", "overlay2")
 """What of a Docker directory makes up its images."""
+KEPT_SEEDS = 2
+"""With and without the node image; a seed made before the last change is of no use."""
 
 
 def docker(*arguments: str, stdin: bytes = b"") -> str:
@@ -78,17 +82,31 @@ def make_seed(seed: Path, images: list[str], spare: "Host") -> None:
     # the name that everybody knows
     spare.run(["docker", "tag", BUSYBOX, "busybox:latest"], quiet=True)
     spare.stop_docker()
-    fresh = STATE / f"{seed.name}.{os.getpid()}"
-    fresh.mkdir(parents=True)
+    fresh = spare.directory / "seed"
+    fresh.mkdir()
     for part in SEEDED:
         shutil.move(spare.docker_directory / part, fresh / part)
-    for old in STATE.glob("seed-????????????????"):
-        shutil.rmtree(old)
     fresh.rename(seed)
+    _remove_old_seeds()
+
+
+def _remove_old_seeds() -> None:
+    seeds = sorted(STATE.glob("seed-*"), key=lambda path: path.stat().st_mtime)
+    for old in seeds[:-KEPT_SEEDS]:
+        shutil.rmtree(old)
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """Keep other labs from making or removing seeds meanwhile."""
+    with (STATE / "seeds.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def plant(seed: Path, host: "Host") -> None:
     """Give the images to a host whose engine has not run yet."""
+    seed.touch()  # in use: the older ones go first
     for part in SEEDED:
         argv = ["cp", "--archive", "--link", str(seed / part), str(host.docker_directory)]
         command.run(argv, show="")

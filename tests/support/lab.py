@@ -82,9 +82,10 @@ class Lab:
             host.plug_in(self.underlay)
         if not self._docker:
             return
-        seed = self._seed()
-        for host in self.hosts:
-            images.plant(seed, host)
+        with images.locked():
+            seed = self._seed()
+            for host in self.hosts:
+                images.plant(seed, host)
         with ThreadPoolExecutor() as pool:
             list(pool.map(Host.start_docker, self.hosts))
 

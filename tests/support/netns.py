@@ -37,10 +37,13 @@ class NetNs:
         """The namespace as a file."""
         return Path(f"/proc/{self.pid}/ns/net")
 
-    def run(self, argv: Sequence[str], *, check: bool = True, stdin: str = "") -> command.Result:
+    def run(
+        self, argv: Sequence[str], *, check: bool = True, stdin: str = "", quiet: bool = False
+    ) -> command.Result:
         """Run a program in the namespace."""
         prefix = ["nsenter", "--target", str(self.pid), "--net"]
-        return command.run([*prefix, *argv], show=command.plain(argv), check=check, stdin=stdin)
+        show = "" if quiet else command.plain(argv)
+        return command.run([*prefix, *argv], show=show, check=check, stdin=stdin)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

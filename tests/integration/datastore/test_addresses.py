@@ -49,9 +49,11 @@ def test_of_sixteen_who_want_one_address_exactly_one_gets_it(own_server: EtcdSer
     pools.create(store, Pool(IPNetwork("10.0.0.0/16")))
     for round_ in range(5):
         wanted = IPAddress(f"10.0.{round_}.5")
-        outcomes = at_once(
-            16, lambda n, ip=wanted: addresses.claim(store, f"h{n % 4}", ip, f"e{n}", Random(n))
-        )
+
+        def claim(number: int, wanted: IPAddress = wanted) -> IPAddress:
+            return addresses.claim(store, f"h{number % 4}", wanted, f"e{number}", Random(number))
+
+        outcomes = at_once(16, claim)
         assert given_out(outcomes) == [wanted]
         losers = [outcome for outcome in outcomes if not isinstance(outcome, IPAddress)]
         assert all(isinstance(loser, Conflict) for loser in losers)
@@ -68,12 +70,14 @@ def test_of_many_automatic_claims_at_once_no_two_get_the_same(
     nodes.register(store, Node("h0", IPAddress("10.0.0.7")))
     outcomes = []
     for round_ in range(9):
-        outcomes += at_once(
-            16,
-            lambda n, r=round_: addresses.claim(
-                store, f"h{n % hosts}", AnyAddress.IPV4, f"e{r}-{n}", Random(n)
-            ),
-        )
+
+        def claim(number: int, turn: int = round_) -> IPAddress:
+            owner = f"e{turn}-{number}"
+            return addresses.claim(
+                store, f"h{number % hosts}", AnyAddress.IPV4, owner, Random(number)
+            )
+
+        outcomes += at_once(16, claim)
     got = given_out(outcomes)
     assert len(got) == len(set(got)) == 127
     assert IPAddress("10.0.0.7") not in got
@@ -88,10 +92,12 @@ def test_claims_and_releases_at_once_leave_an_empty_store(own_server: EtcdServer
     pools.create(store, Pool(IPNetwork("10.0.0.0/24")))
 
     def claim_and_release(number: int) -> IPAddress:
+        ip = None
         for turn in range(5):
             owner = f"e{number}-{turn}"
             ip = addresses.claim(store, f"h{number % 3}", AnyAddress.IPV4, owner, Random(number))
             assert addresses.release(store, ip, owner)
+        assert ip is not None
         return ip
 
     assert len(given_out(at_once(8, claim_and_release))) == 8

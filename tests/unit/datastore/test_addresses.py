@@ -259,7 +259,7 @@ def test_an_automatic_claim_reads_little_however_full_the_host_is() -> None:
 class Racing(MemoryStore):
     """Another host takes the first block at the very moment when we would."""
 
-    def create(self, key: str, value: str | None):  # type: ignore[no-untyped-def]
+    def create(self, key: str, value: str | None):
         block = keys.block(IPNetwork("10.0.0.0/26"))
         if key == block and value and "h1" in value:
             super().create(key, value.replace("h1", "h2").replace("mine", "theirs"))
@@ -267,7 +267,7 @@ class Racing(MemoryStore):
 
 
 class Refusing(MemoryStore):
-    def create(self, key: str, value: str | None):  # type: ignore[no-untyped-def]
+    def create(self, key: str, value: str | None):
         if key.startswith(keys.blocks(4)):
             raise DatastoreError("disk is full")
         return super().create(key, value)

@@ -142,7 +142,7 @@ class Forgetful(MemoryStore):
         super().__init__()
         self.meanwhile: list[tuple[str, str | None]] = []
 
-    def watch(self, directory: str, after: int, timeout: float):  # type: ignore[no-untyped-def]
+    def watch(self, directory: str, after: int, timeout: float):
         if self.meanwhile:
             for key, value in self.meanwhile:
                 self.delete(key) if value is None else self.put(key, value)

@@ -91,7 +91,7 @@ def test_waiting_ends_with_the_acknowledgement(store: MemoryStore, before) -> No
 
 def test_waiting_survives_lost_history(store: MemoryStore) -> None:
     class Forgetful(MemoryStore):
-        def watch(self, directory: str, after: int, timeout: float):  # type: ignore[no-untyped-def]
+        def watch(self, directory: str, after: int, timeout: float):
             status.write_endpoint(self, KEY, EndpointStatus("up", 7))
             for _ in range(1001):
                 self.put("/elsewhere", "x")

