@@ -86,7 +86,9 @@ def _missing_value(error: SystemExit) -> str:
     found = re.match(r"(-\S+) (requires argument|must not have an argument)", first)
     if found is None:
         return ""
-    return f"`{found[1]}` needs a value" if "requires" in found[2] else f"`{found[1]}` takes no value"
+    return (
+        f"`{found[1]}` needs a value" if "requires" in found[2] else f"`{found[1]}` takes no value"
+    )
 
 
 def _usage_section(text: str) -> str:

@@ -158,7 +158,7 @@ def demo(keep: bool) -> None:
     if keep:
         title("The hosts stay up")
         print("enter one:       sudo scripts/demo enter host1    (there: calicoctl, docker, ip, …)")
-        print("take them down:  sudo scripts/demo clean")
+        print(f"take them down:  sudo scripts/demo clean {made.name}")
     print(f"\nAll as it should be ({time.monotonic() - began:.0f} s).")
 
 
@@ -179,7 +179,8 @@ def main(argv: list[str]) -> int:
         if argv[0] == "enter":
             enter(argv[1] if len(argv) > 1 else "host1")
         elif argv[0] == "clean":
-            print("\n".join(f"removed {name}" for name in lab.remove_kept()) or "nothing was kept")
+            removed = lab.remove_kept(*argv[1:2])
+            print("\n".join(f"removed {name}" for name in removed) or "nothing was kept")
         else:
             demo(keep=os.environ.get("KEEP", "") not in {"", "0"})
     except (DemoError, AssertionError) as error:

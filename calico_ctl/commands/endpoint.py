@@ -19,7 +19,9 @@ Options:
 
 Examples:
   calicoctl endpoint show --detailed
+  calicoctl endpoint show --host=node1 --orchestrator=docker --detailed
   calicoctl endpoint 1d9e9624cdb711e499bf08002737b14f profile set web logger
+  calicoctl endpoint 1d9e9624cdb711e499bf08002737b14f profile show
 """
 
 from collections import Counter
@@ -52,7 +54,8 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
 
 
 def _show(words: Words, platform: Platform, console: Console) -> None:
-    found = membership.find(platform.store, _filter(words, "--endpoint"))
+    found, problems = membership.find(platform.store, _filter(words, "--endpoint"))
+    tables.warn(console, problems)
     if words.flag("--detailed"):
         tables.show_endpoints(console, found)
         return

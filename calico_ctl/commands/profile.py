@@ -13,12 +13,13 @@ Usage:
   calicoctl profile <PROFILE> rule update
 
 Rules:
-  (allow|deny) [tcp|udp|icmp [type <TYPE> [code <CODE>]]|...]
+  (allow|deny) [<PROTOCOL> [type <TYPE> [code <CODE>]]]
                [from [ports <PORTS>] [tag <TAG>] [cidr <CIDR>]]
                [to   [ports <PORTS>] [tag <TAG>] [cidr <CIDR>]]
   All that is given has to match; the first rule that matches decides. What no rule matches is
-  left to the endpoint's next profile, and after the last one it is denied. <PORTS> is a list such
-  as 80,8000:8080.
+  left to the endpoint's next profile, and after the last one it is denied. <PROTOCOL> is tcp,
+  udp, sctp, udplite, icmp, icmpv6 or a number; `type` goes with the ICMP ones. <PORTS> is a list
+  such as 80,8000:8080, for TCP and UDP if no protocol is given.
 
 Options:
   --detailed       Show the members too.
@@ -35,18 +36,17 @@ Examples:
 """
 
 import json
-import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 
 from calico_ctl import usage
 from calico_ctl.commands import tables
 from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints, profiles
-from calico_ctl.errors import Conflict, ExitCode, InvalidValue, NotFound
-from calico_ctl.model import codec, names, rule_json, rule_text
+from calico_ctl.errors import AlreadyExists, Conflict, ExitCode, InvalidValue, NotFound
+from calico_ctl.model import codec, names, rule_edit, rule_json, rule_text
 from calico_ctl.model.endpoint import Endpoint
-from calico_ctl.model.rule import Direction, Rule, Rules
+from calico_ctl.model.rule import Direction, Rules
 from calico_ctl.usage import Words
 from calico_ctl.workload.platform import Platform
 
@@ -72,7 +72,8 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
     if not words.flag("--detailed"):
         console.table(["Name"], [[name] for name in listed])
         return
-    members, _ = endpoints.all(platform.store)
+    members, problems = endpoints.all(platform.store)
+    tables.warn(console, problems)
     headings = ("Name", "Host", "Orchestrator ID", "Workload ID", "Endpoint ID", "State")
     rows = []
     for name in listed:
@@ -83,23 +84,25 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
 
 def _add(words: Words, platform: Platform, console: Console) -> None:
     name = names.parse_profile_name(words.text("<PROFILE>"))
-    if profiles.exists(platform.store, name):
+    try:
+        profiles.create(platform.store, name)
+    except AlreadyExists:
         console.result(f"Profile {name} already exists.")
-        return
-    profiles.create(platform.store, name)
-    console.result(f"Created profile {name}")
+    else:
+        console.result(f"Created profile {name}")
 
 
 def _remove(words: Words, platform: Platform, console: Console) -> None:
     name = names.parse_profile_name(words.text("<PROFILE>"))
     if not words.flag("--no-check"):
-        _require_unused(platform, name)
+        _require_unused(name, platform, console)
     profiles.remove(platform.store, name)
     console.result(f"Deleted profile {name}")
 
 
-def _require_unused(platform: Platform, name: str) -> None:
-    members, _ = endpoints.all(platform.store)
+def _require_unused(name: str, platform: Platform, console: Console) -> None:
+    members, problems = endpoints.all(platform.store)
+    tables.warn(console, problems)
     used = [f"{each.key.host}/{each.key.id}" for each in members if name in each.profiles]
     if used:
         raise Conflict(
@@ -116,21 +119,17 @@ def _tag(words: Words, platform: Platform, console: Console) -> None:
         return
     tag = names.parse_tag(words.text("<TAG>"))
     if words.flag("add"):
-        profiles.edit_tags(platform.store, name, lambda tags: (*_without(tags, tag), tag))
+        profiles.edit_tags(platform.store, name, lambda tags: tags if tag in tags else (*tags, tag))
         console.result(f"Tag {tag} added to profile {name}")
         return
 
     def remove(tags: tuple[str, ...]) -> tuple[str, ...]:
         if tag not in tags:
             raise NotFound(f"profile {name} has no tag {tag}")
-        return _without(tags, tag)
+        return tuple(each for each in tags if each != tag)
 
     profiles.edit_tags(platform.store, name, remove)
     console.result(f"Tag {tag} removed from profile {name}")
-
-
-def _without(tags: tuple[str, ...], tag: str) -> tuple[str, ...]:
-    return tuple(each for each in tags if each != tag)
 
 
 def _rule(words: Words, platform: Platform, console: Console) -> None:
@@ -140,7 +139,8 @@ def _rule(words: Words, platform: Platform, console: Console) -> None:
     elif words.flag("json"):
         console.result(_exchanged(name, profiles.read(platform.store, name).rules))
     elif words.flag("update"):
-        profiles.replace_rules(platform.store, name, _read_update(name, sys.stdin.read()))
+        rules = _read_update(name, console.read_input("the rules as JSON"))
+        profiles.replace_rules(platform.store, name, rules)
     elif words.flag("add"):
         _add_rule(words, name, platform, console)
     else:
@@ -149,55 +149,34 @@ def _rule(words: Words, platform: Platform, console: Console) -> None:
 
 def _add_rule(words: Words, name: str, platform: Platform, console: Console) -> None:
     direction = Direction(words.chosen(*Direction))
+    position = _position(words)
     rule = rule_text.parse(words.texts("<RULE>"))
-    position = words.optional("--at")
+    was_there = False
 
     def insert(rules: Rules) -> Rules:
-        present = rules.of(direction)
-        if rule in present:
-            return rules
-        at = len(present) if position is None else _index(position, len(present) + 1)
-        return _with(rules, direction, (*present[:at], rule, *present[at:]))
+        nonlocal was_there
+        was_there = rule in rules.of(direction)
+        return rule_edit.insert(rules, direction, rule, position)
 
-    before = profiles.read(platform.store, name).rules
-    after = profiles.edit_rules(platform.store, name, insert)
-    if rule in before.of(direction) and after == before:
+    profiles.edit_rules(platform.store, name, insert)
+    if was_there:
         console.say(f"profile {name} has this {direction} rule already; nothing was changed")
 
 
 def _remove_rule(words: Words, name: str, platform: Platform) -> None:
     direction = Direction(words.chosen(*Direction))
-    position = words.optional("--at")
-    rule = None if position is not None else rule_text.parse(words.texts("<RULE>"))
-
-    def take_out(rules: Rules) -> Rules:
-        present = rules.of(direction)
-        if position is not None:
-            at = _index(position, len(present))
-        elif rule in present:
-            at = present.index(rule)
-        else:
-            raise NotFound(
-                f"profile {name} has no such {direction} rule",
-                hint=f"see them with: calicoctl profile {name} rule show",
-            )
-        return _with(rules, direction, present[:at] + present[at + 1 :])
-
+    position = _position(words)
+    if position is None:
+        rule = rule_text.parse(words.texts("<RULE>"))
+        take_out = partial(rule_edit.remove, direction=direction, rule=rule)
+    else:
+        take_out = partial(rule_edit.remove_at, direction=direction, position=position)
     profiles.edit_rules(platform.store, name, take_out)
 
 
-def _index(position: str, largest: int) -> int:
-    """Turn a place counted from 1 (0 is the first too) into an index."""
-    if not (position.isascii() and position.isdigit()) or int(position) > largest or not largest:
-        accepted = f"a place from 1 to {largest}" if largest else "nothing: there are no rules"
-        raise InvalidValue("--at", position, accepted)
-    return max(int(position) - 1, 0)
-
-
-def _with(rules: Rules, direction: Direction, listed: tuple[Rule, ...]) -> Rules:
-    if direction is Direction.INBOUND:
-        return replace(rules, inbound=listed)
-    return replace(rules, outbound=listed)
+def _position(words: Words) -> int | None:
+    text = words.optional("--at")
+    return None if text is None else rule_edit.parse_position(text)
 
 
 def _show_rules(rules: Rules, console: Console) -> None:

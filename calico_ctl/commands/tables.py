@@ -1,9 +1,10 @@
 """How values look in tables: shared by the commands that show the same things."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from calico_ctl.console import Console
+from calico_ctl.datastore.entries import Problem
 from calico_ctl.model.endpoint import Endpoint
 
 _DETAILED = (
@@ -28,6 +29,12 @@ def show_endpoints(console: Console, endpoints: Iterable[Endpoint]) -> None:
     """Print a table with a row for each endpoint."""
     ordered = sorted(endpoints, key=lambda each: (natural(each.key.host), each.key))
     console.table(_DETAILED, [_row(each) for each in ordered])
+
+
+def warn(console: Console, problems: Sequence[Problem]) -> None:
+    """Say what is missing in what is shown, because its value in etcd cannot be used."""
+    for problem in problems:
+        console.say(f"warning: {problem.key} is left out: {problem.reason}")
 
 
 def _row(endpoint: Endpoint) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ def unclaimed(pools: Iterable[IPNetwork], claimed: Collection[IPNetwork]) -> Ite
     """Yield the blocks that nobody has claimed, scanning the pools in order."""
     passed = set(claimed)
     for pool in pools:
-        for number in range(int(pool.first) & ~(block.SIZE - 1), int(pool.last) + 1, block.SIZE):
+        for number in range(int(pool.first), int(pool.last) + 1, block.SIZE):
             cidr = block.cidr_of(IPAddress(number, pool.version))
             if cidr not in passed:
                 passed.add(cidr)

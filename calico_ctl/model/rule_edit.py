@@ -6,6 +6,8 @@ from calico_ctl.errors import InvalidValue, NotFound
 from calico_ctl.model import rule_text
 from calico_ctl.model.rule import Direction, Rule, Rules
 
+_SHOW_HINT = "`calicoctl profile <PROFILE> rule show` lists the rules"
+
 
 def insert(rules: Rules, direction: Direction, rule: Rule, position: int | None = None) -> Rules:
     """Put a rule at a position (None: behind the last one); a rule that is there stays as it is.
@@ -23,7 +25,7 @@ def remove_at(rules: Rules, direction: Direction, position: int) -> Rules:
     """Take out the rule at a position. Raises InvalidValue, or NotFound if there is no rule."""
     present = rules.of(direction)
     if not present:
-        raise NotFound(f"there are no {direction.value} rules")
+        raise NotFound(f"there are no {direction.value} rules", _SHOW_HINT)
     at = _index(position, len(present))
     return _with(rules, direction, present[:at] + present[at + 1 :])
 
@@ -32,7 +34,8 @@ def remove(rules: Rules, direction: Direction, rule: Rule) -> Rules:
     """Take out the first rule that is equal to this one. Raises NotFound."""
     present = rules.of(direction)
     if rule not in present:
-        raise NotFound(f"there is no {direction.value} rule `{rule_text.format_rule(rule)}`")
+        written = rule_text.format_rule(rule)
+        raise NotFound(f"there is no {direction.value} rule `{written}`", _SHOW_HINT)
     at = present.index(rule)
     return _with(rules, direction, present[:at] + present[at + 1 :])
 

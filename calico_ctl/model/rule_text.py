@@ -148,7 +148,9 @@ def _parse_ports(text: str) -> tuple[Ports, ...]:
 
 def _icmp_number(text: str) -> int:
     if not re.fullmatch("[0-9]{1,3}", text) or int(text) > rule_json.LARGEST_ICMP:
-        raise InvalidValue("ICMP type or code", text, f"a number from 0 to {rule_json.LARGEST_ICMP}")
+        raise InvalidValue(
+            "ICMP type or code", text, f"a number from 0 to {rule_json.LARGEST_ICMP}"
+        )
     return int(text)
 
 

@@ -1,4 +1,9 @@
-"""Which profiles an endpoint has."""
+"""Which profiles an endpoint has: the steps behind `profile append|remove|set`.
+
+A change is for one endpoint, named by as much of its key as makes it the only one. What can be
+checked is checked before the write, and the write starts over from what the endpoint has become if
+somebody else was faster.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,30 +29,44 @@ class Filter:
 
     def __str__(self) -> str:
         """Describe it for messages."""
-        known = (self.endpoint, self.workload, self.orchestrator, self.host)
-        return " / ".join(part for part in known if part is not None) or "any endpoint"
+        known = {
+            "id": self.endpoint,
+            "workload": self.workload,
+            "orchestrator": self.orchestrator,
+            "host": self.host,
+        }
+        return ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
 
 
-def find(store: Store, wanted: Filter) -> list[Endpoint]:
-    """Return the endpoints that match."""
-    found, _ = endpoints.all(store, wanted.host, wanted.orchestrator, wanted.workload)
-    return [each for each in found if wanted.endpoint in {None, each.key.id}]
+def find(store: Store, wanted: Filter) -> endpoints.Found:
+    """Return the endpoints that match, and beside them the keys there that cannot be read."""
+    found, problems = endpoints.all(store, wanted.host, wanted.orchestrator, wanted.workload)
+    if wanted.endpoint is None:
+        return found, problems
+    ending = f"/{wanted.endpoint}"
+    return (
+        [each for each in found if each.key.id == wanted.endpoint],
+        [each for each in problems if each.key.endswith(ending)],
+    )
 
 
 def find_one(store: Store, wanted: Filter) -> Endpoint:
     """Return the only endpoint that matches; raise NotFound or Conflict otherwise."""
-    found = find(store, wanted)
-    if not found:
-        raise NotFound(
-            f"no endpoint matches {wanted}", hint="list them: calicoctl endpoint show --detailed"
-        )
-    if len(found) > 1:
-        ids = ", ".join(each.key.id for each in found)
+    found, problems = find(store, wanted)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        where = ", ".join(f"{each.key.id} on host {each.key.host}" for each in found)
         raise Conflict(
-            f"{len(found)} endpoints match {wanted}: {ids}",
-            hint="say which: calicoctl endpoint <ENDPOINT_ID> profile ...",
+            f"{len(found)} endpoints have {wanted}: {where}",
+            hint="say which: `calicoctl endpoint <ENDPOINT_ID> profile ... --host=<HOSTNAME>`",
         )
-    return found[0]
+    if problems:
+        raise Conflict(f"the endpoint with {wanted} cannot be read: {problems[0].reason}")
+    raise NotFound(
+        f"there is no endpoint with {wanted}",
+        hint="`calicoctl endpoint show --detailed` lists the endpoints",
+    )
 
 
 def change(store: Store, wanted: Filter, verb: str, names: Profiles) -> str:
@@ -99,7 +118,7 @@ def _refuse(names: list[str], why: str) -> None:
 
 def _require_usable(store: Store, verb: str, names: Profiles) -> None:
     if not names and verb != "set":
-        raise InvalidValue("list of profiles", "(empty)", "at least one profile name")
+        raise InvalidValue("list of profiles", "", f"at least one profile to {verb}")
     for name in names:
         if names.count(name) > 1:
             raise InvalidValue("list of profiles", " ".join(names), f"{name} only once")
@@ -107,5 +126,6 @@ def _require_usable(store: Store, verb: str, names: Profiles) -> None:
     # One may take away a profile that somebody deleted, but not give it.
     if missing and verb != "remove":
         raise NotFound(
-            f"profile {missing[0]} does not exist", hint=f"calicoctl profile add {missing[0]}"
+            f"profile {missing[0]} does not exist",
+            hint=f"make it first: `calicoctl profile add {missing[0]}`",
         )

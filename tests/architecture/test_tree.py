@@ -24,9 +24,17 @@ def mirror(module: Path, suite: str = "unit") -> Path:
 
 
 def has_behaviour(module: Path) -> bool:
-    """Whether there is a function in it: pure declarations and door signs need no test."""
+    """Whether a function in it does something: declarations and Protocols need no test."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
     tree = ast.parse(module.read_text())
-    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+    return any(isinstance(node, functions) and acts(node.body) for node in ast.walk(tree))
+
+
+def acts(body: list[ast.stmt]) -> bool:
+    """Whether there is more than a docstring and an ellipsis."""
+    return not all(
+        isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in body
+    )
 
 
 def test_no_file_has_a_name_that_says_nothing():

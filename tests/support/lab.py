@@ -138,9 +138,10 @@ def remove_abandoned() -> None:
 
 
 def kept_hosts() -> dict[str, int]:
-    """Hosts of kept labs that are still up: name and first process."""
+    """Hosts of kept labs that are still up: name and first process; the newest lab wins."""
     hosts: dict[str, int] = {}
-    for note in STATE.glob(f"calico-lab-*/{KEPT}"):
+    notes = STATE.glob(f"calico-lab-*/{KEPT}")
+    for note in sorted(notes, key=lambda path: path.stat().st_mtime):
         processes = _noted(note)
         for name in processes:
             group = cgroups.processes(f"{note.parent.name}-{name}")
@@ -149,10 +150,10 @@ def kept_hosts() -> dict[str, int]:
     return hosts
 
 
-def remove_kept() -> list[str]:
-    """Take down every lab that was kept; give their names."""
+def remove_kept(which: str = "calico-lab-*") -> list[str]:
+    """Take down the kept lab of that name (or all of them); give their names."""
     removed = []
-    for note in STATE.glob(f"calico-lab-*/{KEPT}"):
+    for note in STATE.glob(f"{which}/{KEPT}"):
         processes = _noted(note)
         underlay = processes.pop("underlay")
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):

@@ -165,6 +165,15 @@ def test_other_text_is_refused(text: str) -> None:
         block.decode(CIDR, text)
 
 
+@pytest.mark.parametrize(
+    "allocations", [[None] * 63, [None] * 63 + [0, 0], [False] + [None] * 63, [1] * 64, [-1] * 64]
+)
+def test_allocations_that_fit_no_block_are_refused(allocations: list[object]) -> None:
+    fields = json.loads(block.encode(block.empty(CIDR, "h1").claim(ip(0), WEB)))
+    with pytest.raises(InvalidValue):
+        block.decode(CIDR, json.dumps(fields | {"allocations": allocations}))
+
+
 def test_a_block_of_another_size_is_refused() -> None:
     with pytest.raises(InvalidValue):
         block.decode(IPNetwork("10.0.0.0/24"), "{}")

@@ -16,6 +16,10 @@ def test_only_own_blocks_that_share_addresses_with_a_pool_are_asked() -> None:
     assert choose.within(own, pools) == nets("10.0.0.64/26", "10.0.1.0/26", "172.16.0.0/26")
 
 
+def test_the_families_are_not_mixed_up() -> None:
+    assert choose.within(nets("::a00:0/122"), nets("10.0.0.0/24")) == []
+
+
 def test_unclaimed_blocks_come_in_the_order_of_the_pools() -> None:
     found = choose.unclaimed(nets("10.0.0.0/25", "10.9.0.0/25"), nets("10.0.0.0/26"))
     assert list(found) == nets("10.0.0.64/26", "10.9.0.0/26", "10.9.0.64/26")
