@@ -16,7 +16,8 @@ HOST_ITSELF = ""
 """In place of a container's name: the traffic comes from (or goes to) the host."""
 
 
-def _inside(host: Host, container: str) -> list[str]:
+def inside(host: Host, container: str) -> list[str]:
+    """The words in front of a program that put it into a container's network."""
     if container == HOST_ITSELF:
         return []
     return ["nsenter", "--target", str(host.container_pid(container)), "--net"]
@@ -24,21 +25,21 @@ def _inside(host: Host, container: str) -> list[str]:
 
 def pings(host: Host, container: str, address: str) -> bool:
     """Whether one echo request is answered."""
-    argv = [*_inside(host, container), "ping", "-n", "-c", "1", "-W", "1", address]
+    argv = [*inside(host, container), "ping", "-n", "-c", "1", "-W", "1", address]
     return host.run(argv, check=False, timeout=10).code == 0
 
 
 def reachable(host: Host, container: str, address: str, port: int, kind: str = "tcp") -> bool:
     """Whether an echo server (see `serve`) at that address and port answers."""
-    argv = [*_inside(host, container), *ECHO, "probe", kind, address, str(port)]
+    argv = [*inside(host, container), *ECHO, "probe", kind, address, str(port)]
     return host.run(argv, check=False, timeout=10).code == 0
 
 
 def serve(host: Host, container: str, port: int, kind: str = "tcp") -> Popen[bytes]:
     """Start an echo server in a container; it ends with the host, or with `command.stop`."""
-    inside = _inside(host, container)
-    server = host.spawn([*inside, *ECHO, "serve", kind, str(port)], "echo.log")
-    listing = [*inside, "ss", "-Hln", f"--{kind}", f"sport = :{port}"]
+    prefix = inside(host, container)
+    server = host.spawn([*prefix, *ECHO, "serve", kind, str(port)], "echo.log")
+    listing = [*prefix, "ss", "-Hln", f"--{kind}", f"sport = :{port}"]
     command.wait_until(
         lambda: host.run(listing, quiet=True).out, 5, f"the echo server listens on {kind} {port}"
     )
@@ -47,4 +48,4 @@ def serve(host: Host, container: str, port: int, kind: str = "tcp") -> Popen[byt
 
 def run_in(host: Host, container: str, argv: list[str], check: bool = True) -> command.Result:
     """Run one of the host's programs in the container's network namespace (`ip addr`, …)."""
-    return host.run([*_inside(host, container), *argv], check=check)
+    return host.run([*inside(host, container), *argv], check=check)

@@ -27,6 +27,7 @@ class Mirror:
         self._thread = threading.Thread(
             target=follow.follow,
             args=(self.store, "/calico", self._posted.put, self._stop, Random(1), 1.0),
+            daemon=True,  # a test that fails must not keep the suite from ending
         )
         self._thread.start()
         self.until(Resync)

@@ -22,6 +22,7 @@ class Following:
         self._thread = threading.Thread(
             target=follow.follow,
             args=(store, "/calico", self.posted.put, self.stop, Random(1), 0.05),
+            daemon=True,  # a test that fails must not keep the suite from ending
         )
         self._thread.start()
 

@@ -1,0 +1,41 @@
+import socket
+
+import pytest
+
+from calico_ctl import settings
+from calico_ctl.errors import InvalidValue
+from calico_ctl.wiring import RealPlatform
+
+
+def test_the_hosts_name_is_the_kernels_and_not_the_shells(monkeypatch) -> None:
+    monkeypatch.setenv("HOSTNAME", "somebody-exported-this")
+    assert RealPlatform(settings.read()).hostname == socket.gethostname()
+
+
+def test_the_store_is_where_the_environment_says() -> None:
+    platform = RealPlatform(settings.read({"ETCD_AUTHORITY": "[fd80::1]:2379"}))
+    assert platform.store.address == "[fd80::1]:2379"
+    assert platform.store is platform.store
+
+
+def test_a_bad_authority_is_nobodys_trouble_before_the_store_is_needed() -> None:
+    platform = RealPlatform(settings.read({"ETCD_AUTHORITY": ""}))
+    assert platform.hostname
+    with pytest.raises(InvalidValue, match="ETCD_AUTHORITY"):
+        _ = platform.store
+
+
+def test_the_engine_is_the_one_that_the_environment_names() -> None:
+    platform = RealPlatform(settings.read({"DOCKER_HOST": "localhost:2377"}))
+    assert "localhost:2377" in platform.docker.address
+
+
+def test_time_goes_on() -> None:
+    clock = RealPlatform(settings.read({})).clock
+    before = clock.monotonic()
+    clock.sleep(0.01)
+    assert clock.monotonic() > before
+
+
+def test_the_network_is_the_kernels() -> None:
+    assert type(RealPlatform(settings.read({})).network).__name__ == "KernelNetwork"
