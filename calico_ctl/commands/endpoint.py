@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from calico_ctl import usage
 from calico_ctl.commands import tables
 from calico_ctl.console import Console
-from calico_ctl.errors import ExitCode
+from calico_ctl.errors import ExitCode, InvalidValue
 from calico_ctl.model import names
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.usage import Words
@@ -83,8 +83,16 @@ def _summary(found: list[Endpoint]) -> list[tuple[str, ...]]:
 
 def _filter(words: Words, endpoint: str) -> Filter:
     return Filter(
-        host=words.optional("--host"),
-        orchestrator=words.optional("--orchestrator"),
-        workload=words.optional("--workload"),
-        endpoint=words.optional(endpoint),
+        host=_part(words, "--host"),
+        orchestrator=_part(words, "--orchestrator"),
+        workload=_part(words, "--workload"),
+        endpoint=_part(words, endpoint),
     )
+
+
+def _part(words: Words, name: str) -> str | None:
+    """Return a part of a key, which as such is neither empty nor a path."""
+    text = words.optional(name)
+    if text is not None and (text in {"", ".", ".."} or "/" in text):
+        raise InvalidValue(name, text, "a name without /, as `calicoctl endpoint show` lists it")
+    return text

@@ -19,6 +19,7 @@ from calico_ctl.docker_api.etcd_container import EtcdContainer
 from calico_ctl.docker_api.node_container import NodeContainer
 from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable
 from calico_ctl.host import addresses, kernel
+from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.node import Node
 from calico_ctl.workload import detach
 from calico_ctl.workload.platform import Platform
@@ -75,14 +76,14 @@ def stop(platform: Platform, engine: Engine, default_image: str, *, force: bool,
 
     Raises Conflict if containers still have Calico networking, unless forced to take it from them.
     """
-    present, _ = endpoints.all(platform.store, platform.hostname)
+    present, unread = _endpoints(platform, force=force)
     if present and not force:
         raise Conflict(
             f"{len(present)} endpoints are still active on this host",
             hint="remove them with `calicoctl container remove`, or add --force",
         )
     used_image = engine.image_of(node_container.NAME) or default_image
-    failures = try_all(
+    failures = unread + try_all(
         [
             *(partial(detach.detach_endpoint, platform, endpoint) for endpoint in present),
             partial(engine.stop_and_remove, node_container.NAME),
@@ -93,6 +94,16 @@ def stop(platform: Platform, engine: Engine, default_image: str, *, force: bool,
     )
     if failures:
         raise incomplete("the node is not stopped completely", failures)
+
+
+def _endpoints(platform: Platform, *, force: bool) -> tuple[list[Endpoint], list[CalicoError]]:
+    """Read this host's endpoints; when forced, etcd being away is one more failure to report."""
+    try:
+        return endpoints.all(platform.store, platform.hostname)[0], []
+    except DatastoreUnavailable as error:
+        if not force:
+            raise
+        return [], [error]
 
 
 def _forward_packets(say: Say) -> None:

@@ -38,7 +38,7 @@ def test_the_rule_at_a_position_is_taken_out() -> None:
 def test_nothing_can_be_taken_out_where_nothing_is() -> None:
     with pytest.raises(InvalidValue, match="expected 1 to 3"):
         rule_edit.remove_at(RULES, INBOUND, 4)
-    with pytest.raises(InvalidValue, match="expected 1$"):
+    with pytest.raises(InvalidValue, match=r"expected 1$"):
         rule_edit.remove_at(RULES, OUTBOUND, 2)
     with pytest.raises(NotFound, match="there are no outbound rules"):
         rule_edit.remove_at(Rules(), OUTBOUND, 1)

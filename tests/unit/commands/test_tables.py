@@ -1,0 +1,13 @@
+from calico_ctl.commands import tables
+
+
+def test_numbers_inside_names_are_compared_as_numbers() -> None:
+    names = ["host10", "host2", "a", "host2b", "10.0.0.0/8", "9.0.0.0/8"]
+    assert sorted(names, key=tables.natural) == [
+        "9.0.0.0/8",
+        "10.0.0.0/8",
+        "a",
+        "host2",
+        "host2b",
+        "host10",
+    ]
