@@ -112,11 +112,11 @@ def _of_family(text: str, what: str, wanted: Family, expected: str) -> IPAddress
 
 
 def _parse_address(text: str, what: str, expected: str, shown: str | None = None) -> IPAddress:
-    embedded_ipv4 = ":" in text and "." in text
     try:
-        address = None if embedded_ipv4 or not text.isascii() else IPAddress(text)
+        address = IPAddress(text) if text.isascii() else None
     except (AddrFormatError, ValueError):
         address = None
-    if address is None:
+    # Not only as typed: ::1:0 would be written as ::0.1.0.0, which nobody could read back.
+    if address is None or (address.version == 6 and "." in str(address)):
         raise InvalidValue(what, text if shown is None else shown, expected)
     return address

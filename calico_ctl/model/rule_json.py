@@ -139,9 +139,9 @@ def _rules(name: str, value: object) -> tuple[Rule, ...]:
 
 
 def _read_action(_name: str, value: object) -> Action:
-    if value not in set(Action):
+    if not isinstance(value, str) or value not in set(Action):
         raise InvalidValue("action", value, "'allow' or 'deny'")
-    return Action(str(value))
+    return Action(value)
 
 
 def _read_protocol(_name: str, value: object) -> str:

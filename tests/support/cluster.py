@@ -29,6 +29,10 @@ class Cluster:
         shown = f"curl -sS -L {line.replace('KEYS', url)}"
         return json.loads(self.hosts[0].run(shown, quiet=True).out)
 
+    def put(self, key: str, value: object) -> None:
+        """Write JSON under a key, as an orchestrator does."""
+        self.curl(f"-X PUT KEYS{key} --data-urlencode 'value={json.dumps(value)}'")
+
     def leaves(self, directory: str) -> dict[str, str]:
         """Return every key below a directory that is not a directory itself, with its value."""
         answer = self.curl(f"'KEYS{directory}?recursive=true'")

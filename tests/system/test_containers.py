@@ -101,7 +101,8 @@ def test_any_free_address_of_a_family_or_of_a_pool(cluster: Cluster) -> None:
     ):
         cluster.run(host, name, "--net=none")
         said = cluster.calicoctl(host, f"container add {name} {request}").out
-        assert said.startswith(f"IP {beginning}") and said.endswith(f" added to {name}\n")
+        assert said.startswith(f"IP {beginning}")
+        assert said.endswith(f" added to {name}\n")
     for name in ("one", "two", "three"):
         cluster.calicoctl(host, f"container remove {name}")
     cluster.calicoctl(host, "pool remove 10.65.0.0/24")

@@ -73,7 +73,9 @@ def test_the_same_arguments_change_nothing_and_others_are_kept(host: Host) -> No
     start(host, f"--ip6={host.ip6}", "--as=65001")
     before = container_id(host)
     said = host.calicoctl("node").out
-    assert "nothing changed" in said and str(host.ip6) in said and "AS 65001" in said
+    assert "nothing changed" in said
+    assert str(host.ip6) in said
+    assert "AS 65001" in said
     assert container_id(host) == before
     assert "new settings" in start(host, "--ip6=fd99::77")
     assert keys(host)["/calico/host/host1/bird6_ip"] == "fd99::77"
@@ -93,13 +95,23 @@ def test_an_address_that_is_not_this_hosts_is_warned_of(host: Host) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    ["--ip=10.99.0", "--ip=fd99::1", "--ip=224.0.0.1", "--ip6=10.99.0.1", "--as=0", "--as=x"]
-    + ["--detach=maybe", "--log-dir=relative", "--ip="],
+    [
+        "--ip=10.99.0",
+        "--ip=fd99::1",
+        "--ip=224.0.0.1",
+        "--ip=",
+        "--ip6=10.99.0.1",
+        "--as=0",
+        "--as=x",
+        "--detach=maybe",
+        "--log-dir=relative",
+    ],
 )
 def test_bad_options_start_nothing(host: Host, option: str) -> None:
     refused = host.calicoctl("node", option, check=False)
     assert refused.code == 1
-    assert "invalid" in refused.err and "Traceback" not in refused.err
+    assert "invalid" in refused.err
+    assert "Traceback" not in refused.err
     assert leftovers.on_host(host) == []
 
 
@@ -110,7 +122,8 @@ def test_stop_refuses_while_containers_are_networked_and_forced_leaves_nothing(h
         host.calicoctl("node", f"--ip={host.ip}", env=settings)
         host.calicoctl("container", "add", "web", "192.168.1.5", env=settings)
         refused = host.calicoctl("node", "stop", env=settings, check=False)
-        assert refused.code == 1 and "--force" in refused.err
+        assert refused.code == 1
+        assert "--force" in refused.err
         assert host.run("ip route get 192.168.1.5").out.startswith("192.168.1.5 dev cali")
         host.calicoctl("node", "stop", "--force", env=settings)
         left = etcd.keys("/calico")
@@ -125,7 +138,8 @@ def test_a_forced_stop_cleans_this_host_even_without_etcd(host: Host) -> None:
     host.calicoctl("container", "add", "web", "192.168.1.5")
     host.docker("rm", "-f", "calico-etcd")
     stopped = host.calicoctl("node", "stop", "--force", check=False)
-    assert stopped.code == 1 and "127.0.0.1:4001" in stopped.err
+    assert stopped.code == 1
+    assert "127.0.0.1:4001" in stopped.err
     assert leftovers.on_host(host) == []
 
 
@@ -182,6 +196,7 @@ def test_without_etcd_every_command_ends_soon_and_says_where_it_looked(
     refused = host.calicoctl(*line.split(), env={"ETCD_AUTHORITY": authority}, check=False)
     assert time.monotonic() - began < 5
     assert refused.code == 1
-    assert authority in refused.err and "ETCD_AUTHORITY" in refused.err
+    assert authority in refused.err
+    assert "ETCD_AUTHORITY" in refused.err
     assert "Traceback" not in refused.err
     assert leftovers.links(host) == []

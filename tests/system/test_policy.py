@@ -138,12 +138,11 @@ def test_everything_by_plain_http_as_in_the_guide(cluster: Cluster) -> None:
         "outbound": [{"action": "allow"}],
     }
     cluster.curl("-X PUT KEYS/calico/policy/profile/logging -d dir=true")
-    cluster.curl(
-        f"-X PUT KEYS/calico/policy/profile/logging/rules --data-urlencode 'value={json.dumps(rules)}'"
-    )
+    cluster.put("/calico/policy/profile/logging/rules", rules)
     cluster.curl("-X PUT KEYS/calico/policy/profile/source -d dir=true")
-    out = json.dumps({"inbound": [], "outbound": [{"action": "allow"}]})
-    cluster.curl(f"-X PUT KEYS/calico/policy/profile/source/rules --data-urlencode 'value={out}'")
+    cluster.put(
+        "/calico/policy/profile/source/rules", {"inbound": [], "outbound": [{"action": "allow"}]}
+    )
     _set_profile(cluster, cluster.endpoint_key(host1, web), "logging")
     _set_profile(cluster, cluster.endpoint_key(host2, client), "source")
     assert not probes.reachable(host2, "client", WEB, 80)
@@ -154,14 +153,10 @@ def test_everything_by_plain_http_as_in_the_guide(cluster: Cluster) -> None:
     assert not probes.reachable(host2, "client", WEB, 81)
 
     rules["inbound"] = []
-    cluster.curl(
-        f"-X PUT KEYS/calico/policy/profile/logging/rules --data-urlencode 'value={json.dumps(rules)}'"
-    )
+    cluster.put("/calico/policy/profile/logging/rules", rules)
     calico.is_cut_off(host2, "client", WEB, 80)
     rules["inbound"] = [{"action": "allow"}]
-    cluster.curl(
-        f"-X PUT KEYS/calico/policy/profile/logging/rules --data-urlencode 'value={json.dumps(rules)}'"
-    )
+    cluster.put("/calico/policy/profile/logging/rules", rules)
     calico.talks(host2, "client", WEB, 81)
     cluster.curl("-X DELETE 'KEYS/calico/policy/profile/logging?recursive=true'")
     calico.is_cut_off(host2, "client", WEB, 81)
@@ -199,4 +194,4 @@ def test_rules_and_routes_stay_when_the_services_restart(cluster: Cluster) -> No
 
 def _set_profile(cluster: Cluster, key: str, profile: str) -> None:
     value = json.loads(cluster.curl(f"KEYS{key}")["node"]["value"]) | {"profile_id": profile}
-    cluster.curl(f"-X PUT KEYS{key} --data-urlencode 'value={json.dumps(value)}'")
+    cluster.put(key, value)

@@ -166,7 +166,8 @@ def test_an_endpoint_that_cannot_be_read_is_answered_with_the_reason(host):
     broken = EndpointKey(HOST, "docker", "x", "y")
     report = status.read_endpoint(host.store, broken)
     assert report is not None
-    assert report.status == "error" and report.revision == entry.revision
+    assert report.status == "error"
+    assert report.revision == entry.revision
     assert "state" in report.reason or "interface name" in report.reason
 
 

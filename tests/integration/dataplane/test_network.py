@@ -57,7 +57,8 @@ def endpoint() -> Endpoint:
 def test_a_plugged_container_has_its_addresses_and_default_routes(host, container):
     KernelNetwork().plug(interface(container))
     addresses = container.run(["ip", "-br", "addr", "show", "eth1"]).out
-    assert "192.168.1.5/32" in addresses and "fd80::5/128" in addresses
+    assert "192.168.1.5/32" in addresses
+    assert "fd80::5/128" in addresses
     routes = container.run(["ip", "route"]).out
     assert "default via 10.99.0.1 dev eth1" in routes
     assert "default via 172.17.0.1 dev eth0 metric 1" in routes

@@ -45,7 +45,13 @@ def test_the_ipv6_default_route_is_preferred_to_one_without_a_metric():
 def test_default_routes_move_up_by_one_the_highest_first():
     routes = [
         {"dst": "default", "gateway": "172.17.0.1", "dev": "eth0"},
-        {"dst": "default", "gateway": "172.18.0.1", "dev": "eth2", "metric": 1, "flags": ["onlink"]},
+        {
+            "dst": "default",
+            "gateway": "172.18.0.1",
+            "dev": "eth2",
+            "metric": 1,
+            "flags": ["onlink"],
+        },
     ]
     lines = [step.do for step in veth.plan_demotion(json.dumps(routes))]
     assert lines == [

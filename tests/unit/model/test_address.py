@@ -35,9 +35,19 @@ def test_what_is_not_plainly_an_address_is_refused(text: str) -> None:
         address.parse_address(text)
 
 
-@given(st.ip_addresses())
+@given(
+    st.ip_addresses().filter(
+        lambda ip: "." not in str(IPAddress(int(ip), ip.version)) or ip.version == 4
+    )
+)
 def test_every_address_is_read_as_itself(ip) -> None:
     assert str(address.parse_address(str(ip))) in {str(ip), str(IPAddress(int(ip), ip.version))}
+
+
+@pytest.mark.parametrize("text", ["::1:0", "::ffff:a00:1", "::ffff:10.0.0.1", "::10.0.0.1"])
+def test_an_ipv4_address_inside_an_ipv6_one_is_refused_however_it_is_typed(text: str) -> None:
+    with pytest.raises(InvalidValue, match="invalid IP address"):
+        address.parse_address(text)
 
 
 @given(st.text())

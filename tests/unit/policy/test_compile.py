@@ -50,9 +50,11 @@ def test_a_tag_is_asked_in_the_set_of_each_family():
 
 def test_icmp_is_ipv4_only_and_icmpv6_is_ipv6_only():
     (four,) = policy_compile.rule_texts(Rule(protocol="icmp", icmp_type=8, src_tag="a"))
-    assert four.startswith("meta nfproto ipv4") and "icmp type 8" in four
+    assert four.startswith("meta nfproto ipv4")
+    assert "icmp type 8" in four
     (six,) = policy_compile.rule_texts(Rule(protocol="icmpv6", icmp_type=128, icmp_code=0))
-    assert six.startswith("meta nfproto ipv6") and "icmpv6 type 128 icmpv6 code 0" in six
+    assert six.startswith("meta nfproto ipv6")
+    assert "icmpv6 type 128 icmpv6 code 0" in six
 
 
 def test_nets_of_both_families_in_one_rule_match_nothing():
