@@ -127,9 +127,9 @@ class MemoryStore:
             self._changed.notify_all()
 
     def _begin(self, *, reading: bool = False) -> None:
-        self._check_alive()
         self.reads += reading
         self.writes += not reading
+        self._check_alive()
 
     def _check_alive(self) -> None:
         if self.fail_with is not None:

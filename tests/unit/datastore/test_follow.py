@@ -99,6 +99,15 @@ def test_a_deleted_directory_is_posted_leaf_by_leaf(
     assert sorted(following.changes()) == [("/calico/d/b", None), ("/calico/d/e/c", None)]
 
 
+def test_a_deleted_directory_takes_no_neighbour_of_a_similar_name_along(
+    store: MemoryStore, following: Following
+) -> None:
+    store.create("/calico/d-2/a", "1")
+    assert following.changes() == [("/calico/d-2/a", "1")]
+    store.delete("/calico/d")
+    assert ("/calico/d-2/a", None) not in following.changes()
+
+
 def test_a_directory_above_that_is_deleted_takes_everything(
     store: MemoryStore, following: Following
 ) -> None:
@@ -120,6 +129,10 @@ def test_a_store_that_is_away_is_reported_once_and_then_read_again(
     message = following.next()
     assert isinstance(message, Disconnected)
     assert "connection refused" in message.reason
+    attempts = store.reads
+    while store.reads < attempts + 2:
+        following.stop.wait(0.01)
+    assert following.posted.empty()
     store.fail(None)
     store.put("/calico/a", "new")
     resync = following.next()
