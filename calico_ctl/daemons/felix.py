@@ -71,6 +71,7 @@ class Agent:
         self._platform = platform
         self._nft = Nft()
         self._cluster: Cluster | None = None
+        self._was_ready = True
         self._installed: Ruleset | None = None
         self._complete: frozenset[str] = frozenset()
         self._acknowledged: dict[EndpointKey, EndpointStatus] = {}
@@ -86,7 +87,7 @@ class Agent:
     def turn(self, batch: Iterable[object]) -> None:
         """Take in a batch, make the host right, report."""
         changed, verify = self._take_in(batch)
-        if self._cluster is None or not (changed or verify):
+        if not self._is_ready() or not (changed or verify):
             return
         started = self._platform.clock.monotonic()
         try:
@@ -108,8 +109,7 @@ class Agent:
         for message in batch:
             match message:
                 case Resync(entries=entries, revision=revision):
-                    changed |= self._take_over(Cluster(entries))
-                    self._revision = revision
+                    self._cluster, self._revision, changed = Cluster(entries), revision, True
                 case Changes(changes=changes) if self._cluster is not None:
                     for each in changes:
                         changed |= self._cluster.apply(each.key, each.value, each.revision)
@@ -122,12 +122,14 @@ class Agent:
                     pass
         return changed, verify
 
-    def _take_over(self, cluster: Cluster) -> bool:
-        if not cluster.snapshot.ready:
-            log.warning("%s is not true in etcd: the last state stays", keys.READY)
-            return False
-        self._cluster = cluster
-        return True
+    def _is_ready(self) -> bool:
+        """Say whether what we know may be acted upon; a store that is being set up may not."""
+        ready = self._cluster is not None and self._cluster.snapshot.ready
+        if self._cluster is not None and ready != self._was_ready:
+            if not ready:
+                log.warning("%s is not true in etcd: the last state stays", keys.READY)
+            self._was_ready = ready
+        return ready
 
     def _program(self, verify: bool) -> list[str]:
         assert self._cluster is not None  # noqa: S101 - turn() has seen to it

@@ -35,6 +35,7 @@ class EtcdServer:
         argv += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
         argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
         argv += [f"--initial-cluster=default={peer}"]
+        argv += ["--heartbeat-interval=20", "--election-timeout=100"]  # one member elects itself
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(argv, stdout=log, stderr=log)
         self._wait_until_it_serves()

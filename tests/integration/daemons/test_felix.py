@@ -136,6 +136,30 @@ def test_a_store_that_is_not_ready_changes_nothing(host, container):
     assert "cali" in host.namespace.run(["ip", "route"]).out
 
 
+def test_an_agent_that_started_before_its_store_was_ready_acts_once_it_is(host, container):
+    host.store.put("/calico/Ready", "false")
+    agent = felix.Agent(host)
+    plug(container)
+    revision = endpoints.create(host.store, ENDPOINT)
+    host.turn(agent)
+    assert status.read_endpoint(host.store, KEY) is None
+    agent.turn([follow.Changes((follow.Change("/calico/Ready", "true", revision + 1),))])
+    assert status.read_endpoint(host.store, KEY) == status.EndpointStatus("up", revision)
+
+
+def test_a_store_that_is_emptied_change_by_change_changes_nothing(host, container):
+    agent = felix.Agent(host)
+    plug(container)
+    endpoints.create(host.store, ENDPOINT)
+    host.turn(agent)
+    before = Nft().listing()
+    gone = [entry.key for entry in host.store.tree("/calico").entries if not entry.is_directory]
+    agent.turn([follow.Changes(tuple(follow.Change(key, None, 999) for key in sorted(gone)))])
+    agent.turn([Tick()])
+    assert Nft().listing() == before
+    assert "cali" in host.namespace.run(["ip", "route"]).out
+
+
 def test_a_table_that_somebody_flushed_is_written_anew(host, container):
     agent = felix.Agent(host)
     plug(container)
