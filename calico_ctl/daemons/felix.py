@@ -73,6 +73,7 @@ class Agent:
         self._cluster: Cluster | None = None
         self._was_ready = True
         self._installed: Ruleset | None = None
+        self._local: list[Endpoint] = []
         self._complete: frozenset[str] = frozenset()
         self._acknowledged: dict[EndpointKey, EndpointStatus] = {}
         self._addresses: frozenset[IPAddress] = frozenset()
@@ -139,10 +140,11 @@ class Agent:
         if self._apply(desired, verify):
             done.append(f"wrote rules for {len(desired.maps['to-ep'].verdicts)} endpoints")
         local = active.local_endpoints(cluster.snapshot, hostname)
-        complete = host_side.sync(local)
-        if complete != self._complete:
-            done.append(f"{len(complete)} of {len(local)} endpoints are reachable")
-            self._complete = complete
+        if verify or local != self._local:
+            complete = host_side.sync(local)
+            if complete != self._complete:
+                done.append(f"{len(complete)} of {len(local)} endpoints are reachable")
+            self._local, self._complete = local, complete
         self._forget_connections(local)
         if verify and docker_firewall.ensure():
             done.append("put the accept rules before Docker's filter")
