@@ -88,14 +88,17 @@ def change(store: Store, wanted: Filter, verb: str, names: Profiles) -> str:
 
 
 def append(present: Profiles, names: Profiles) -> Profiles:
-    """Return the profiles with more at the end; raise Conflict if one is there already."""
-    _refuse([name for name in names if name in present], "the endpoint already has profile")
-    return present + names
+    """Return the profiles with more at the end; one that is there already keeps its place."""
+    return present + tuple(name for name in names if name not in present)
 
 
 def remove(present: Profiles, names: Profiles) -> Profiles:
     """Return the profiles without some; raise Conflict if one is not there."""
-    _refuse([name for name in names if name not in present], "the endpoint does not have profile")
+    missing = [name for name in names if name not in present]
+    if missing:
+        raise Conflict(
+            f"the endpoint does not have profile {', '.join(missing)}; nothing was changed"
+        )
     return tuple(name for name in present if name not in names)
 
 
@@ -109,11 +112,6 @@ _CHANGES: dict[str, Callable[[Profiles, Profiles], Profiles]] = {
     "remove": remove,
     "set": replace,
 }
-
-
-def _refuse(names: list[str], why: str) -> None:
-    if names:
-        raise Conflict(f"{why} {', '.join(names)}; nothing was changed")
 
 
 def _require_usable(store: Store, verb: str, names: Profiles) -> None:

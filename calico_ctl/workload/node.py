@@ -6,7 +6,7 @@ keys, so that nothing writes them again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -60,7 +60,9 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
     _make_directory(wanted.log_directory)
     image.ensure(engine, wanted.image, say)
     if wanted.with_etcd:
-        _start_etcd(platform, engine, wanted, say)
+        ip = wanted.ip or _known_ip(platform) or _detected(say)
+        _start_etcd(platform, engine, wanted.image, ip, say)
+        wanted = replace(wanted, ip=ip)
     node = nodes.register(platform.store, _node(platform, engine, wanted, say))
     before = _reports(platform)
     outcome = engine.ensure(_container(wanted, node).request())
@@ -119,9 +121,8 @@ def _make_directory(path: str) -> None:
         raise CalicoError(f"cannot make the log directory {path}: {error.strerror}") from error
 
 
-def _start_etcd(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> None:
-    ip = wanted.ip or _known_ip(platform) or _detected(say)
-    if engine.ensure(EtcdContainer(wanted.image, ip).request()) is not Outcome.UNCHANGED:
+def _start_etcd(platform: Platform, engine: Engine, image: str, ip: IPAddress, say: Say) -> None:
+    if engine.ensure(EtcdContainer(image, ip).request()) is not Outcome.UNCHANGED:
         say(f"started etcd; other hosts reach it with ETCD_AUTHORITY={ip}:2379")
     engine.wait_until(
         etcd_container.NAME, partial(_answers, platform), platform.clock.sleep, READY_SECONDS

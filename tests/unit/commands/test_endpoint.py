@@ -99,7 +99,6 @@ def test_every_name_in_a_list_is_judged_before_etcd_is_asked(cli) -> None:
         (["e9", "profile", "show"], "there is no endpoint with id e9"),
         (["e9", "profile", "set", "web"], "there is no endpoint with id e9"),
         (["e1", "profile", "append"], "at least one profile to append"),
-        (["e1", "profile", "append", "web"], "the endpoint already has profile web"),
         (["e2", "profile", "remove", "web"], "the endpoint does not have profile web"),
         (["e2", "profile", "append", "new"], "profile new does not exist"),
         (["e2", "profile", "set", "web", "--host=host10"], "no endpoint with id e2, host host10"),

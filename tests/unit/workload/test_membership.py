@@ -71,7 +71,6 @@ def test_profiles_are_set_to_exactly_what_is_given(cli) -> None:
         ("set", ("web", "db", "web"), InvalidValue, "web only once"),
         ("append", ("logger", "nosuch"), NotFound, "profile nosuch does not exist"),
         ("set", ("nosuch", "logger"), NotFound, "profile nosuch does not exist"),
-        ("append", ("logger", "db"), Conflict, "already has profile db"),
         ("remove", ("web", "logger"), Conflict, "does not have profile logger"),
     ],
 )
@@ -80,6 +79,12 @@ def test_a_list_that_does_not_fit_changes_nothing(cli, verb, named, error, messa
     with pytest.raises(error, match=message):
         membership.change(cli.store, E2, verb, named)
     assert cli.contents() == before
+
+
+def test_appending_what_is_there_already_keeps_its_place_and_adds_the_rest(cli) -> None:
+    before = profiles_of_e2(cli)
+    membership.change(cli.store, E2, "append", (before[0], "logger"))
+    assert profiles_of_e2(cli) == (*before, "logger")
 
 
 def test_a_profile_that_somebody_deleted_can_be_taken_away(cli) -> None:
