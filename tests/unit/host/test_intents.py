@@ -1,0 +1,52 @@
+"""Intents outlive whoever made them, and nobody else's are touched."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from calico_ctl.host import intents
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_an_intent_is_there_while_its_maker_works_and_gone_at_a_good_end(tmp_path):
+    with intents.declared("one", "text", tmp_path):
+        assert (tmp_path / "one").read_text() == "text"
+    assert names(tmp_path) == []
+
+
+def test_an_intent_stays_when_its_maker_fails(tmp_path):
+    with pytest.raises(RuntimeError), intents.declared("one", "text", tmp_path):
+        raise RuntimeError
+    assert list(intents.abandoned(tmp_path)) == ["text"]
+    assert names(tmp_path) == []
+
+
+def test_an_intent_that_was_taken_back_is_gone_although_its_maker_fails(tmp_path):
+    with pytest.raises(RuntimeError), intents.declared("one", "text", tmp_path) as withdraw:
+        withdraw()
+        raise RuntimeError
+    assert names(tmp_path) == []
+
+
+def test_an_intent_that_somebody_holds_is_left_alone(tmp_path):
+    with intents.declared("one", "text", tmp_path):
+        assert list(intents.abandoned(tmp_path)) == []
+        assert names(tmp_path) == ["one"]
+
+
+def test_an_intent_stays_if_it_could_not_be_carried_out(tmp_path):
+    (tmp_path / "one").write_text("text")
+    reader = intents.abandoned(tmp_path)
+    assert next(reader) == "text"
+    reader.close()
+    assert names(tmp_path) == ["one"]
+    with (tmp_path / "one").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_no_directory_means_no_intents(tmp_path):
+    assert list(intents.abandoned(tmp_path / "nowhere")) == []

@@ -1,0 +1,26 @@
+"""Endpoints as values."""
+
+from netaddr import IPAddress
+
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
+
+KEY = EndpointKey("host1", "docker", "c", "e")
+FOUR, SIX = IPAddress("192.168.1.5"), IPAddress("fd80::5")
+ENDPOINT = Endpoint(KEY, State.ACTIVE, "calie", None, ("web",), (FOUR, SIX), IPAddress("10.0.0.1"))
+
+
+def test_addresses_and_gateways_are_told_apart_by_family():
+    assert ENDPOINT.of_family(4) == (FOUR,)
+    assert ENDPOINT.of_family(6) == (SIX,)
+    assert ENDPOINT.gateway(4) == IPAddress("10.0.0.1")
+    assert ENDPOINT.gateway(6) is None
+
+
+def test_other_profiles_make_another_endpoint_and_leave_this_one_alone():
+    changed = ENDPOINT.with_profiles(("a", "b"))
+    assert (changed.profiles, ENDPOINT.profiles) == (("a", "b"), ("web",))
+    assert changed.key == KEY
+
+
+def test_the_order_of_profiles_counts():
+    assert ENDPOINT.with_profiles(("a", "b")) != ENDPOINT.with_profiles(("b", "a"))

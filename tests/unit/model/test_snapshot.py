@@ -1,0 +1,82 @@
+"""What the agent knows, folded key by key; bad data closes only what depends on it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from netaddr import IPNetwork
+
+from calico_ctl.model.endpoint import EndpointKey
+from calico_ctl.model.rule import Rule, Rules
+from calico_ctl.model.snapshot import Snapshot
+
+RULES = "/calico/policy/profile/web/rules"
+TAGS = "/calico/policy/profile/web/tags"
+ENDPOINT = "/calico/host/host1/workload/docker/c/endpoint/e"
+POOL = "/calico/ipam/v4/pool/10.65.0.0-16"
+KEY = EndpointKey("host1", "docker", "c", "e")
+GOOD = {
+    "/calico/Ready": "true",
+    RULES: '{"inbound": [{}], "outbound": []}',
+    TAGS: '["web"]',
+    ENDPOINT: '{"state": "active", "name": "calie"}',
+    POOL: '{"cidr": "10.65.0.0/16"}',
+    "/calico/config/A": "1",
+    "/calico/host/host1/config/A": "2",
+}
+
+
+@pytest.fixture
+def snapshot() -> Snapshot:
+    snapshot = Snapshot()
+    for key, value in GOOD.items():
+        snapshot.apply(key, value, 7)
+    return snapshot
+
+
+def test_every_key_finds_its_place(snapshot: Snapshot):
+    assert snapshot.ready
+    assert snapshot.rules == {"web": Rules((Rule(),), ())}
+    assert snapshot.tags == {"web": ("web",)}
+    assert snapshot.endpoints[KEY].name == "calie"
+    assert snapshot.revisions == {KEY: 7}
+    assert list(snapshot.pools) == [IPNetwork("10.65.0.0/16")]
+    assert snapshot.problems == {}
+
+
+def test_a_hosts_own_setting_counts_before_the_clusters(snapshot: Snapshot):
+    assert snapshot.setting("host1", "A", "0") == "2"
+    assert snapshot.setting("host2", "A", "0") == "1"
+    assert snapshot.setting("host2", "B", "0") == "0"
+
+
+def test_keys_that_go_are_forgotten(snapshot: Snapshot):
+    for key in GOOD:
+        snapshot.apply(key, None, 8)
+    assert snapshot == Snapshot()
+
+
+@pytest.mark.parametrize("key", [RULES, TAGS, ENDPOINT, POOL])
+def test_a_broken_value_is_left_out_and_reported_until_it_is_mended(snapshot: Snapshot, key: str):
+    good = Snapshot()
+    for each, value in GOOD.items():
+        good.apply(each, value, 7)
+    snapshot.apply(key, "{", 8)
+    assert list(snapshot.problems) == [key]
+    assert snapshot != good
+    snapshot.apply(key, GOOD[key], 7)
+    assert snapshot == good
+
+
+def test_the_revision_of_a_broken_endpoint_is_known_so_that_it_can_be_answered(snapshot: Snapshot):
+    snapshot.apply(ENDPOINT, "{", 9)
+    assert snapshot.revisions == {KEY: 9}
+    assert KEY not in snapshot.endpoints
+
+
+def test_other_keys_are_passed_over(snapshot: Snapshot):
+    assert snapshot.apply("/calico/felix/v1/host/host1/status", "x", 9) is None
+
+
+@given(st.sampled_from([RULES, TAGS, ENDPOINT, POOL]), st.text())
+def test_no_text_whatever_raises(key: str, text: str):
+    Snapshot().apply(key, text, 1)
