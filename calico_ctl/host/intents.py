@@ -7,7 +7,7 @@ a change that broke off (the process was killed, or etcd went away in the middle
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ def declared(name: str, text: str, directory: Path = DIRECTORY) -> Iterator[Call
         path.unlink(missing_ok=True)
 
 
-def abandoned(directory: Path = DIRECTORY) -> Iterator[str]:
+def abandoned(directory: Path = DIRECTORY) -> Generator[str, None, None]:
     """Yield the text of each intent that nobody holds, and remove it once the caller comes back.
 
     If the caller raises instead, the intent stays for the next time.
