@@ -1,6 +1,7 @@
 """Finishes what broke off on this host: see `workload.attach.recover`."""
 
 import logging
+from collections.abc import Iterator
 
 from calico_ctl.daemons.runtime import Runtime
 from calico_ctl.errors import CalicoError
@@ -17,11 +18,16 @@ def run(platform: Platform) -> None:
     runtime = Runtime()
     runtime.stop_on_signals()
     runtime.tick_every(RECOVER_SECONDS)
+    for _ in turns(platform, runtime):
+        pass
+
+
+def turns(platform: Platform, runtime: Runtime) -> Iterator[None]:
+    """Take back what broke off at every tick; yield after each."""
     for _ in runtime.batches():
         try:
-            recovered = attach.recover(platform)
+            for key in attach.recover(platform):
+                log.info("took back what broke off: %s of workload %s", key.id, key.workload)
         except CalicoError as error:
             log.warning("cannot take back what broke off, trying again: %s", error.message)
-            continue
-        for key in recovered:
-            log.info("took back what broke off: endpoint %s of workload %s", key.id, key.workload)
+        yield

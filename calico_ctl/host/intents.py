@@ -16,30 +16,35 @@ DIRECTORY = Path("/var/lib/calico/intents")
 
 
 @contextmanager
-def declared(name: str, text: str, directory: Path = DIRECTORY) -> Iterator[Callable[[], None]]:
+def declared(name: str, text: str, directory: Path | None = None) -> Iterator[Callable[[], None]]:
     """Keep an intent while the block runs; remove it if the block ends well, else leave it.
 
     The block gets a function that removes it before that: everything was taken back.
     """
+    directory = directory or DIRECTORY
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / name
-    with path.open("w") as file:
+    # It gets its name only when it is locked and whole: nobody must take it for a broken-off one.
+    unfinished = directory / f".{name}"
+    with unfinished.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+        unfinished.rename(path)
         yield partial(path.unlink, missing_ok=True)
         path.unlink(missing_ok=True)
 
 
-def abandoned(directory: Path = DIRECTORY) -> Generator[str, None, None]:
+def abandoned(directory: Path | None = None) -> Generator[str, None, None]:
     """Yield the text of each intent that nobody holds, and remove it once the caller comes back.
 
     If the caller raises instead, the intent stays for the next time.
     """
+    directory = directory or DIRECTORY
     if not directory.is_dir():
         return
-    for path in sorted(directory.iterdir()):
+    for path in sorted(directory.glob("[!.]*")):
         try:
             file = path.open("r+")
         except FileNotFoundError:

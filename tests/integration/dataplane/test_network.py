@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from netaddr import IPAddress
 
-from calico_ctl.dataplane import docker_firewall, host_side, veth
+from calico_ctl.dataplane import host_side, veth
 from calico_ctl.dataplane.network import KernelNetwork
 from calico_ctl.errors import AlreadyExists, CalicoError
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
@@ -114,23 +114,3 @@ def test_routes_that_somebody_removed_or_added_are_mended(host, container):
 def test_an_endpoint_whose_interface_is_not_there_is_not_complete(host):
     assert host_side.sync([endpoint()]) == frozenset()
     assert host_side.installed_routes(4) == {}
-
-
-def test_accept_rules_stand_first_in_docker_user_and_go_again(host):
-    host.run(["iptables-nft", "-N", "DOCKER-USER"])
-    host.run(["iptables-nft", "-A", "DOCKER-USER", "-j", "RETURN"])
-    assert docker_firewall.ensure() == 1
-    assert docker_firewall.ensure() == 0
-    listed = host.run(["iptables-nft", "-S", "DOCKER-USER"]).out.splitlines()
-    assert ["cali+" in line for line in listed] == [False, True, True, False]
-    host.run(["iptables-nft", "-I", "DOCKER-USER", "-j", "DROP"])
-    assert docker_firewall.ensure() == 1
-    docker_firewall.remove()
-    assert "cali" not in host.run(["iptables-nft", "-S"]).out
-
-
-def test_without_docker_user_a_dropping_forward_chain_gets_them(host):
-    assert docker_firewall.ensure() == 0
-    host.run(["ip6tables-nft", "-P", "FORWARD", "DROP"])
-    assert docker_firewall.ensure() == 1
-    assert "cali+" in host.run(["ip6tables-nft", "-S", "FORWARD"]).out

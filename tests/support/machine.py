@@ -1,0 +1,141 @@
+"""A machine made of fakes: what the steps on workloads see, without kernel, Docker or etcd."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from netaddr import IPAddress
+
+from calico_ctl.datastore import nodes, status
+from calico_ctl.datastore.store import Entry, Event, Tree
+from calico_ctl.errors import AlreadyExists, CalicoError, NotFound
+from calico_ctl.model import keys
+from calico_ctl.model.container import Container
+from calico_ctl.model.interface import Interface
+from calico_ctl.model.keys import Leaf
+from calico_ctl.model.node import Node
+from tests.support.memory_store import MemoryStore
+
+HOST = "host1"
+GATEWAY = IPAddress("10.99.0.1")
+CONTAINER = "c" * 64
+
+
+class FakeClock:
+    """Time that passes only when somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Return the seconds waited so far."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+@dataclass
+class FakeNetwork:
+    """Interfaces in a dictionary. `fail` is raised by the next plug, after half of the work."""
+
+    plugged: dict[str, Interface] = field(default_factory=dict)
+    fail: BaseException | None = None
+
+    def plug(self, interface: Interface) -> None:
+        """Remember the interface."""
+        if self.interface_exists(interface.netns, interface.name):
+            raise AlreadyExists(f"the container already has an interface {interface.name}")
+        if self.fail is not None:
+            raise self.fail
+        self.plugged[interface.host_name] = interface
+
+    def unplug(self, host_name: str) -> bool:
+        """Forget the interface."""
+        return self.plugged.pop(host_name, None) is not None
+
+    def interface_exists(self, netns: str, name: str) -> bool:
+        """Look for it."""
+        return any((each.netns, each.name) == (netns, name) for each in self.plugged.values())
+
+
+@dataclass
+class FakeDocker:
+    """Containers by name."""
+
+    containers: dict[str, Container] = field(default_factory=dict)
+
+    def container(self, name_or_id: str) -> Container:
+        """Find one by its name or the beginning of its id."""
+        for name, container in self.containers.items():
+            if name == name_or_id or container.id.startswith(name_or_id):
+                return container
+        raise NotFound(f"there is no container {name_or_id}")
+
+
+class AnsweringStore(MemoryStore):
+    """A store with an agent behind it: `answer` makes its report on each endpoint, or None."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.answer: Callable[[int], status.EndpointStatus | None] = lambda revision: (
+            status.EndpointStatus(status.UP, revision)
+        )
+        self.before: Callable[[str, str], None] = lambda verb, key: None
+        self._clock = clock
+
+    def create(self, key: str, value: str | None) -> Entry:
+        """Make a key; the agent answers if it is an endpoint."""
+        self.before("create", key)
+        entry = super().create(key, value)
+        parsed = keys.parse(key)
+        if parsed is not None and parsed.leaf is Leaf.ENDPOINT and parsed.endpoint is not None:
+            report = self.answer(entry.revision)
+            if report is not None:
+                status.write_endpoint(self, parsed.endpoint, report)
+        return entry
+
+    def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
+        """Do not wait: let the clock run instead."""
+        events = super().watch(directory, after, 0)
+        if not events:
+            self._clock.sleep(timeout)
+        return events
+
+    def tree(self, directory: str) -> Tree:
+        """Read, unless `before` raises."""
+        self.before("tree", directory)
+        return super().tree(directory)
+
+    def delete(self, key: str, seen: Entry | None = None) -> bool:
+        """Delete, unless `before` raises."""
+        self.before("delete", key)
+        return super().delete(key, seen)
+
+
+@dataclass
+class Machine:
+    """Implements `workload.platform.Platform`: host1, a node with one running container `web`."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    network: FakeNetwork = field(default_factory=FakeNetwork)
+    docker: FakeDocker = field(default_factory=FakeDocker)
+    hostname: str = HOST
+
+    def __post_init__(self) -> None:
+        """Register the node."""
+        self.store = AnsweringStore(self.clock)
+        nodes.register(self.store, Node(HOST, GATEWAY))
+        self.docker.containers["web"] = Container(CONTAINER, "web", True, 42, "default")
+
+    def left(self) -> list[str]:
+        """Return what a container has left behind; the agent's report is the agent's to remove."""
+        below = [f"{keys.workloads(HOST)}/"]
+        entries = [e for e in self.store.tree(keys.ROOT).entries if e.value is not None]
+        found = [e.key for e in entries if e.key.startswith(tuple(below))]
+        found += [e.key for e in entries if "/block/" in e.key and '"handle_id"' in str(e.value)]
+        return found + list(self.network.plugged)
+
+
+class Unplugged(CalicoError):
+    """What a test's network raises."""
