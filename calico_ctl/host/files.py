@@ -6,6 +6,11 @@ from pathlib import Path
 from calico_ctl.errors import CalicoError
 
 
+def exists(path: str) -> bool:
+    """Say whether there is a file of any kind."""
+    return Path(path).exists()
+
+
 def read(path: str) -> str | None:
     """Return a file's text, or None if there is no such file."""
     try:

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from calico_ctl.datastore import endpoints
 from calico_ctl.errors import Conflict, NotFound
+from calico_ctl.host import files
 from calico_ctl.model import names
 from calico_ctl.model.endpoint import DOCKER, NAMESPACE
 from calico_ctl.workload.platform import Platform
@@ -26,7 +27,10 @@ def running(platform: Platform, name: str) -> Workload:
     Raises NotFound, or Conflict if it is stopped or shares the host's network.
     """
     if name.startswith("/"):
-        return _namespace(name)
+        found = _namespace(name)
+        if not files.exists(found.netns):
+            raise NotFound(f"there is no network namespace at {name}", hint="`ip netns` lists some")
+        return found
     container = platform.docker.container(name)
     if not container.running:
         raise Conflict(

@@ -23,9 +23,15 @@ def test_a_running_container_is_found_with_its_namespace(machine):
 
 
 def test_a_path_is_a_network_namespace(machine):
-    found = workload.running(machine, "/run//netns/my-ns")
+    found = workload.known(machine, "/run//netns/my-ns")
     assert (found.orchestrator, found.id) == ("namespace", "-run-netns-my_-ns")
     assert found.netns == "/run/netns/my-ns"
+
+
+def test_only_a_namespace_that_exists_can_have_an_interface(machine):
+    assert workload.running(machine, "/proc/self/ns/net").netns == "/proc/self/ns/net"
+    with pytest.raises(NotFound, match="no network namespace at /nowhere/my-ns"):
+        workload.running(machine, "/nowhere/my-ns")
 
 
 @pytest.mark.parametrize(
