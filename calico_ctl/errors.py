@@ -106,7 +106,10 @@ class PrivilegeRequired(CalicoError):
 
 def shorten(value: object, limit: int = 80) -> str:
     """Quote `value` for a message, cut in the middle if longer than `limit` characters."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    try:
+        text = repr(value) if isinstance(value, str) else str(value)
+    except RecursionError:
+        text = f"({type(value).__name__}, nested too deeply)"
     if len(text) <= limit:
         return text
     half = (limit - 3) // 2

@@ -54,5 +54,8 @@ def abandoned(directory: Path | None = None) -> Generator[str, None, None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            if os.fstat(file.fileno()).st_nlink == 0:
+                # Its maker came to a good end between our opening it and our locking it.
+                continue
             yield file.read()
             path.unlink(missing_ok=True)

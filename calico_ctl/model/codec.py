@@ -25,7 +25,7 @@ from calico_ctl.model.rule import Rules
 JsonObject = dict[str, object]
 _T = TypeVar("_T")
 
-_BARE_LIST = re.compile(r"\s*\[\s*([^\[\]\"]*?)\s*\]\s*")
+_BARE_LIST = re.compile(r"\s*\[([^\[\]\"]*)\]\s*")
 
 _ENDPOINT_FIELDS = frozenset(
     {"state", "name", "mac", "profile_id", "profile_ids", "ipv4_nets", "ipv6_nets"}
@@ -184,7 +184,7 @@ def _unquoted_names(text: str) -> list[str]:
     match = _BARE_LIST.fullmatch(text)
     if match is None:
         raise InvalidValue("tags", text, 'a JSON list of names such as ["web", "db"]')
-    return [part.strip() for part in match[1].split(",")] if match[1] else []
+    return [part.strip() for part in match[1].split(",")] if match[1].strip() else []
 
 
 def _object(what: str, text: str) -> JsonObject:

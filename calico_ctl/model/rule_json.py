@@ -1,5 +1,6 @@
 """A rule as a JSON object, in the user guide's words."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -104,7 +105,7 @@ def parse_protocol(text: str) -> str:
     if lowered in NAMED_PROTOCOLS:
         return lowered
     named = _PORT_PROTOCOL_NUMBERS | _ICMP_PROTOCOL_NUMBERS
-    if text.isascii() and text.isdigit() and 0 < int(text) <= 255 and text[0] != "0":
+    if re.fullmatch(r"[1-9][0-9]{0,2}", text) and int(text) <= 255:
         return named.get(text, text)
     accepted = ", ".join(NAMED_PROTOCOLS)
     raise InvalidValue("protocol", text, f"{accepted}, or a number from 1 to 255")

@@ -4,6 +4,7 @@ A key that cannot be read is left out, so that what depends on it closes, and is
 `problems` with the reason. Nothing here raises on bad data.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from netaddr import IPNetwork
@@ -85,7 +86,9 @@ class Snapshot:
                 self.endpoints.pop(key, None)
                 self.revisions.pop(key, None)
             case ParsedKey(Leaf.POOL, name=name):
-                self.pools = {c: p for c, p in self.pools.items() if keys.dashed(c) != name}
+                # The key may spell the network with host bits: what it means is what goes.
+                with suppress(InvalidValue):
+                    self.pools.pop(keys.parse_cidr_segment(name), None)
             case ParsedKey(Leaf.GLOBAL_CONFIG, name=name):
                 self.config.pop(name, None)
             case ParsedKey(Leaf.HOST_CONFIG, name=name, host=host):

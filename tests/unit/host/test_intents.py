@@ -1,6 +1,7 @@
 """Intents outlive whoever made them, and nobody else's are touched."""
 
 import fcntl
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,23 @@ def test_an_intent_stays_if_it_could_not_be_carried_out(tmp_path):
 
 def test_no_directory_means_no_intents(tmp_path):
     assert list(intents.abandoned(tmp_path / "nowhere")) == []
+
+
+def test_a_change_that_ends_well_is_never_taken_for_one_that_broke_off(tmp_path):
+    stop = threading.Event()
+    taken: list[str] = []
+
+    def sweep() -> None:
+        while not stop.is_set():
+            taken.extend(intents.abandoned(tmp_path))
+
+    sweepers = [threading.Thread(target=sweep) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.start()
+    for number in range(300):
+        with intents.declared(f"intent{number}", "text", tmp_path):
+            pass
+    stop.set()
+    for sweeper in sweepers:
+        sweeper.join(10)
+    assert taken == []

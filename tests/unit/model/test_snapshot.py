@@ -1,5 +1,7 @@
 """What the agent knows, folded key by key; bad data closes only what depends on it."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,3 +82,34 @@ def test_other_keys_are_passed_over(snapshot: Snapshot):
 @given(st.sampled_from([RULES, TAGS, ENDPOINT, POOL]), st.text())
 def test_no_text_whatever_raises(key: str, text: str):
     Snapshot().apply(key, text, 1)
+
+
+def test_a_protocol_of_thousands_of_digits_is_a_problem_like_any_other():
+    snapshot = Snapshot()
+    snapshot.apply(RULES, '{"inbound": [{"protocol": "' + "1" * 5000 + '"}]}', 1)
+    assert "invalid protocol" in snapshot.problems[RULES]
+
+
+def test_a_list_of_tags_that_never_ends_is_refused_at_once():
+    snapshot = Snapshot()
+    began = time.monotonic()
+    snapshot.apply(TAGS, "[" + " " * 100_000, 1)
+    assert list(snapshot.problems) == [TAGS]
+    assert time.monotonic() - began < 1
+
+
+def test_no_depth_of_nesting_raises():
+    snapshot = Snapshot()
+    for depth in range(800, 1000):
+        value = "[" * depth + "]" * depth
+        snapshot.apply(RULES, '{"inbound": [{"src_ports": [' + value + "]}]}", 1)
+        assert list(snapshot.problems) == [RULES]
+
+
+def test_a_pool_whose_key_has_host_bits_is_forgotten_with_its_key():
+    snapshot = Snapshot()
+    key = "/calico/ipam/v4/pool/10.65.0.5-16"
+    snapshot.apply(key, '{"cidr": "10.65.0.5/16"}', 1)
+    assert list(snapshot.pools) == [IPNetwork("10.65.0.0/16")]
+    snapshot.apply(key, None, 2)
+    assert snapshot.pools == {}
