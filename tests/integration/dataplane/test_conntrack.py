@@ -22,3 +22,14 @@ def test_connections_from_and_to_an_address_are_forgotten_and_others_stay() -> N
         assert "src=10.0.0.2" in left
         assert "10.0.0.1 " not in left
         assert "fd80::1 " not in left
+
+
+def test_a_connection_that_was_translated_to_the_address_is_forgotten() -> None:
+    with private_netns() as host, host.entered():
+        translated = FLOW.format("10.0.0.2", "10.0.0.9") + (
+            " --reply-src 10.0.0.1 --reply-dst 10.0.0.2 --reply-port-src 53 --reply-port-dst 1000"
+        )
+        host.run(["conntrack", "-I", *translated.split()])
+        assert "src=10.0.0.1" in host.run(["conntrack", "-L"]).out
+        conntrack.forget([IPAddress("10.0.0.1")])
+        assert "10.0.0.1" not in host.run(["conntrack", "-L"]).out

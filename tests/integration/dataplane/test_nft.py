@@ -42,3 +42,22 @@ def test_the_table_can_be_deleted_twice(nft: Nft) -> None:
     nft.delete_table()
     nft.delete_table()
     assert nft.names() is None
+
+
+def test_an_empty_script_does_nothing(nft: Nft) -> None:
+    nft.apply("")
+    assert nft.names() is None
+
+
+def test_maps_are_named_apart_from_sets(nft: Nft) -> None:
+    nft.apply("add table inet calico\nadd map inet calico m { type ifname : verdict; }")
+    assert nft.names() == Names(frozenset(), frozenset(), frozenset("m"))
+
+
+def test_tables_of_others_are_neither_named_nor_deleted(nft: Nft) -> None:
+    nft.apply("add table ip calico\nadd chain ip calico theirs\nadd table inet calico2")
+    assert nft.names() is None
+    nft.delete_table()
+    with pytest.raises(CommandFailed):
+        nft.listing()
+    nft.apply("add rule ip calico theirs counter\nadd chain inet calico2 still")

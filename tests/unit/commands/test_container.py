@@ -43,6 +43,9 @@ def test_profiles_of_a_container_are_set(cli):
         (["add", "web", "ipv4", "--timeout=soon"], "invalid timeout"),
         (["add", "web", "ipv4", "--timeout=0"], "invalid timeout"),
         (["add", "web", "ipv4", "--timeout=nan"], "invalid timeout"),
+        (["add", "web", "ipv4", "--timeout=inf"], "invalid timeout"),
+        (["add", "web", "ipv4", "--timeout=3601"], "invalid timeout"),
+        (["add", "web", "ipv4", "--interface=sixteen-letters-"], "invalid interface name"),
         (["add", "nosuch", "ipv4"], "nosuch"),
         (["remove", "web"], "web has no Calico networking"),
         (["web", "profile", "append", "a/b"], "invalid profile name 'a/b'"),
@@ -61,3 +64,20 @@ def test_only_root_changes_the_network(machine, words):
     assert finished.exit == 2
     assert "root" in finished.err
     assert machine.left() == []
+
+
+@pytest.mark.parametrize("words", [["add", "web", "192.168.1.5"], ["remove", "web"]])
+def test_nothing_is_asked_for_somebody_who_is_not_root(words):
+    # its Docker, network and clock raise when they are asked for anything
+    untouched = Cli(user=NOT_ROOT)
+    assert untouched.run("container", *words).exit == 2
+    assert (untouched.store.reads, untouched.store.writes) == (0, 0)
+
+
+def test_a_profile_is_appended_removed_and_has_to_exist(cli):
+    cli.done("profile", "add", "db")
+    cli.done("container", "add", "web", "ipv4")
+    assert "appended" in cli.done("container", "web", "profile", "append", "db")
+    assert "removed" in cli.done("container", "web", "profile", "remove", "db")
+    assert "does not have profile db" in cli.refused("container", "web", "profile", "remove", "db")
+    assert "nosuch does not exist" in cli.refused("container", "web", "profile", "set", "nosuch")

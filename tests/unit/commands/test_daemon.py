@@ -1,10 +1,17 @@
 """The hidden command that runs the services."""
 
+import pytest
+
 from tests.support.cli import NOT_ROOT, Cli
 
 
-def test_only_root_runs_services():
-    assert Cli(user=NOT_ROOT).run("daemon", "felix").exit == 2
+@pytest.mark.parametrize("service", ["felix", "routing", "lifecycle", "cleanup"])
+def test_only_root_runs_services(service):
+    cli = Cli(user=NOT_ROOT)
+    finished = cli.run("daemon", service)
+    assert finished.exit == 2
+    assert "root" in finished.err
+    assert (cli.store.reads, cli.store.writes) == (0, 0)
 
 
 def test_an_unknown_service_is_refused():

@@ -1,6 +1,9 @@
 """One inbox, listeners that only post, one thread that decides."""
 
 import itertools
+import os
+import signal
+import threading
 
 import pytest
 
@@ -52,3 +55,46 @@ def test_nothing_comes_once_the_process_shall_stop():
     runtime.tick_every(10)
     runtime.stopping.set()
     assert list(runtime.batches()) == []
+
+
+def test_what_came_in_meanwhile_is_one_batch():
+    runtime = Runtime()
+    posted = threading.Event()
+
+    def listener(post, stopping):
+        for number in range(5):
+            post(number)
+        posted.set()
+        stopping.wait()
+
+    runtime.listen("numbers", listener)
+    assert posted.wait(5)
+    assert next(runtime.batches()) == [0, 1, 2, 3, 4]
+    runtime.stopping.set()
+
+
+def test_a_listener_that_ends_because_it_shall_is_no_error():
+    runtime = Runtime()
+    ended = threading.Event()
+
+    def listener(post, stopping):
+        stopping.wait()
+        ended.set()
+
+    runtime.listen("links", listener)
+    runtime.stopping.set()
+    assert ended.wait(5)
+    assert list(runtime.batches()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_batches(number):
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        runtime = Runtime()
+        runtime.stop_on_signals()
+        os.kill(os.getpid(), number)
+        assert list(runtime.batches()) == []
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

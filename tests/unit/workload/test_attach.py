@@ -74,6 +74,35 @@ def test_an_interrupted_user_leaves_nothing(machine):
     refuse(machine, KeyboardInterrupt)
 
 
+def test_an_endpoint_that_cannot_be_written_leaves_nothing(machine):
+    failures = [Conflict("somebody else was faster")]
+
+    def refuse_once(verb: str, key: str) -> None:
+        if verb == "create" and "/endpoint/" in key:
+            raise failures.pop()
+
+    machine.store.before = refuse_once
+    assert "somebody else was faster" in refuse(machine, Conflict)
+    assert failures == []
+
+
+def test_an_endpoint_that_was_written_although_the_answer_got_lost_is_removed(machine):
+    def lose(revision: int) -> status.EndpointStatus | None:
+        raise DatastoreUnavailable("127.0.0.1:4001", "the connection was cut")
+
+    machine.store.answer = lose
+    assert "cut" in refuse(machine, DatastoreUnavailable)
+
+
+def test_a_user_who_is_tired_of_waiting_leaves_nothing(machine, monkeypatch):
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    machine.store.answer = lambda revision: None
+    monkeypatch.setattr(machine.clock, "sleep", interrupt)
+    refuse(machine, KeyboardInterrupt)
+
+
 def test_an_agent_that_is_silent_leaves_nothing(machine):
     machine.store.answer = lambda revision: None
     assert "agent on host1" in refuse(machine, DeadlineExceeded, timeout=3.0)
@@ -153,4 +182,27 @@ def test_recovery_waits_until_etcd_is_back(machine, directory):
 def test_an_intent_that_was_never_finished_is_dropped(machine, directory):
     (directory / "half").write_text('["host1", "dock')
     assert attach.recover(machine) == []
+    assert list(directory.iterdir()) == []
+
+
+def test_the_intent_stands_before_anything_is_changed(machine, directory):
+    seen: list[str] = []
+
+    def look(verb: str, key: str) -> None:
+        if verb in {"create", "delete"}:
+            seen.extend(path.read_text() for path in directory.iterdir())
+            assert seen, f"{verb} {key} without an intent"
+
+    machine.store.before = look
+    attach.attach(machine, wanted())
+    (endpoint,) = endpoints.of_workload(machine.store, HOST, "docker", CONTAINER)
+    assert set(seen) == {attach.describe(endpoint.key)}
+
+
+def test_what_a_killed_process_had_done_is_taken_back(machine, directory):
+    attach.attach(machine, wanted())
+    (endpoint,) = endpoints.of_workload(machine.store, HOST, "docker", CONTAINER)
+    (directory / endpoint.key.id).write_text(attach.describe(endpoint.key))
+    assert attach.recover(machine) == [endpoint.key]
+    assert machine.left() == []
     assert list(directory.iterdir()) == []

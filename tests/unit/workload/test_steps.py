@@ -1,5 +1,7 @@
 """Several steps, some of which fail."""
 
+import pytest
+
 from calico_ctl.errors import CalicoError
 from calico_ctl.workload.steps import incomplete, try_all
 
@@ -21,3 +23,8 @@ def test_a_reason_is_said_once_and_who_finishes_too():
     error = incomplete("half done", [CalicoError("no etcd"), CalicoError("no etcd")])
     assert error.message == "half done: no etcd"
     assert "calico-node" in error.hint
+
+
+def test_a_bug_is_not_taken_for_a_step_that_failed():
+    with pytest.raises(ZeroDivisionError):
+        try_all([lambda: 1 / 0])
