@@ -1,0 +1,263 @@
+"""The kernel's own protocol: messages of attributes, asked and answered as bytes (netlink(7)).
+
+Why not a program or a library: the agent asks and changes the kernel all the time. `ip` costs 4 ms
+a call; the library pyroute2 costs 24 MB of memory, 135 ms to import and 50 µs for each route that
+it reads, ten times what this does (decision 8). Only what is asked often goes this way.
+
+An attribute is its length, its kind and its bytes; attributes nest. Numbers are in the byte order
+of the machine, except nfnetlink's, which are big-endian.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from calico_ctl.errors import CalicoError
+
+ROUTE = 0
+NETFILTER = 12
+
+REQUEST = 0x01
+ACK = 0x04
+DUMP = 0x300
+CREATE = 0x400
+REPLACE = 0x100
+
+NESTED = 0x8000
+
+_ERROR = 2
+_DONE = 3
+_DUMP_INTERRUPTED = 0x10
+_KIND_MASK = 0x3FFF
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_SOL_NETLINK = 270
+_ADD_MEMBERSHIP = 1
+_CAP_ACK = 10
+_SO_RCVBUFFORCE = 33
+_RECEIVE = 1 << 18
+_PATIENCE = 5.0
+_DUMP_ATTEMPTS = 5
+
+
+class KernelRefused(CalicoError):
+    """The kernel answered a netlink request with an error; `number` is its errno."""
+
+    def __init__(self, what: str, number: int) -> None:
+        """Say what was asked and what the kernel says."""
+        super().__init__(f"the kernel refused to {what}: {os.strerror(number).lower()}")
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the kernel sent. `port` is the socket on whose behalf (0: the kernel's own)."""
+
+    kind: int
+    flags: int
+    sequence: int
+    port: int
+    body: bytes
+
+
+class Netlink:
+    """One socket of one netlink protocol. Use from one thread."""
+
+    def __init__(self, protocol: int, groups: Iterable[int] = (), buffer: int = 0) -> None:
+        """Open it and join multicast groups; `buffer` is how many bytes of news it may hold."""
+        self._socket = socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
+        )
+        if buffer:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
+        # Errors come without a copy of the request, which may be megabytes.
+        self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+        self._socket.bind((0, 0))
+        for group in groups:
+            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        self._socket.settimeout(_PATIENCE)
+        self._sequence = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def port(self) -> int:
+        """The number by which the kernel knows this socket."""
+        port: int = self._socket.getsockname()[0]
+        return port
+
+    def close(self) -> None:
+        """Close it."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Return its file descriptor."""
+        return self._socket.fileno()
+
+    def ask(self, what: str, kind: int, flags: int, body: bytes) -> None:
+        """Have the kernel do one thing (`what` in words); raise KernelRefused if it will not."""
+        sequence = self._next()
+        self._socket.send(message(kind, REQUEST | ACK | flags, sequence, body))
+        for answer in self._answers(sequence):
+            if answer.kind == _ERROR and (number := error_number(answer)):
+                raise KernelRefused(what, number)
+            if answer.kind == _ERROR:
+                return
+
+    def get(self, what: str, kind: int, body: bytes) -> bytes:
+        """Return the body of the one message that answers a question."""
+        sequence = self._next()
+        self._socket.send(message(kind, REQUEST, sequence, body))
+        answer = next(self._answers(sequence))
+        if answer.kind == _ERROR:
+            raise KernelRefused(what, error_number(answer))
+        return answer.body
+
+    def dump(self, what: str, kind: int, body: bytes) -> list[bytes]:
+        """Return the bodies of all messages that answer a question.
+
+        Asks again if the kernel says that what it listed changed meanwhile.
+        """
+        for _ in range(_DUMP_ATTEMPTS):
+            bodies, interrupted = self._dump(what, kind, body)
+            if not interrupted:
+                return bodies
+        raise KernelRefused(what, errno.EINTR)
+
+    def send_all(self, what: str, messages: Iterable[tuple[int, int, bytes]]) -> None:
+        """Send messages (kind, flags, body) as one transaction whose last one asks for an answer.
+
+        For nfnetlink batches: the kernel answers each message that it refuses.
+        """
+        first = last = self._sequence + 1
+        parts = []
+        for kind, flags, body in messages:
+            last = self._next()
+            parts.append(message(kind, REQUEST | flags, last, body))
+        self._make_room(sum(map(len, parts)))
+        self._socket.send(b"".join(parts))
+        refused = 0
+        while True:
+            for answer in self._receive():
+                if answer.kind != _ERROR or not first <= answer.sequence <= last:
+                    continue
+                refused = refused or error_number(answer)
+                if refused:
+                    # Whatever else comes for this transaction has an old number: it is skipped.
+                    raise KernelRefused(what, refused)
+                if answer.sequence == last:
+                    return
+
+    def news(self, timeout: float) -> list[Message] | None:
+        """Wait for what the joined groups tell; None if the kernel had to drop some of it."""
+        self._socket.settimeout(timeout)
+        try:
+            return list(self._receive())
+        except TimeoutError:
+            return []
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return None
+
+    def _next(self) -> int:
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        return self._sequence
+
+    def _make_room(self, length: int) -> None:
+        if length > 100_000:
+            self._socket.setsockopt(socket.SOL_SOCKET, 32, 2 * length)  # SO_SNDBUFFORCE
+
+    def _dump(self, what: str, kind: int, body: bytes) -> tuple[list[bytes], bool]:
+        sequence = self._next()
+        self._socket.send(message(kind, REQUEST | DUMP, sequence, body))
+        bodies: list[bytes] = []
+        interrupted = False
+        for answer in self._answers(sequence):
+            interrupted |= bool(answer.flags & _DUMP_INTERRUPTED)
+            if answer.kind == _DONE:
+                break
+            if answer.kind == _ERROR:
+                raise KernelRefused(what, error_number(answer))
+            bodies.append(answer.body)
+        return bodies, interrupted
+
+    def _answers(self, sequence: int) -> Iterator[Message]:
+        while True:
+            for answer in self._receive():
+                if answer.sequence == sequence:
+                    yield answer
+
+    def _receive(self) -> Iterator[Message]:
+        return messages(self._socket.recv(_RECEIVE))
+
+
+def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """Write a message."""
+    return _HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body + bytes(-len(body) % 4)
+
+
+def messages(received: bytes) -> Iterator[Message]:
+    """Take apart what one read gave."""
+    at = 0
+    while at + 16 <= len(received):
+        length, kind, flags, sequence, port = _HEADER.unpack_from(received, at)
+        yield Message(kind, flags, sequence, port, received[at + 16 : at + length])
+        at += (length + 3) & ~3
+
+
+def error_number(answer: Message) -> int:
+    """Return the errno that an error message carries; 0 is an acknowledgement."""
+    number: int = -struct.unpack_from("=i", answer.body)[0]
+    return number
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Write one attribute."""
+    length = len(value)
+    return _ATTRIBUTE.pack(4 + length, kind) + value + bytes(-length % 4)
+
+
+def nested(kind: int, *attributes: bytes) -> bytes:
+    """Write an attribute that consists of attributes."""
+    return attribute(kind | NESTED, b"".join(attributes))
+
+
+def attributes(body: bytes, start: int = 0) -> dict[int, bytes]:
+    """Read the attributes from `start` on: kind → bytes. The last of one kind counts."""
+    return dict(each_attribute(body, start))
+
+
+def each_attribute(body: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Read the attributes from `start` on, in order."""
+    at, end = start, len(body)
+    while at + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if length < 4:
+            return
+        yield kind & _KIND_MASK, body[at + 4 : at + length]
+        at += (length + 3) & ~3
+
+
+def text(value: bytes) -> str:
+    """Read a name that ends with a zero byte."""
+    return value.rstrip(b"\0").decode(errors="replace")
+
+
+def name(value: str) -> bytes:
+    """Write a name that ends with a zero byte."""
+    return value.encode() + b"\0"
