@@ -1,9 +1,10 @@
 """Takes everything of ours out of this host's kernel; for `node stop`, after the services ended."""
 
+from contextlib import closing
 from functools import partial
 
 from calico_ctl.dataplane import docker_firewall, host_side, routes
-from calico_ctl.dataplane.nft import Nft
+from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.steps import incomplete, try_all
 
@@ -17,8 +18,13 @@ def run(platform: Platform) -> None:
             host_side.remove_all,
             routes.remove_imported,
             docker_firewall.remove,
-            lambda: Nft().delete_table(),
+            _delete_table,
         ]
     )
     if failures:
         raise incomplete("this host could not be cleaned completely", failures)
+
+
+def _delete_table() -> None:
+    with closing(KernelTable()) as table:
+        table.delete()

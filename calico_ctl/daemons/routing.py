@@ -148,7 +148,8 @@ def run(platform: Platform) -> None:
     runtime.stop_on_signals()
     routing = Routing(platform, Bird())
     runtime.listen(
-        "etcd", lambda post, stopping: follow.follow(platform.store, keys.ROOT, post, stopping)
+        "etcd",
+        lambda post, stopping: follow.follow(platform.open_store(), keys.ROOT, post, stopping),
     )
     runtime.tick_every(TICK_SECONDS)
     for batch in runtime.batches():

@@ -16,6 +16,9 @@ from calico_ctl.policy.compile import ACCEPTED
 COMMENT = "calico-accepted"
 """By this comment our rules are recognised."""
 
+NFT_TABLES = frozenset({"ip filter", "ip6 filter"})
+"""Where iptables-nft keeps the chains that our rules go to."""
+
 _NFT_TOOLS = ("iptables-nft", "ip6tables-nft")
 _LEGACY_TOOLS = (
     ("iptables-legacy", "/proc/net/ip_tables_names"),
@@ -53,10 +56,18 @@ def rules() -> list[list[str]]:
     ]
 
 
+def uses_legacy() -> bool:
+    """Say whether rules of iptables-legacy are in use here, of whose changes nobody is told."""
+    return bool(_legacy_tools())
+
+
 def _tools() -> list[str]:
     """Name the tools of the backends in use; asking the legacy ones would load their modules."""
-    legacy = [tool for tool, tables in _LEGACY_TOOLS if "filter" in (files.read(tables) or "")]
-    return [*_NFT_TOOLS, *legacy]
+    return [*_NFT_TOOLS, *_legacy_tools()]
+
+
+def _legacy_tools() -> list[str]:
+    return [tool for tool, tables in _LEGACY_TOOLS if "filter" in (files.read(tables) or "")]
 
 
 def _chain(tool: str) -> str | None:

@@ -1,58 +1,192 @@
 """The host's end of each local endpoint: kernel settings, neighbours, and the route to it.
 
-Level-triggered: `sync` compares what shall be with what the kernel says now and repairs the
+Level-triggered: `sync` compares what shall be with what the kernel says now and mends the
 difference, whatever the cause. Interfaces come and go at any moment; one that vanishes in the
 middle is not an error, it is simply not complete.
+
+Two endpoints may claim one address, by mistake or while one takes over from the other. The one with
+the lower key has it as long as its interface exists, and the other is not complete: that does not
+depend on the order in which they are given, nor on what was before, so nothing flaps.
 """
 
-import json
+import errno
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from netaddr import IPAddress
-
-from calico_ctl.errors import CommandFailed
-from calico_ctl.host import command, kernel
-from calico_ctl.model import address
+from calico_ctl.dataplane import netlink, rtnetlink
+from calico_ctl.dataplane.netlink import KernelRefused, Netlink
+from calico_ctl.dataplane.rtnetlink import Link, Neighbour, Proxy, Reader, Route, Thing
+from calico_ctl.host import kernel
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.names import INTERFACE_PREFIX
 
-ROUTE_PROTOCOL = 80
-"""Marks the routes that are ours, so that they are recognised and cleaned up."""
+FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+"""Settings of the host; the kernel passes a change of them on to every interface."""
 
-Routes = Mapping[IPAddress, str]
-"""Address → interface."""
+# proxy_arp and proxy_ndp let the host answer for the gateways, which are addresses of other
+# interfaces or of none; without a proxy_delay of 0 the first packet of a container waits over half
+# a second.
+_IPV4_SETTINGS = (
+    ("net/ipv4/conf/{}/rp_filter", rtnetlink.IPV4_RP_FILTER, 1),
+    ("net/ipv4/conf/{}/proxy_arp", rtnetlink.IPV4_PROXY_ARP, 1),
+    ("net/ipv4/conf/{}/forwarding", rtnetlink.IPV4_FORWARDING, 1),
+)
+_IPV6_SETTINGS = (
+    ("net/ipv6/conf/{}/accept_ra", rtnetlink.IPV6_ACCEPT_RA, 0),
+    ("net/ipv6/conf/{}/forwarding", rtnetlink.IPV6_FORWARDING, 1),
+    ("net/ipv6/conf/{}/proxy_ndp", rtnetlink.IPV6_PROXY_NDP, 1),
+)
+_PROXY_DELAY: Mapping[Family, str] = {
+    4: "net/ipv4/neigh/{}/proxy_delay",
+    6: "net/ipv6/neigh/{}/proxy_delay",
+}
 
 # An IPv6 route without a metric gets 1024, and one that BIRD imported would be preferred to it.
-_METRIC = {4: "", 6: " metric 1"}
+_METRIC: Mapping[Family, int] = {4: 0, 6: 1}
+_SCOPE: Mapping[Family, int] = {4: rtnetlink.ON_LINK, 6: rtnetlink.UNIVERSE}
+
+# What the deletion of a route meets that has gone by itself.
+_GONE = {errno.ESRCH, errno.ENODEV}
+# What is not the fault of one endpoint.
+_OF_THE_HOST = {errno.EPERM, errno.ENOMEM, errno.ENOBUFS, errno.ETIMEDOUT}
 
 
-def sync(endpoints: Iterable[Endpoint]) -> frozenset[str]:
-    """Make settings, neighbours and routes right; return the interfaces that are complete.
+class Setting(NamedTuple):
+    """A kernel setting of an interface and its value; `path` has `{}` for the interface's name."""
 
-    Routes with our protocol number that no endpoint needs are removed.
+    ifindex: int
+    interface: str
+    path: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What the kernel holds.
+
+    `delays` are the proxy_delay of interfaces (by index) in milliseconds; `routes` come with what
+    `rtnetlink.delete_route` wants.
     """
-    present = interfaces()
-    local = [endpoint for endpoint in endpoints if endpoint.name in present]
-    for endpoint in local:
-        _configure(endpoint)
-    desired = {ip: endpoint.name for endpoint in local for ip in endpoint.addresses}
-    for family in FAMILIES:
-        wanted = {ip: name for ip, name in desired.items() if ip.version == family}
-        _apply(plan_routes(installed_routes(family), wanted), family)
-    installed = {**installed_routes(4), **installed_routes(6)}
-    return frozenset(
-        endpoint.name
-        for endpoint in local
-        if all(installed.get(ip) == endpoint.name for ip in endpoint.addresses)
-    )
+
+    links: Mapping[str, Link]
+    delays: Mapping[Family, Mapping[int, int]]
+    routes: Mapping[Route, bytes]
+    neighbours: Set[Neighbour | Proxy]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What shall be. `outdone` are interfaces that want an address which another one has."""
+
+    things: frozenset[Thing] = frozenset()
+    outdone: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in this order. `unneeded` are routes to delete, as the kernel describes them."""
+
+    settings: tuple[Setting, ...] = ()
+    neighbours: tuple[Neighbour | Proxy, ...] = ()
+    unneeded: tuple[bytes, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+class HostSide:
+    """Keeps the host's ends right. Use from one thread.
+
+    `repairs` counts what was right after an earlier `sync` and had to be mended because somebody
+    else changed it. `refusals` says, of the last `sync`, what the kernel would not do for an
+    interface that exists, and why; such an interface is not complete.
+    """
+
+    def __init__(self) -> None:
+        """Open the way to the kernel, in the network namespace of this thread."""
+        self.repairs = 0
+        self.refusals: Mapping[str, str] = {}
+        self._door = Netlink(netlink.ROUTE)
+        self._reader = Reader(self._door)
+        self._asked: tuple[tuple[Endpoint, ...], Mapping[str, Link]] = ((), {})
+        self._desired = Desired()
+        # What has been right and still shall be. Interfaces are known by their index here: a new
+        # one under an old name is set up, not repaired.
+        self._settled_host: set[str] = set()
+        self._settled_links: Set[int] = frozenset()
+        self._settled: Set[Thing] = frozenset()
+
+    def close(self) -> None:
+        """Leave the kernel as it is."""
+        self._door.close()
+
+    def sync(self, endpoints: Iterable[Endpoint]) -> frozenset[str]:
+        """Make settings, neighbours and routes right; return the interfaces that are complete.
+
+        Routes with our protocol number that no endpoint needs are removed. Raises CalicoError if
+        the kernel cannot be read, or not be written at all.
+        """
+        self._keep_forwarding()
+        local = tuple(endpoints)
+        installed = read(self._reader, {endpoint.name for endpoint in local})
+        links = installed.links
+        if self._asked != (local, links):
+            self._asked, self._desired = (local, links), desired(local, links)
+        failed = self._carry_out(plan(installed, self._desired))
+        self._settle({link.ifindex for link in links.values()}, failed)
+        reasons = {name: failed.get(link.ifindex) for name, link in links.items()}
+        self.refusals = {name: reason for name, reason in reasons.items() if reason}
+        complete = {name for name, reason in reasons.items() if reason is None}
+        return frozenset(complete - self._desired.outdone)
+
+    def _keep_forwarding(self) -> None:
+        # Before the interfaces are read, because each of them takes this over.
+        for path in FORWARDING:
+            if kernel.read_setting(path) not in {None, "1"} and kernel.write_setting(path, "1"):
+                self.repairs += path in self._settled_host
+            self._settled_host.add(path)
+
+    def _carry_out(self, todo: Plan) -> dict[int, str]:
+        """Return the interfaces (by index) for which something failed, and why; "" if they went."""
+        failed: dict[int, str] = {}
+        for setting in todo.settings:
+            if not kernel.write_setting(setting.path.format(setting.interface), str(setting.value)):
+                failed[setting.ifindex] = ""
+            elif setting.ifindex in self._settled_links:
+                self.repairs += 1
+        for neighbour in todo.neighbours:
+            self._put(neighbour, failed)
+        for body in todo.unneeded:
+            delete_route(self._door, body)
+        for route in todo.routes:
+            self._put(route, failed)
+        return failed
+
+    def _put(self, thing: Thing, failed: dict[int, str]) -> None:
+        try:
+            rtnetlink.put(self._door, thing)
+        except KernelRefused as error:
+            if error.number in _OF_THE_HOST:
+                raise
+            failed.setdefault(thing.ifindex, error.message if _exists(thing.ifindex) else "")
+        else:
+            self.repairs += thing in self._settled
+
+    def _settle(self, links: set[int], failed: Mapping[int, str]) -> None:
+        things: Set[Thing] = self._desired.things
+        if failed:
+            things = {x for x in things if x.ifindex not in failed or x in self._settled}
+            links = {x for x in links if x not in failed or x in self._settled_links}
+        self._settled, self._settled_links = things, links
 
 
 def remove_all() -> None:
     """Remove every route of ours."""
-    for family in FAMILIES:
-        _apply(plan_routes(installed_routes(family), {}), family)
+    with Netlink(netlink.ROUTE) as door:
+        for family in FAMILIES:
+            for body in Reader(door).routes(family).values():
+                delete_route(door, body)
 
 
 def interfaces() -> frozenset[str]:
@@ -61,78 +195,99 @@ def interfaces() -> frozenset[str]:
     return frozenset(name for name in names if name.startswith(INTERFACE_PREFIX))
 
 
-def settings(endpoint: Endpoint) -> dict[str, str]:
-    """Return the kernel settings of an endpoint's interface.
-
-    proxy_ndp lets the host answer for the IPv6 gateway, an address of another interface of its
-    own; without a proxy_delay of 0 the first packet of a container waits over half a second.
-    """
-    name = endpoint.name
-    ipv4 = {
-        f"net/ipv4/conf/{name}/rp_filter": "1",
-        f"net/ipv4/conf/{name}/proxy_arp": "1",
-        f"net/ipv4/conf/{name}/forwarding": "1",
-        f"net/ipv4/neigh/{name}/proxy_delay": "0",
-    }
-    ipv6 = {
-        f"net/ipv6/conf/{name}/accept_ra": "0",
-        f"net/ipv6/conf/{name}/forwarding": "1",
-        f"net/ipv6/conf/{name}/proxy_ndp": "1",
-        f"net/ipv6/neigh/{name}/proxy_delay": "0",
-    }
-    return ipv4 | ipv6
+def read(reader: Reader, names: Set[str]) -> Installed:
+    """Read what the kernel holds of the named interfaces, and every route of ours."""
+    links = reader.links(names)
+    indexes = {link.ifindex for link in links.values()}
+    neighbours: set[Neighbour | Proxy] = set()
+    for family in FAMILIES:
+        neighbours |= reader.neighbours(family, indexes)
+    neighbours |= reader.proxies(6)
+    delays = {family: reader.proxy_delays(family) for family in FAMILIES}
+    return Installed(links, delays, reader.routes(4) | reader.routes(6), neighbours)
 
 
-def plan_routes(installed: Routes, desired: Routes) -> list[str]:
-    """Return the `ip -batch` lines that turn the installed routes into the desired ones."""
-    lines = [
-        f"route delete {address.host_network(ip)} dev {name} proto {ROUTE_PROTOCOL}"
-        for ip, name in sorted(installed.items())
-        if ip not in desired
-    ]
-    for ip, name in sorted(desired.items()):
-        if installed.get(ip) != name:
-            scope = " scope link" if ip.version == 4 else ""
-            metric = _METRIC[ip.version]
-            target = f"{address.host_network(ip)} dev {name}{scope}{metric}"
-            lines.append(f"route replace {target} proto {ROUTE_PROTOCOL}")
-    return lines
-
-
-def plan_neighbours(endpoint: Endpoint) -> list[str]:
-    """Return the lines that pin each address to its MAC and answer for the IPv6 gateway."""
-    lines = []
-    if endpoint.mac is not None:
+def desired(endpoints: Iterable[Endpoint], links: Mapping[str, Link]) -> Desired:
+    """Work out what shall be, for those endpoints whose interface exists."""
+    holders: dict[bytes, int] = {}
+    pinned: dict[tuple[int, bytes], Neighbour | Proxy] = {}
+    outdone = set()
+    present = (endpoint for endpoint in endpoints if endpoint.name in links)
+    for endpoint in sorted(present, key=lambda endpoint: endpoint.key):
+        index = links[endpoint.name].ifindex
         for ip in endpoint.addresses:
-            pinned = f"{ip} lladdr {endpoint.mac} dev {endpoint.name} nud permanent"
-            lines.append(f"neigh replace {pinned}")
-    if endpoint.ipv6_gateway is not None:
-        lines.append(f"neigh replace proxy {endpoint.ipv6_gateway} dev {endpoint.name}")
-    return lines
+            if holders.setdefault(ip.packed, index) != index:
+                outdone.add(endpoint.name)
+        for each in _neighbours(endpoint, links[endpoint.name]):
+            pinned.setdefault((each.ifindex, each.address), each)
+    routes = (_route(to, index) for to, index in holders.items())
+    return Desired(frozenset([*routes, *pinned.values()]), frozenset(outdone))
 
 
-def installed_routes(family: Family) -> dict[IPAddress, str]:
-    """Return the routes that carry our protocol number."""
-    argv = ["ip", "-j", f"-{family}", "route", "show", "proto", str(ROUTE_PROTOCOL)]
-    routes = json.loads(command.run(argv) or "[]")
-    return {IPAddress(route["dst"]): str(route["dev"]) for route in routes if "dev" in route}
+def plan(installed: Installed, wanted: Desired) -> Plan:
+    """Return what turns the one into the other.
 
-
-def _configure(endpoint: Endpoint) -> None:
-    for name, value in settings(endpoint).items():
-        kernel.write_setting(name, value)
-    # Either line may meet an interface that has just gone; `sync` sees that by the routes.
-    command.succeeds(
-        ["ip", "-force", "-batch", "-"], stdin="".join(f"{x}\n" for x in plan_neighbours(endpoint))
+    A route in the place of a missing one is not deleted: it is replaced, and there is no moment
+    without a route.
+    """
+    missing = wanted.things.difference(installed.neighbours, installed.routes)
+    routes = sorted(each for each in missing if isinstance(each, Route))
+    places = {route.place for route in routes}
+    unneeded = (
+        body
+        for route, body in installed.routes.items()
+        if route not in wanted.things and route.place not in places
+    )
+    return Plan(
+        tuple(
+            setting
+            for link in installed.links.values()
+            for setting in _wrong_settings(link, installed.delays)
+        ),
+        tuple(sorted(each for each in missing if not isinstance(each, Route))),
+        tuple(unneeded),
+        tuple(routes),
     )
 
 
-def _apply(lines: list[str], family: Family) -> None:
-    if not lines:
-        return
+def delete_route(door: Netlink, body: bytes) -> None:
+    """Delete a route; that it has gone already is as good."""
     try:
-        script = "".join(f"{line}\n" for line in lines)
-        command.run(["ip", f"-{family}", "-force", "-batch", "-"], stdin=script)
-    except CommandFailed:
-        # -force went on after the line that failed; `sync` reads back what came of it.
-        return
+        rtnetlink.delete_route(door, body)
+    except KernelRefused as error:
+        if error.number not in _GONE:
+            raise
+
+
+def _exists(ifindex: int) -> bool:
+    try:
+        socket.if_indextoname(ifindex)
+    except OSError:
+        return False
+    return True
+
+
+def _route(to: bytes, index: int) -> Route:
+    family: Family = 4 if len(to) == 4 else 6
+    return Route(to, 8 * len(to), index, _METRIC[family], _SCOPE[family])
+
+
+def _neighbours(endpoint: Endpoint, link: Link) -> Iterator[Neighbour | Proxy]:
+    """Yield its addresses pinned to its MAC, so that nobody can claim them, and its gateway."""
+    if endpoint.mac is not None:
+        mac = bytes.fromhex(endpoint.mac.replace(":", ""))
+        for ip in endpoint.addresses:
+            if ip.version == 4 or link.ipv6:
+                yield Neighbour(link.ifindex, ip.packed, mac)
+    if endpoint.ipv6_gateway is not None and link.ipv6:
+        yield Proxy(link.ifindex, endpoint.ipv6_gateway.packed)
+
+
+def _wrong_settings(link: Link, delays: Mapping[Family, Mapping[int, int]]) -> Iterator[Setting]:
+    for settings, values in ((_IPV4_SETTINGS, link.ipv4), (_IPV6_SETTINGS, link.ipv6)):
+        for path, at, wanted in settings if values else ():
+            if values[at] != wanted:
+                yield Setting(link.ifindex, link.name, path, wanted)
+    for family, path in _PROXY_DELAY.items():
+        if delays[family].get(link.ifindex):
+            yield Setting(link.ifindex, link.name, path, 0)

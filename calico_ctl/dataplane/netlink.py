@@ -12,10 +12,9 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from calico_ctl.errors import CalicoError
 
@@ -39,6 +38,8 @@ _ATTRIBUTE = struct.Struct("=HH")
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP = 1
 _CAP_ACK = 10
+_GET_STRICT_CHECK = 12
+_SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _RECEIVE = 1 << 18
 _PATIENCE = 5.0
@@ -54,9 +55,11 @@ class KernelRefused(CalicoError):
         self.number = number
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What the kernel sent. `port` is the socket on whose behalf (0: the kernel's own)."""
+class Message(NamedTuple):
+    """What the kernel sent. `port` is the socket on whose behalf (0: the kernel's own).
+
+    A tuple, because a dump is thousands of them and a dataclass takes twice as long to make.
+    """
 
     kind: int
     flags: int
@@ -77,6 +80,9 @@ class Netlink:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
         # Errors come without a copy of the request, which may be megabytes.
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+        if protocol == ROUTE:
+            # The kernel lists only what was asked for, and refuses what it does not know (4.20).
+            self._socket.setsockopt(_SOL_NETLINK, _GET_STRICT_CHECK, 1)
         self._socket.bind((0, 0))
         for group in groups:
             self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
@@ -108,11 +114,15 @@ class Netlink:
         """Return its file descriptor."""
         return self._socket.fileno()
 
+    def set_option(self, level: int, option: int, value: bytes) -> None:
+        """Set a socket option."""
+        self._socket.setsockopt(level, option, value)
+
     def ask(self, what: str, kind: int, flags: int, body: bytes) -> None:
         """Have the kernel do one thing (`what` in words); raise KernelRefused if it will not."""
         sequence = self._next()
         self._socket.send(message(kind, REQUEST | ACK | flags, sequence, body))
-        for answer in self._answers(sequence):
+        for answer in self._answers(what, sequence):
             if answer.kind == _ERROR and (number := error_number(answer)):
                 raise KernelRefused(what, number)
             if answer.kind == _ERROR:
@@ -122,7 +132,7 @@ class Netlink:
         """Return the body of the one message that answers a question."""
         sequence = self._next()
         self._socket.send(message(kind, REQUEST, sequence, body))
-        answer = next(self._answers(sequence))
+        answer = next(self._answers(what, sequence))
         if answer.kind == _ERROR:
             raise KernelRefused(what, error_number(answer))
         return answer.body
@@ -133,46 +143,77 @@ class Netlink:
         Asks again if the kernel says that what it listed changed meanwhile.
         """
         for _ in range(_DUMP_ATTEMPTS):
-            bodies, interrupted = self._dump(what, kind, body)
-            if not interrupted:
-                return bodies
+            try:
+                return [each for part in self.parts(what, kind, body) for each in part]
+            except KernelRefused as error:
+                if error.number != errno.EINTR:
+                    raise
         raise KernelRefused(what, errno.EINTR)
 
-    def send_all(self, what: str, messages: Iterable[tuple[int, int, bytes]]) -> None:
-        """Send messages (kind, flags, body) as one transaction whose last one asks for an answer.
+    def parts(self, what: str, kind: int, body: bytes) -> Iterator[list[bytes]]:
+        """Yield what `dump` returns bit by bit, for answers that are too long to hold.
 
-        For nfnetlink batches: the kernel answers each message that it refuses.
+        Take all of it before the socket is used for anything else. Raises KernelRefused with EINTR
+        at the end if what was listed changed meanwhile.
         """
-        first = last = self._sequence + 1
+        sequence = self._next()
+        self._socket.send(message(kind, REQUEST | DUMP, sequence, body))
+        interrupted = False
+        while True:
+            part: list[bytes] = []
+            for answer in self._receive(what):
+                if answer.sequence != sequence:
+                    continue
+                interrupted |= bool(answer.flags & _DUMP_INTERRUPTED)
+                if answer.kind in {_DONE, _ERROR}:
+                    yield part
+                    number = error_number(answer) or interrupted * errno.EINTR
+                    if number:
+                        raise KernelRefused(what, number)
+                    return
+                part.append(answer.body)
+            yield part
+
+    def send_all(
+        self, what: Callable[[int], str], messages: Iterable[tuple[int, int, bytes]]
+    ) -> None:
+        """Send messages (kind, flags, body) at once; return when the one with ACK is answered.
+
+        Raises KernelRefused for the first one that the kernel refuses, in the words of
+        `what(<its place>)`.
+        """
+        first = self._sequence + 1
+        awaited = 0
         parts = []
         for kind, flags, body in messages:
-            last = self._next()
-            parts.append(message(kind, REQUEST | flags, last, body))
+            sequence = self._next()
+            awaited = sequence if flags & ACK else awaited
+            parts.append(message(kind, REQUEST | flags, sequence, body))
         self._make_room(sum(map(len, parts)))
         self._socket.send(b"".join(parts))
-        refused = 0
         while True:
-            for answer in self._receive():
-                if answer.kind != _ERROR or not first <= answer.sequence <= last:
+            for answer in self._receive(what(0)):
+                if answer.kind != _ERROR or not first <= answer.sequence <= self._sequence:
                     continue
-                refused = refused or error_number(answer)
-                if refused:
-                    # Whatever else comes for this transaction has an old number: it is skipped.
-                    raise KernelRefused(what, refused)
-                if answer.sequence == last:
+                if number := error_number(answer):
+                    # What else comes for these has an old number, and is skipped by then.
+                    raise KernelRefused(what(answer.sequence - first), number)
+                if answer.sequence == awaited:
                     return
 
     def news(self, timeout: float) -> list[Message] | None:
         """Wait for what the joined groups tell; None if the kernel had to drop some of it."""
         self._socket.settimeout(timeout)
         try:
-            return list(self._receive())
-        except TimeoutError:
+            return list(messages(self._socket.recv(_RECEIVE)))
+        except (TimeoutError, BlockingIOError):
             return []
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise
             return None
+        finally:
+            self._socket.settimeout(_PATIENCE)
 
     def _next(self) -> int:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
@@ -180,30 +221,19 @@ class Netlink:
 
     def _make_room(self, length: int) -> None:
         if length > 100_000:
-            self._socket.setsockopt(socket.SOL_SOCKET, 32, 2 * length)  # SO_SNDBUFFORCE
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * length)
 
-    def _dump(self, what: str, kind: int, body: bytes) -> tuple[list[bytes], bool]:
-        sequence = self._next()
-        self._socket.send(message(kind, REQUEST | DUMP, sequence, body))
-        bodies: list[bytes] = []
-        interrupted = False
-        for answer in self._answers(sequence):
-            interrupted |= bool(answer.flags & _DUMP_INTERRUPTED)
-            if answer.kind == _DONE:
-                break
-            if answer.kind == _ERROR:
-                raise KernelRefused(what, error_number(answer))
-            bodies.append(answer.body)
-        return bodies, interrupted
-
-    def _answers(self, sequence: int) -> Iterator[Message]:
+    def _answers(self, what: str, sequence: int) -> Iterator[Message]:
         while True:
-            for answer in self._receive():
+            for answer in self._receive(what):
                 if answer.sequence == sequence:
                     yield answer
 
-    def _receive(self) -> Iterator[Message]:
-        return messages(self._socket.recv(_RECEIVE))
+    def _receive(self, what: str) -> Iterator[Message]:
+        try:
+            return messages(self._socket.recv(_RECEIVE))
+        except TimeoutError as error:
+            raise KernelRefused(what, errno.ETIMEDOUT) from error
 
 
 def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
@@ -239,7 +269,15 @@ def nested(kind: int, *attributes: bytes) -> bytes:
 
 def attributes(body: bytes, start: int = 0) -> dict[int, bytes]:
     """Read the attributes from `start` on: kind → bytes. The last of one kind counts."""
-    return dict(each_attribute(body, start))
+    found = {}
+    at, end = start, len(body)
+    while at + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(body, at)
+        if length < 4:
+            break
+        found[kind & _KIND_MASK] = body[at + 4 : at + length]
+        at += (length + 3) & ~3
+    return found
 
 
 def each_attribute(body: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -6,7 +6,8 @@ cannot be read counts as none.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 from calico_ctl.datastore import entries
@@ -39,11 +40,18 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AgentStatus:
-    """How a policy agent is. `trouble` says why it cannot program its host, if it cannot."""
+    """How a policy agent is. `trouble` says why it cannot program its host, if it cannot.
+
+    `bad_keys` may be only the first of `bad_key_count`. `repairs` counts what somebody else changed
+    and the agent mended since it began, by kind. `last_update_ms` is how long the last change took.
+    """
 
     since: str
     endpoints: int = 0
     bad_keys: tuple[BadKey, ...] = ()
+    bad_key_count: int = 0
+    repairs: Mapping[str, int] = field(default_factory=dict)
+    last_update_ms: float = 0.0
     trouble: str = ""
     in_sync_revision: int = 0
     pid: int = 0
@@ -85,6 +93,9 @@ def read_agent(store: Store, host: str) -> AgentStatus | None:
         since=_text(fields, "since"),
         endpoints=_number(fields, "endpoints"),
         bad_keys=tuple(BadKey(_text(each, "key"), _text(each, "reason")) for each in bad_keys),
+        bad_key_count=_number(fields, "bad_key_count"),
+        repairs=_counts(fields, "repairs"),
+        last_update_ms=_float(fields, "last_update_ms"),
         trouble=_text(fields, "trouble"),
         in_sync_revision=_number(fields, "in_sync_revision"),
         pid=_number(fields, "pid"),
@@ -215,3 +226,14 @@ def _text(fields: dict[str, object], name: str) -> str:
 def _number(fields: dict[str, object], name: str) -> int:
     value = fields.get(name)
     return value if isinstance(value, int) else 0
+
+
+def _float(fields: dict[str, object], name: str) -> float:
+    value = fields.get(name)
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _counts(fields: dict[str, object], name: str) -> dict[str, int]:
+    value = fields.get(name)
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {kind: number for kind, number in pairs if isinstance(number, int)}

@@ -38,6 +38,14 @@ class Snapshot:
         """Return a setting: the host's own, else the cluster's, else the default."""
         return self.host_config.get((hostname, name), self.config.get(name, default))
 
+    def values_of(self, hostname: str, name: str) -> list[tuple[str, str]]:
+        """Return the keys that give a setting a value on a host, with the values."""
+        found = [
+            (keys.host_config(hostname, name), self.host_config.get((hostname, name))),
+            (keys.global_config(name), self.config.get(name)),
+        ]
+        return [(key, value) for key, value in found if value is not None]
+
     def apply(self, key: str, value: str | None, revision: int) -> ParsedKey | None:
         """Fold in one key (`value` None: it is gone); return what it was about if we follow it."""
         parsed = keys.parse(key)

@@ -1,4 +1,4 @@
-"""One rule, one profile, one endpoint to nft rule texts.
+"""One rule, one profile, one list of profiles to nft rule texts.
 
 Families: a rule that names a net, an ICMP protocol or a tag is written once per family that it can
 match and not at all for the other; a rule that names none of them is written once for both. A net
@@ -6,8 +6,12 @@ of one family never matches the other.
 
 Marks: a profile says yes by setting ALLOWED and returning. Silence is not consent: the endpoint's
 chain drops whatever comes back from all profiles without that mark.
+
+Endpoints with the same list of profiles share their two chains. Most endpoints have lists that
+others have too, so a host with a thousand endpoints has hardly more chains than one with ten.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 from netaddr import IPNetwork
@@ -15,6 +19,7 @@ from netaddr import IPNetwork
 from calico_ctl.model import address
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.rule import Action, Direction, Ports, Rule, Rules
+from calico_ctl.policy.ruleset import Set
 
 ALLOWED = "0x01000000"
 """Mark bit: some profile of this endpoint has allowed the packet."""
@@ -22,12 +27,12 @@ ALLOWED = "0x01000000"
 ACCEPTED = "0x02000000"
 """Mark bit: all our policy has accepted the packet; Docker's own filter is told by it."""
 
+TCP_OR_UDP = "tcp-or-udp"
+"""The set of the protocols that a rule with ports, but no protocol, matches."""
+
 CLEAR_MARKS = "meta mark set meta mark & 0xfcffffff"
 
-_VERDICTS = {
-    Action.ALLOW: f"counter meta mark set meta mark | {ALLOWED} return",
-    Action.DENY: "counter drop",
-}
+_LONGEST_PLAIN_NAME = 64
 _ADDRESS = {4: "ip", 6: "ip6"}
 _ICMP_FAMILY: dict[str, Family] = {"icmp": 4, "icmpv6": 6}
 
@@ -42,30 +47,67 @@ def profile_chain(profile: str, direction: Direction) -> str:
     return f"{'pi' if direction is Direction.INBOUND else 'po'}-{profile}"
 
 
-def endpoint_chain(interface: str, direction: Direction) -> str:
-    """Name the chain that a packet to or from an endpoint goes through."""
-    return f"{'t' if direction is Direction.INBOUND else 'f'}-{interface}"
+def endpoint_chain(profiles: Sequence[str], direction: Direction) -> str:
+    """Name the chain that a packet to or from an endpoint with these profiles goes through.
+
+    A list of several is named by its digest; `/` keeps that apart from every profile's name.
+    """
+    if len(profiles) == 1:
+        listed = profiles[0]
+    else:
+        listed = "/" + hashlib.sha256("/".join(profiles).encode()).hexdigest()[:24]
+    return f"{'t' if direction is Direction.INBOUND else 'f'}-{listed}"
+
+
+def port_sets(rules: Rules) -> dict[str, Set]:
+    """Return the sets of ports that the rules look up, by name.
+
+    They are named after what is in them and shared by all rules with the same list: a set inside a
+    rule (`dport { 80, 443 }`) has to be numbered by the kernel, which compares it with all others,
+    and with some thousand of those the table takes seconds to load.
+    """
+    sets = {}
+    for rule in rules.inbound + rules.outbound:
+        for ports in (rule.src_ports, rule.dst_ports):
+            listed = _merged(ports)
+            if len(listed) > 1:
+                interval = any("-" in each for each in listed)
+                sets[_port_set(listed)] = Set("inet_service", frozenset(listed), interval)
+    return sets
 
 
 def profile_rules(rules: Rules | None, direction: Direction) -> tuple[str, ...]:
-    """Write a profile's chain; rules that are missing or unreadable deny everything."""
+    """Write a profile's chain; rules that are missing or unreadable deny everything.
+
+    The comment of each text is the number of its rule, so that counters find their rule again.
+    """
     if rules is None:
-        return ('counter drop comment "profile without readable rules"',)
-    return tuple(text for rule in rules.of(direction) for text in rule_texts(rule))
+        return (f'counter {deny(direction)} comment "profile without readable rules"',)
+    return tuple(
+        f'{text} comment "{number}"'
+        for number, rule in enumerate(rules.of(direction), start=1)
+        for text in rule_texts(rule, direction)
+    )
 
 
 def endpoint_rules(profiles: Iterable[str], direction: Direction) -> tuple[str, ...]:
-    """Write an endpoint's chain: ask the profiles in order, then deny."""
+    """Write the chain of a list of profiles: ask them in order, then deny."""
     texts = []
     for profile in profiles:
         texts.append(f"jump {profile_chain(profile, direction)}")
         texts.append(f"meta mark & {ALLOWED} == {ALLOWED} return")
-    return (*texts, "counter drop")
+    return (*texts, deny(direction))
 
 
-def rule_texts(rule: Rule) -> list[str]:
+def deny(direction: Direction) -> str:
+    """Write the end of a packet: where it is dropped, and counted as its endpoint's."""
+    return f"goto {'drop-to' if direction is Direction.INBOUND else 'drop-from'}"
+
+
+def rule_texts(rule: Rule, direction: Direction) -> list[str]:
     """Write one rule: one text, one per family, or none if no packet can match it."""
-    verdict = _VERDICTS[rule.action]
+    allow = f"meta mark set meta mark | {ALLOWED} return"
+    verdict = f"counter {allow if rule.action is Action.ALLOW else deny(direction)}"
     if not _needs_family(rule):
         return [" ".join([*_transport(rule), verdict])]
     return [
@@ -106,15 +148,23 @@ def _transport(rule: Rule) -> list[str]:
     if rule.protocol is not None:
         texts.append(f"meta l4proto {_protocol_number(rule.protocol)}")
     elif rule.src_ports or rule.dst_ports:
-        texts.append("meta l4proto { tcp, udp }")
+        texts.append(f"meta l4proto @{TCP_OR_UDP}")
     for field, ports in (("sport", rule.src_ports), ("dport", rule.dst_ports)):
         if ports:
-            texts.append(f"th {field} {{ {', '.join(_merged(ports))} }}")
+            listed = _merged(ports)
+            texts.append(f"th {field} {listed[0] if len(listed) == 1 else f'@{_port_set(listed)}'}")
     if rule.icmp_type is not None:
         texts.append(f"{rule.protocol} type {rule.icmp_type}")
     if rule.icmp_code is not None:
         texts.append(f"{rule.protocol} code {rule.icmp_code}")
     return texts
+
+
+def _port_set(listed: Sequence[str]) -> str:
+    plain = f"p-{'.'.join(listed)}"
+    if len(plain) <= _LONGEST_PLAIN_NAME:
+        return plain
+    return f"p/{hashlib.sha256(plain.encode()).hexdigest()[:24]}"
 
 
 def _protocol_number(protocol: str) -> str:

@@ -20,11 +20,16 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A set of elements of one nft type. An `interval` set holds networks, overlaps merged."""
+    """A set of elements of one nft type, the parts of a concatenation separated by ` . `.
+
+    An `interval` set holds networks, overlaps merged. In a `counted` set each element counts the
+    packets that were looked up by it.
+    """
 
     type: str
     elements: frozenset[str] = frozenset()
     interval: bool = False
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,49 @@ class VerdictMap:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """The whole table."""
+    """The whole table, or the part of it that is spoken about."""
 
     chains: Mapping[str, Chain] = field(default_factory=dict)
     sets: Mapping[str, Set] = field(default_factory=dict)
     maps: Mapping[str, VerdictMap] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What changes: the same part of the table before and after; all else stays as it is.
+
+    A set that is on both sides stands there with the elements that it loses and gains only, unless
+    it is an `interval` set, which is there as a whole.
+    """
+
+    before: Ruleset
+    after: Ruleset
+
+    def __bool__(self) -> bool:
+        """Say whether anything changes."""
+        return self.before != self.after
+
+    def summary(self) -> str:
+        """Say in a few words how much changes."""
+        chains = self.before.chains.keys() | self.after.chains.keys()
+        elements = 0
+        for name in self.before.sets.keys() | self.after.sets.keys():
+            sides = (self.before.sets.get(name), self.after.sets.get(name))
+            left, joined = (side.elements if side else frozenset() for side in sides)
+            elements += len(left ^ joined)
+        return f"changed {len(chains)} chains and {elements} elements"
+
+    @property
+    def only_elements(self) -> bool:
+        """Say whether nothing but elements of sets and maps that are there comes and goes."""
+        sets = (*self.before.sets.values(), *self.after.sets.values())
+        return (
+            not self.before.chains
+            and not self.after.chains
+            and self.before.sets.keys() == self.after.sets.keys()
+            and self.before.maps.keys() == self.after.maps.keys()
+            and not any(each.interval for each in sets)
+        )
 
 
 @dataclass(frozen=True, slots=True)

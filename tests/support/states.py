@@ -4,10 +4,8 @@ from netaddr import IPAddress
 
 from calico_ctl.model import codec, keys
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
-from calico_ctl.model.snapshot import Snapshot
-from calico_ctl.policy import active
-from calico_ctl.policy.ruleset import Ruleset
-from calico_ctl.policy.tags import TagIndex
+from calico_ctl.policy.desired import Desired
+from calico_ctl.policy.ruleset import Ruleset, Step
 
 HOST = "host1"
 
@@ -62,19 +60,43 @@ STATES: dict[str, dict[str, str]] = {
         "/calico/ipam/v4/pool/10.65.128.0-17": '{"cidr": "10.65.128.0/17", "masquerade": true}',
         "/calico/ipam/v6/pool/fd80::-64": '{"cidr": "fd80::/64"}',
     },
+    "one list of profiles for two": dict(
+        [endpoint("a", profiles=("web", "db")), endpoint("b", profiles=("web", "db"))]
+    )
+    | WEB,
+    "the list the other way round": dict([endpoint("a", profiles=("db", "web"))]) | WEB,
+    "without MAC": {
+        key: value.replace('"mac": "02', '"mac": null, "was": "02')
+        for key, value in [endpoint("a")]
+    }
+    | WEB,
+    "broken rules": dict([endpoint("a")]) | profile("web", '{"inbound": [{}', "web"),
     "closed to the host": dict([endpoint("a")])
     | WEB
     | {"/calico/config/DefaultEndpointToHostAction": "DROP"},
 }
 
 
+def desired(contents: dict[str, str]) -> Desired:
+    """Return what host1 makes of what etcd holds, read at once."""
+    host = Desired(HOST)
+    for key, value in contents.items():
+        host.apply(key, value, 1)
+    return host
+
+
 def ruleset(contents: dict[str, str]) -> Ruleset:
     """Return the table for what etcd holds."""
-    snapshot, tags = Snapshot(), TagIndex()
-    for key, value in contents.items():
-        parsed = snapshot.apply(key, value, 1)
-        if parsed is not None and parsed.endpoint is not None:
-            tags.set_endpoint(parsed.endpoint, snapshot.endpoints.get(parsed.endpoint))
-        elif parsed is not None and key.endswith("/tags"):
-            tags.set_profile(parsed.name, snapshot.tags.get(parsed.name, ()))
-    return active.ruleset(snapshot, tags, HOST)
+    host = desired(contents)
+    host.take()
+    return host.table()
+
+
+def walk(host: Desired, before: dict[str, str], after: dict[str, str]) -> Step:
+    """Change what etcd holds key by key; return the step that follows."""
+    for key in before.keys() - after.keys():
+        host.apply(key, None, 1)
+    for key, value in after.items():
+        if before.get(key) != value:
+            host.apply(key, value, 1)
+    return host.take().step

@@ -5,9 +5,10 @@ import pytest
 from calico_ctl.daemons import cleanup
 from calico_ctl.dataplane import docker_firewall
 from calico_ctl.dataplane.network import KernelNetwork
-from calico_ctl.dataplane.nft import Nft
-from calico_ctl.policy import active, diff
+from calico_ctl.policy import desired, diff
+from calico_ctl.policy.operations import script
 from calico_ctl.policy.ruleset import Names
+from tests.support import nft
 from tests.support.machine import Machine
 from tests.support.netns import private_netns
 
@@ -23,13 +24,13 @@ def test_everything_of_ours_goes_and_the_rest_stays(again: bool) -> None:
             host.run(["ip", "route", "add", target, "dev", "lo", "proto", protocol])
         host.run(["iptables-nft", "-N", "DOCKER-USER"])
         docker_firewall.ensure()
-        Nft().apply(diff.rebuild(Names(), active.empty()))
+        nft.apply(script(diff.rebuild(Names(), desired.empty())))
 
         cleanup.run(machine)
         if again:
             cleanup.run(machine)
 
-        assert Nft().names() is None
+        assert host.run(["nft", "list", "tables", "inet"]).out == ""
         assert "cali" not in host.run(["ip", "link"]).out
         assert "cali" not in host.run(["iptables-nft", "-S"]).out
         assert host.run(["ip", "route"]).out.split()[0] == "10.9.9.9"

@@ -23,7 +23,18 @@ def in_(seconds: float) -> float:
 
 
 def test_an_agents_report_is_read_as_it_was_written(store: MemoryStore) -> None:
-    report = AgentStatus("2026-01-01T00:00:00Z", 3, (BadKey("/a", "why"),), "trouble", 17, 4, "1")
+    report = AgentStatus(
+        since="2026-01-01T00:00:00Z",
+        endpoints=3,
+        bad_keys=(BadKey("/a", "why"),),
+        bad_key_count=9,
+        repairs={"table": 2},
+        last_update_ms=1.5,
+        trouble="trouble",
+        in_sync_revision=17,
+        pid=4,
+        version="1",
+    )
     status.write_agent(store, "h1", report)
     assert status.read_agent(store, "h1") == report
 

@@ -5,17 +5,35 @@ import itertools
 import pytest
 
 from calico_ctl.policy import diff
-from calico_ctl.policy.ruleset import Names
-from tests.support.states import STATES, endpoint, ruleset
+from calico_ctl.policy.operations import Operation, script
+from calico_ctl.policy.ruleset import Names, Step
+from tests.support.states import STATES, desired, ruleset, walk
+
+
+def text(operations: list[Operation]) -> list[str]:
+    return script(operations).splitlines()
 
 
 def lines(before: str, after: str) -> list[str]:
-    return diff.changes(ruleset(STATES[before]), ruleset(STATES[after])).splitlines()
+    """The script that host1's agent writes when one state becomes another."""
+    host = desired(STATES[before])
+    host.take()
+    return text(diff.changes(walk(host, STATES[before], STATES[after])))
+
+
+def whole(before: str, after: str) -> list[str]:
+    """The script between two complete tables."""
+    return text(diff.changes(Step(ruleset(STATES[before]), ruleset(STATES[after]))))
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_equal_tables_need_no_transaction(state: str):
     assert lines(state, state) == []
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
+def test_a_step_and_the_difference_of_whole_tables_are_the_same_script(before: str, after: str):
+    assert lines(before, after) == whole(before, after)
 
 
 def test_a_rule_more_rewrites_only_its_profiles_chains():
@@ -43,33 +61,40 @@ def test_a_set_of_networks_is_written_as_a_whole():
 
 
 def test_an_endpoint_that_changes_its_chain_in_the_map_is_taken_out_first():
-    before = ruleset(STATES["one endpoint"])
-    after = ruleset(STATES["one endpoint"] | dict([endpoint("b")]))
-    script = diff.changes(after, before).splitlines()
-    assert _first(script, "delete element inet calico to-ep") < _first(script, "delete chain")
+    written = lines("the list the other way round", "one endpoint")
+    assert _first(written, "delete element inet calico to-ep") < _first(written, "delete chain")
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
 def test_nothing_is_used_before_it_is_there_nor_gone_while_it_is_used(before: str, after: str):
-    script = lines(before, after)
+    written = lines(before, after)
     order = ["add set", "add chain", "add rule", "add element inet calico to-ep", "delete chain"]
-    places = [_places(script, beginning) for beginning in [*order, "delete set"]]
+    places = [_places(written, beginning) for beginning in [*order, "delete set"]]
     for earlier, later in itertools.pairwise([each for each in places if each]):
         assert max(earlier) < min(later)
 
 
 def test_a_rebuild_empties_and_deletes_what_it_does_not_know():
     live = Names(frozenset({"stale-1", "ok"}), frozenset({"t4-old"}), frozenset())
-    script = diff.rebuild(live, ruleset(STATES["empty"])).splitlines()
-    deletions = [line for line in script if line.startswith("delete")]
+    written = text(diff.rebuild(live, ruleset(STATES["empty"])))
+    deletions = [line for line in written if line.startswith("delete")]
     assert deletions == ["delete chain inet calico stale-1", "delete set inet calico t4-old"]
-    assert "flush chain inet calico stale-1" in script
-    assert not any("delete table" in line for line in script)
+    assert "flush chain inet calico stale-1" in written
+    assert not any("delete table" in line for line in written)
 
 
-def _places(script: list[str], beginning: str) -> list[int]:
-    return [at for at, line in enumerate(script) if line.startswith(beginning)]
+def test_a_table_is_replaced_in_one_transaction():
+    written = text(diff.replace(ruleset(STATES["empty"])))
+    assert written[:3] == [
+        "add table inet calico",
+        "delete table inet calico",
+        "add table inet calico",
+    ]
 
 
-def _first(script: list[str], beginning: str) -> int:
-    return _places(script, beginning)[0]
+def _places(written: list[str], beginning: str) -> list[int]:
+    return [at for at, line in enumerate(written) if line.startswith(beginning)]
+
+
+def _first(written: list[str], beginning: str) -> int:
+    return _places(written, beginning)[0]

@@ -19,7 +19,7 @@ def endpoint(name: str, *addresses: str, profiles: tuple[str, ...] = ("web",)) -
 
 
 def members(index: TagIndex, tag: str) -> set[str]:
-    return {str(ip) for family in (4, 6) for ip in index.members(tag, family)}
+    return set(index.members(tag, 4) | index.members(tag, 6))
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def test_an_endpoint_carries_the_tags_of_all_its_profiles(index: TagIndex):
     index.set_profile("db", ["db"])
     put(index, endpoint("a", "10.0.0.1", "fd80::1", profiles=("web", "db")))
     assert members(index, "logger") == members(index, "db") == {"10.0.0.1", "fd80::1"}
-    assert index.members("db", 6) == {IPAddress("fd80::1")}
+    assert index.members("db", 6) == {"fd80::1"}
+    assert index.carries("db", "fd80::1", 6)
+    assert not index.carries("db", "fd80::1", 4)
 
 
 def test_a_profile_that_comes_after_its_endpoint_makes_it_a_member():
@@ -71,3 +73,42 @@ def test_a_changed_endpoint_moves_its_addresses(index: TagIndex):
     assert members(index, "web") == {"10.0.0.2"}
     put(index, endpoint("a", "10.0.0.2", profiles=()))
     assert members(index, "web") == set()
+
+
+def test_an_address_is_counted_for_each_profile_that_makes_it_a_member(index: TagIndex):
+    index.set_profile("also", ["web"])
+    put(index, endpoint("a", "10.0.0.1", profiles=("web", "also")))
+    index.set_profile("web", [])
+    assert members(index, "web") == {"10.0.0.1"}
+    index.set_profile("also", [])
+    assert members(index, "web") == set()
+
+
+def test_a_watched_tag_tells_who_left_and_who_joined(index: TagIndex):
+    put(index, endpoint("a", "10.0.0.1", "fd80::1"))
+    index.watch("web")
+    assert index.changes() == {}
+    put(index, endpoint("b", "10.0.0.2"))
+    index.set_endpoint(endpoint("a").key, None)
+    assert index.changes() == {
+        ("web", 4): ({"10.0.0.1"}, {"10.0.0.2"}),
+        ("web", 6): ({"fd80::1"}, set()),
+    }
+    assert index.changes() == {}
+
+
+def test_who_left_and_came_back_is_not_told(index: TagIndex):
+    put(index, endpoint("a", "10.0.0.1"))
+    index.watch("web")
+    put(index, endpoint("a", "10.0.0.2"))
+    put(index, endpoint("a", "10.0.0.1"))
+    assert index.changes() == {}
+
+
+def test_a_tag_that_is_not_watched_any_more_is_not_told(index: TagIndex):
+    index.watch("web")
+    assert index.watches("web")
+    index.forget("web")
+    put(index, endpoint("a", "10.0.0.1"))
+    assert index.changes() == {}
+    assert not index.watches("web")

@@ -1,0 +1,302 @@
+"""The policy agent's decisions: what came in → what the kernel shall hold → acknowledgement.
+
+The order that keeps it closed: the table that drops everything on unknown interfaces of ours
+exists before anything else; nothing of a live table is touched before the first complete read of
+etcd; then each batch of changes is one transaction; host routes come after the rules; an endpoint
+is acknowledged only when both are in place.
+
+When etcd goes away, the last state stays. When it comes back it has to be believed again: as long
+as `/calico/Ready` is not true, or it knows no endpoint of this host although their interfaces are
+in use, the last state stays too, and the agent's report says so.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from netaddr import IPAddress
+
+from calico_ctl import __version__
+from calico_ctl.daemons.flows import Flows, FlowsSeen
+from calico_ctl.daemons.guard import FirewallMended, TableTouched
+from calico_ctl.daemons.repairing import Repairing
+from calico_ctl.daemons.reports import Reports
+from calico_ctl.daemons.runtime import Tick
+from calico_ctl.dataplane import host_side
+from calico_ctl.dataplane.conntrack import Flow
+from calico_ctl.dataplane.host_side import HostSide
+from calico_ctl.dataplane.netlink import KernelRefused
+from calico_ctl.dataplane.table import KernelTable
+from calico_ctl.datastore import status
+from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
+from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus
+from calico_ctl.errors import CommandFailed
+from calico_ctl.model import codec, keys
+from calico_ctl.model.endpoint import Endpoint, EndpointKey
+from calico_ctl.model.keys import Leaf
+from calico_ctl.policy import desired as policy_desired
+from calico_ctl.policy.desired import Desired
+from calico_ctl.policy.established import Judge
+from calico_ctl.policy.ruleset import Step
+from calico_ctl.policy.verdict import Packet
+from calico_ctl.workload.platform import Platform
+
+log = logging.getLogger(__name__)
+
+BAD_KEYS_SHOWN = 200
+"""A report lists no more bad keys than this: etcd takes values of 1.5 MB at most."""
+
+
+class LinksChanged:
+    """Some link or route of this host appeared, changed or went away."""
+
+
+class Agent:
+    """The deciding thread's state. Every method runs in that one thread."""
+
+    def __init__(self, platform: Platform, reports: Reports, flows: Flows) -> None:
+        """Close what is unknown before anything else; keep a table that is there already."""
+        self._platform = platform
+        self._reports, self._flows = reports, flows
+        self._table, self._host = KernelTable(), HostSide()
+        # what etcd says, whether it is believed, and what the kernel was made to hold last
+        self._seen: Desired | None = None
+        self._believed = False
+        self._acted: Desired | None = None
+        self._rebuild_due = True
+        self._repairing = Repairing(platform.clock)
+        # what is right on this host, and how it was reported
+        self._synced: dict[str, Endpoint] = {}
+        self._complete: frozenset[str] = frozenset()
+        self._report = AgentStatus(since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        self._problems: dict[str, str] = {}
+        if not self._table.exists():
+            self._table.rebuild(policy_desired.empty())
+            log.info("no table found: installed one that drops everything on our interfaces")
+
+    def close(self) -> None:
+        """Let go of the kernel; rules and routes stay."""
+        self._table.close()
+        self._host.close()
+
+    def turn(self, batch: Iterable[object]) -> None:
+        """Take in a batch, make the host right, report."""
+        began = self._platform.clock.monotonic()
+        look = self._take_in(batch)
+        trouble = self._doubt()
+        statuses: dict[EndpointKey, EndpointStatus] | None = None
+        done: list[str] = []
+        try:
+            if self._seen is not None and not trouble:
+                statuses, done = self._program(self._seen, look=look)
+            else:
+                done = self._hold(look=look)
+        except (CommandFailed, KernelRefused) as error:
+            # What the kernel holds is not known now: the next turn writes everything anew.
+            self._rebuild_due = True
+            trouble = f"cannot program this host: {error.message}"
+        took = (self._platform.clock.monotonic() - began) * 1000
+        if done:
+            log.info("%s in %.1f ms", ", ".join(done), took)
+            self._report = replace(self._report, last_update_ms=round(took, 1))
+        self._tell(statuses, trouble)
+
+    def _take_in(self, batch: Iterable[object]) -> bool:
+        """Fold in what came; say whether links, routes and settings are to be looked at."""
+        look = False
+        for message in batch:
+            match message:
+                case Resync() | Changes() | Disconnected():
+                    self._take_in_etcd(message)
+                case FlowsSeen():
+                    self._judge(message)
+                case TableTouched(by=by):
+                    self._repairing.touched(by)
+                case FirewallMended(chains=chains):
+                    self._repairing.count("firewall", chains)
+                case LinksChanged() | Tick():
+                    look = True
+                case _:
+                    pass
+        return look
+
+    def _take_in_etcd(self, message: Message) -> None:
+        match message:
+            case Resync(entries=entries, revision=revision):
+                self._begin(entries, revision)
+            case Changes(changes=changes) if self._seen is not None:
+                for each in changes:
+                    _fold(self._seen, each.key, each.value, each.revision)
+                self._report = replace(self._report, in_sync_revision=changes[-1].revision)
+            case Disconnected(reason=reason):
+                log.warning("etcd is away, the last state stays: %s", reason)
+            case _:
+                pass
+
+    def _begin(self, entries: Mapping[str, tuple[str, int]], revision: int) -> None:
+        """Start over with a complete read: key → (value, revision)."""
+        self._seen, self._believed = Desired(self._platform.hostname), False
+        for key, (value, written) in entries.items():
+            _fold(self._seen, key, value, written)
+        self._report = replace(self._report, in_sync_revision=revision)
+
+    def _doubt(self) -> str:
+        """Say why what etcd says is not to be acted upon; empty if it is."""
+        seen = self._seen
+        if seen is None:
+            return ""
+        if not seen.snapshot.ready:
+            self._believed = False
+            return f"{keys.READY} is not true in etcd: rules and routes stay as they are"
+        if not self._believed and (lost := self._would_lose(seen)):
+            return (
+                f"etcd at {self._platform.store.address} knows no endpoint of this host"
+                f" ({self._platform.hostname}), but {len(lost)} of them are in use"
+                f" ({', '.join(sorted(lost)[:5])}): rules and routes stay as they are"
+            )
+        self._believed = True
+        return ""
+
+    def _would_lose(self, seen: Desired) -> frozenset[str]:
+        """Return the interfaces in use that would be cut off: all, if etcd knows none of them."""
+        if seen.local:
+            return frozenset()
+        let_through = self._table.interfaces() if self._acted is None else self._acted.enforced
+        return frozenset(let_through) & host_side.interfaces()
+
+    def _program(
+        self, seen: Desired, *, look: bool
+    ) -> tuple[dict[EndpointKey, EndpointStatus] | None, list[str]]:
+        """Make the kernel hold what etcd says; return new statuses, if any, and what was done."""
+        change, done = seen.take(), list[str]()
+        adopted = self._acted is not seen
+        self._rebuild_due |= self._repairing.due()
+        if self._rebuild_due or self._acted is None:
+            self._table.rebuild(seen.table())
+            done.append(f"wrote the whole table for {len(seen.enforced)} endpoints")
+        elif adopted:
+            self._table.take(Step(self._acted.table(), seen.table()))
+            done.append(f"took over {len(seen.enforced)} endpoints from etcd")
+        elif change.step:
+            self._table.take(change.step)
+            done.append(change.step.summary())
+        if self._rebuild_due or adopted:
+            change = replace(change, judge=_addresses(seen), forget=self._gone(seen))
+        self._acted, self._rebuild_due = seen, False
+        completed = self._sync_host(seen, look=look)
+        if completed:
+            done.append(f"{len(self._complete)} of {len(seen.enforced)} endpoints are reachable")
+        self._flows.look(change.judge)
+        self._flows.forget(change.forget)
+        statuses = self._statuses(seen) if adopted or completed or change.local else None
+        return statuses, done
+
+    def _hold(self, *, look: bool) -> list[str]:
+        """Keep the last state, whoever touches it; before there is one, keep the host closed."""
+        done = []
+        if self._repairing.due():
+            if self._acted is not None:
+                self._table.rebuild(self._acted.table())
+            elif not self._table.exists():
+                self._table.rebuild(policy_desired.empty())
+            done.append("wrote the last table anew")
+        if self._acted is not None:
+            self._sync_host(self._acted, look=look)
+        return done
+
+    def _sync_host(self, seen: Desired, *, look: bool) -> bool:
+        """Make routes and settings right if they may not be; say whether more or less works now."""
+        if not look and seen.enforced == self._synced:
+            return False
+        before = self._host.repairs
+        complete = self._host.sync(seen.enforced.values())
+        if mended := self._host.repairs - before:
+            log.warning("mended %d routes, neighbours or kernel settings", mended)
+            self._repairing.count("host", mended)
+        changed = complete != self._complete
+        self._synced, self._complete = dict(seen.enforced), complete
+        return changed
+
+    def _gone(self, seen: Desired) -> frozenset[IPAddress]:
+        before = _addresses(self._acted) if self._acted is not None else frozenset()
+        return before - _addresses(seen)
+
+    def _judge(self, found: FlowsSeen) -> None:
+        """Have those connections cut that the policy would not let begin."""
+        if self._acted is not None:
+            judge = Judge(self._acted, found.host)
+            cut = [
+                each for each in found.flows if not each.expected and not judge.allows(_first(each))
+            ]
+            if cut:
+                log.info("cut %d connections that are not allowed any more", len(cut))
+            self._flows.cut(cut)
+        found.judged.set()
+
+    def _statuses(self, seen: Desired) -> dict[EndpointKey, EndpointStatus]:
+        """Say of each local endpoint how it is; one whose interface is not there yet is silent."""
+        statuses = {}
+        for key in seen.local:
+            revision = seen.snapshot.revisions[key]
+            endpoint = seen.snapshot.endpoints.get(key)
+            enforced = endpoint is not None and seen.enforced.get(endpoint.name) == endpoint
+            if endpoint is None:
+                problem = seen.snapshot.problems.get(keys.endpoint(key), "")
+                statuses[key] = EndpointStatus(status.ERROR, revision, problem)
+            elif endpoint.name in self._host.refusals:
+                refusal = self._host.refusals[endpoint.name]
+                statuses[key] = EndpointStatus(status.ERROR, revision, refusal)
+            elif not enforced or endpoint.name in self._complete:
+                statuses[key] = EndpointStatus(status.UP, revision)
+            elif self._reports.acknowledged(key):
+                statuses[key] = EndpointStatus(status.DOWN, revision, "its interface is not there")
+        return statuses
+
+    def _tell(self, statuses: dict[EndpointKey, EndpointStatus] | None, trouble: str) -> None:
+        """Report; at once if something is wrong that was right, or the other way round."""
+        problems = self._seen.problems if self._seen is not None else {}
+        for key in problems.keys() - self._problems.keys():
+            log.warning("left out %s: %s", key, problems[key])
+        if trouble and trouble != self._report.trouble:
+            log.warning("%s", trouble)
+        before = self._report
+        self._report = replace(
+            before, endpoints=len(self._complete), trouble=trouble, repairs=self._repairing.counts()
+        )
+        if problems != self._problems:
+            shown = sorted(problems.items())[:BAD_KEYS_SHOWN]
+            bad_keys = tuple(BadKey(key, why) for key, why in shown)
+            self._report = replace(self._report, bad_keys=bad_keys, bad_key_count=len(problems))
+            self._problems = problems
+        if self._seen is None:
+            return
+        worth = (before.pid, before.trouble, before.repairs, before.bad_keys)
+        self._report = replace(self._report, pid=os.getpid(), version=__version__)
+        now = (self._report.pid, trouble, self._report.repairs, self._report.bad_keys)
+        self._reports.submit(statuses, self._report, urgent=worth != now)
+
+
+def _fold(seen: Desired, key: str, value: str | None, revision: int) -> None:
+    parsed = seen.apply(key, value, revision)
+    if parsed is None or parsed.leaf is not Leaf.PROFILE_TAGS or value is None:
+        return
+    if codec.tags_lost_their_quotes(value):
+        log.warning("%s is not JSON, some shell took its quotes; read as bare names", key)
+
+
+def _first(flow: Flow) -> Packet:
+    return Packet(
+        flow.src,
+        flow.dst,
+        flow.protocol,
+        flow.src_port,
+        flow.dst_port,
+        flow.icmp_type,
+        flow.icmp_code,
+    )
+
+
+def _addresses(seen: Desired) -> frozenset[IPAddress]:
+    return frozenset(ip for each in seen.enforced.values() for ip in each.addresses)

@@ -1,0 +1,69 @@
+"""Stands beside our table and Docker's firewall, and notices when somebody else touches either.
+
+A thread of its own, because putting rules into iptables takes tens of milliseconds. It mends the
+accept rules before Docker's filter by itself; of our table it only tells, because what the table
+shall hold only the deciding thread knows.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from calico_ctl.daemons.runtime import Post, Stopping
+from calico_ctl.dataplane import docker_firewall
+from calico_ctl.dataplane.nft_watch import NftWatch, Touched
+from calico_ctl.policy.ruleset import TABLE
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""How often to look where the kernel tells nothing of changes: the rules of iptables-legacy."""
+
+_WAIT_SECONDS = 1.0
+_QUIET_SECONDS = 0.05
+_LONGEST_GATHERING = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class TableTouched:
+    """Somebody else changed our table; `by` names the programs, if they are known."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirewallMended:
+    """The accept rules before Docker's filter had to be put there again, in so many chains."""
+
+    chains: int
+
+
+def run(post: Post, stopping: Stopping) -> None:
+    """Watch until `stopping` is set."""
+    docker_firewall.ensure()
+    watch = NftWatch()
+    looked = time.monotonic()
+    try:
+        while not stopping.is_set():
+            touched = watch.wait(_WAIT_SECONDS)
+            if touched:
+                touched = _gather(watch, touched)
+            if touched.unknown or TABLE in touched.tables:
+                post(TableTouched(", ".join(sorted(touched.by))))
+            overdue = docker_firewall.uses_legacy() and time.monotonic() - looked > LOOK_SECONDS
+            if touched.unknown or touched.tables & docker_firewall.NFT_TABLES or overdue:
+                looked = time.monotonic()
+                if mended := docker_firewall.ensure():
+                    log.warning("put the accept rules before Docker's filter again")
+                    post(FirewallMended(mended))
+    finally:
+        watch.close()
+
+
+def _gather(watch: NftWatch, first: Touched) -> Touched:
+    """Wait until a burst is over: a firewall tool changes many things, one after the other."""
+    seen = first
+    until = time.monotonic() + _LONGEST_GATHERING
+    while time.monotonic() < until and (more := watch.wait(_QUIET_SECONDS)):
+        seen = seen.and_then(more)
+    return seen

@@ -1,0 +1,95 @@
+"""What the agent tells etcd: written by a thread of its own, so that a slow etcd delays no policy.
+
+The deciding thread says how things are; this thread writes what differs from what it wrote before.
+Whatever came in between two writes is one write. An endpoint is acknowledged at once; the agent's
+own report is written when something is wrong or right again, and otherwise only often enough to
+stay alive: hundreds of agents that told etcd of every update would be its greatest load.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Mapping
+
+from calico_ctl.daemons.runtime import Post, Stopping
+from calico_ctl.datastore import status
+from calico_ctl.datastore.status import AgentStatus, EndpointStatus
+from calico_ctl.datastore.store import Store
+from calico_ctl.errors import CalicoError
+from calico_ctl.model.endpoint import EndpointKey
+
+log = logging.getLogger(__name__)
+
+Statuses = Mapping[EndpointKey, EndpointStatus]
+
+REPORT_SECONDS = status.LIFETIME / 3
+_RETRY_SECONDS = 1.0
+
+
+class Reports:
+    """The mailbox between the two threads, and what has been written."""
+
+    def __init__(self, store: Store, hostname: str) -> None:
+        """Know nothing to report yet."""
+        self._store = store
+        self._hostname = hostname
+        self._lock = threading.Lock()
+        self._something = threading.Event()
+        self._statuses: Statuses | None = None
+        self._agent: AgentStatus | None = None
+        self._urgent = False
+        self._written: dict[EndpointKey, EndpointStatus] = {}
+
+    def submit(self, statuses: Statuses | None, agent: AgentStatus, *, urgent: bool) -> None:
+        """Say how things are; `statuses` None: as said before. Returns at once."""
+        with self._lock:
+            wake = urgent or (statuses is not None and statuses != self._statuses)
+            self._statuses = self._statuses if statuses is None else statuses
+            self._agent = agent
+            self._urgent |= urgent
+        if wake:
+            self._something.set()
+
+    def acknowledged(self, key: EndpointKey) -> bool:
+        """Say whether anything was written about an endpoint."""
+        return key in self._written
+
+    def run(self, post: Post, stopping: Stopping) -> None:
+        """Write what is submitted until `stopping` is set; a listener that posts nothing."""
+        del post
+        jitter = random.Random()  # noqa: S311 - spreads load, hides nothing
+        told = ""
+        while not stopping.is_set():
+            timely = self._something.wait(REPORT_SECONDS * jitter.uniform(0.8, 1.0))
+            try:
+                self.write(periodic=not timely)
+                told = ""
+            except CalicoError as error:
+                if error.message != told:
+                    log.warning("cannot report to etcd: %s", error.message)
+                told = error.message
+                self._something.set()
+                stopping.wait(_RETRY_SECONDS)
+
+    def write(self, *, periodic: bool = False) -> None:
+        """Write what was submitted and differs from what is written."""
+        self._something.clear()
+        with self._lock:
+            statuses, agent, urgent = self._statuses or {}, self._agent, self._urgent
+            self._urgent = False
+        try:
+            self._write_endpoints(statuses)
+            if agent is not None and (urgent or periodic):
+                status.write_agent(self._store, self._hostname, agent)
+        except CalicoError:
+            self._urgent = True
+            raise
+
+    def _write_endpoints(self, statuses: Statuses) -> None:
+        for key, value in statuses.items():
+            if self._written.get(key) != value:
+                status.write_endpoint(self._store, key, value)
+                self._written[key] = value
+        for key in self._written.keys() - statuses.keys():
+            status.remove_endpoint(self._store, key)
+            del self._written[key]

@@ -1,0 +1,57 @@
+"""Our table in the kernel: what to hold as a value comes in, transactions go out.
+
+A live table is never deleted while it can be changed into what it shall be, because that could lose
+packets in flight; and there is never a moment without a table.
+"""
+
+import logging
+
+from calico_ctl.dataplane import nfnetlink
+from calico_ctl.dataplane.netlink import NETFILTER, KernelRefused, Netlink
+from calico_ctl.policy import diff
+from calico_ctl.policy.layout import TO_ENDPOINTS
+from calico_ctl.policy.operations import AddTable, DeleteTable
+from calico_ctl.policy.ruleset import Names, Ruleset, Step
+
+log = logging.getLogger(__name__)
+
+
+class KernelTable:
+    """The table `inet calico` of this network namespace. Use from one thread."""
+
+    def __init__(self) -> None:
+        """Open the way to the kernel; change nothing."""
+        self._kernel = Netlink(NETFILTER)
+
+    def close(self) -> None:
+        """Close the socket; the table stays."""
+        self._kernel.close()
+
+    def exists(self) -> bool:
+        """Say whether there is such a table."""
+        return nfnetlink.names(self._kernel) is not None
+
+    def interfaces(self) -> frozenset[str]:
+        """Return the interfaces that the table lets through now."""
+        return nfnetlink.interfaces(self._kernel, TO_ENDPOINTS)
+
+    def rebuild(self, desired: Ruleset) -> None:
+        """Make the table what it shall be, whatever it holds now; raise KernelRefused if not."""
+        live = nfnetlink.names(self._kernel)
+        try:
+            nfnetlink.apply(self._kernel, diff.rebuild(live or Names(), desired))
+        except KernelRefused as error:
+            if live is None:
+                raise
+            # Another version of ours may have made a set or chain of the same name otherwise.
+            log.warning("cannot change the table that is there, replacing it: %s", error.message)
+            nfnetlink.apply(self._kernel, diff.replace(desired))
+
+    def take(self, step: Step) -> None:
+        """Take a step; raise KernelRefused, with nothing changed, if not."""
+        nfnetlink.apply(self._kernel, diff.changes(step))
+
+    def delete(self) -> None:
+        """Remove the table if it is there."""
+        # Deleting what is not there fails; adding first makes it the same either way.
+        nfnetlink.apply(self._kernel, [AddTable(), DeleteTable()])

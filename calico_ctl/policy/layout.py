@@ -1,0 +1,135 @@
+"""The part of the table `inet calico` that is the same on every host, and what hangs below it.
+
+Fail closed: the maps from interface to chain list only endpoints that are known and active; every
+other interface of ours falls through to a drop. The chains are the tested design:
+
+- spoofed sources, router advertisements and redirects end in `anti-spoof`, before conntrack;
+- forwarded packets ask the sender's chain, then the receiver's; `ok` marks what both accepted;
+- packets to this host ask the sender's chain, then the setting DefaultEndpointToHostAction;
+- packets from this host to its containers are not asked;
+- the first packet of a TCP connection is a SYN. Otherwise a connection that a changed policy has
+  cut would begin anew, in the direction in which it is allowed, with the next data packet.
+
+Whatever drops a packet of an endpoint does so in one of the chains `drop-*`, where a set of
+counters, one for each interface of ours, tells whose it was.
+"""
+
+from calico_ctl.model.names import INTERFACE_PREFIX
+from calico_ctl.policy.compile import ACCEPTED, CLEAR_MARKS, TCP_OR_UDP
+from calico_ctl.policy.ruleset import Chain, Set
+
+TO_HOST_SETTING = "DefaultEndpointToHostAction"
+TO_HOST_DEFAULT = "RETURN"
+TO_HOST_CHAIN = "to-host"
+
+TO_ENDPOINTS = "to-ep"
+DISPATCH = ("from-ep", TO_ENDPOINTS)
+"""Maps from interface to the chain for packets from, and to, its endpoint."""
+
+DROPPED = ("from-drops", "to-drops", "spoofed")
+"""Counting sets: packets of an interface dropped by policy (from it, to it), or as spoofed."""
+
+ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+
+_OURS = f'"{INTERFACE_PREFIX}*"'
+_FIRST_OF_TCP = "tcp flags & (fin | syn | rst | ack) != syn"
+_TO_HOST = {
+    "RETURN": ("jump disp-from", "return"),
+    "ACCEPT": ("jump disp-from", "accept"),
+    "DROP": ("goto drop-from",),
+}
+
+
+def is_to_host_action(setting: str) -> bool:
+    """Say whether a value of the setting means something."""
+    return setting.upper() in _TO_HOST
+
+
+def to_host_action(setting: str) -> str:
+    """Return what is done with packets to the host; an unknown setting closes."""
+    return setting.upper() if is_to_host_action(setting) else "DROP"
+
+
+def static_chains() -> dict[str, Chain]:
+    """Return the chains that never change."""
+    return {
+        "raw-pre": Chain(
+            (f"iifname {_OURS} jump anti-spoof",), "filter hook prerouting priority raw"
+        ),
+        "anti-spoof": Chain(_ANTI_SPOOF),
+        "flt-fwd": Chain(_FORWARD, "filter hook forward priority filter - 5"),
+        "ok": Chain((f"meta mark set meta mark | {ACCEPTED} accept",)),
+        "flt-in": Chain(_INPUT, "filter hook input priority filter - 5"),
+        "nat-post": Chain(_MASQUERADE, "nat hook postrouting priority srcnat - 5"),
+        "disp-from": Chain(("iifname vmap @from-ep", "counter drop")),
+        "disp-to": Chain(("oifname vmap @to-ep", "counter drop")),
+        "drop-from": Chain(("iifname @from-drops drop", "counter drop")),
+        "drop-to": Chain(("oifname @to-drops drop", "counter drop")),
+        "drop-spoofed": Chain(("iifname @spoofed drop", "counter drop")),
+    }
+
+
+def to_host_chain(setting: str) -> Chain:
+    """Return the chain for packets to this host that the setting decides about."""
+    return Chain(_TO_HOST[to_host_action(setting)])
+
+
+def static_sets() -> dict[str, Set]:
+    """Return the sets that are always there, empty but for what never changes."""
+    sets = {TCP_OR_UDP: Set("inet_proto", frozenset({"6", "17"}))}
+    sets |= {name: Set("ifname", counted=True) for name in DROPPED}
+    for family, kind in ADDRESS_TYPE.items():
+        sets[f"src{family}m"] = Set(f"ifname . ether_addr . {kind}")
+        sets[f"src{family}"] = Set(f"ifname . {kind}")
+        sets[f"pools{family}"] = Set(kind, interval=True)
+        sets[f"masq{family}"] = Set(kind, interval=True)
+    return sets
+
+
+_ANTI_SPOOF = (
+    "icmpv6 type { nd-router-advert, nd-redirect, router-renumbering } goto drop-spoofed",
+    "iifname . ether saddr . ip saddr @src4m return",
+    "iifname . ether saddr . ip6 saddr @src6m return",
+    "iifname . ip saddr @src4 return",
+    "iifname . ip6 saddr @src6 return",
+    "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 return",
+    "ip6 saddr fe80::/10 ip6 hoplimit 255"
+    " icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } return",
+    "ip6 saddr fe80::/10 ip6 daddr ff00::/8"
+    " icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } return",
+    "ip6 saddr :: icmpv6 type"
+    " { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } return",
+    "ip6 saddr fe80::/10 udp sport 546 udp dport 547 return",
+    "goto drop-spoofed",
+)
+
+_FORWARD = (
+    f"iifname != {_OURS} oifname != {_OURS} return",
+    "ct state established,related goto ok",
+    "ct state invalid drop",
+    f"{_FIRST_OF_TCP} counter drop",
+    CLEAR_MARKS,
+    f"iifname {_OURS} jump disp-from",
+    CLEAR_MARKS,
+    f"oifname {_OURS} jump disp-to",
+    "goto ok",
+)
+
+_INPUT = (
+    f"iifname != {_OURS} return",
+    "ct state established,related accept",
+    "ct state invalid drop",
+    "icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done,"
+    " mld2-listener-report, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept",
+    "udp sport 68 udp dport 67 accept",
+    "udp sport 546 udp dport 547 accept",
+    f"{_FIRST_OF_TCP} counter drop",
+    f"meta l4proto @{TCP_OR_UDP} th dport 53 accept",
+    CLEAR_MARKS,
+    f"goto {TO_HOST_CHAIN}",
+)
+
+_MASQUERADE = (
+    "ip saddr @masq4 ip daddr != @pools4 masquerade",
+    "ip6 saddr @masq6 ip6 daddr != @pools6 masquerade",
+)

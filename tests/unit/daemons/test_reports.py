@@ -1,0 +1,95 @@
+"""What the agent says reaches etcd once, and as soon as it matters."""
+
+import threading
+
+import pytest
+
+from calico_ctl.daemons.reports import Reports
+from calico_ctl.datastore import status
+from calico_ctl.datastore.status import AgentStatus, EndpointStatus
+from calico_ctl.errors import DatastoreUnavailable
+from calico_ctl.model.endpoint import EndpointKey
+from tests.support.command import wait_until
+from tests.support.memory_store import MemoryStore
+
+HOST = "host1"
+KEY = EndpointKey(HOST, "docker", "c", "e")
+UP = EndpointStatus(status.UP, 7)
+CALM = AgentStatus(since="now")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def reports(store: MemoryStore) -> Reports:
+    return Reports(store, HOST)
+
+
+def test_an_endpoint_is_acknowledged_once(store, reports):
+    reports.submit({KEY: UP}, CALM, urgent=False)
+    reports.write()
+    reports.write()
+    assert status.read_endpoint(store, KEY) == UP
+    assert reports.acknowledged(KEY)
+    assert store.writes == 1
+
+
+def test_an_endpoint_that_is_gone_takes_its_report_with_it(store, reports):
+    reports.submit({KEY: UP}, CALM, urgent=False)
+    reports.write()
+    reports.submit({}, CALM, urgent=False)
+    reports.write()
+    assert status.read_endpoint(store, KEY) is None
+    assert not reports.acknowledged(KEY)
+
+
+def test_saying_nothing_new_of_endpoints_leaves_them_as_they_are(store, reports):
+    reports.submit({KEY: UP}, CALM, urgent=False)
+    reports.submit(None, CALM, urgent=False)
+    reports.write()
+    assert status.read_endpoint(store, KEY) == UP
+
+
+def test_the_agents_own_report_waits_unless_it_is_urgent_or_time(store, reports):
+    reports.submit(None, CALM, urgent=False)
+    reports.write()
+    assert status.read_agent(store, HOST) is None
+    reports.write(periodic=True)
+    assert status.read_agent(store, HOST) == CALM
+    reports.submit(None, AgentStatus(since="now", trouble="x"), urgent=True)
+    reports.write()
+    report = status.read_agent(store, HOST)
+    assert report is not None
+    assert report.trouble == "x"
+
+
+def test_a_report_that_could_not_be_written_is_written_later(store, reports):
+    reports.submit({KEY: UP}, CALM, urgent=True)
+    store.fail("connection refused")
+    with pytest.raises(DatastoreUnavailable):
+        reports.write()
+    store.fail(None)
+    reports.write()
+    assert status.read_endpoint(store, KEY) == UP
+    assert status.read_agent(store, HOST) == CALM
+
+
+def test_the_thread_writes_what_is_submitted_and_outlives_an_absence_of_etcd(store, reports):
+    stopping = threading.Event()
+    thread = threading.Thread(target=reports.run, args=(lambda _: None, stopping))
+    thread.start()
+    try:
+        store.fail("connection refused")
+        reports.submit({KEY: UP}, CALM, urgent=True)
+        wait_until(lambda: store.writes > 0, 5, "the thread tries to write")
+        store.fail(None)
+        wait_until(lambda: status.read_agent(store, HOST) is not None, 5, "the report is there")
+        assert status.read_endpoint(store, KEY) == UP
+    finally:
+        stopping.set()
+        reports.submit(None, CALM, urgent=True)
+        thread.join(5)
+    assert not thread.is_alive()
