@@ -16,8 +16,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from netaddr import IPAddress
-
 from calico_ctl import __version__
 from calico_ctl.daemons.flows import Flows, FlowsSeen
 from calico_ctl.daemons.guard import FirewallMended, TableTouched
@@ -183,7 +181,9 @@ class Agent:
             self._table.take(change.step)
             done.append(change.step.summary())
         if self._rebuild_due or adopted:
-            change = replace(change, judge=_addresses(seen), forget=self._gone(seen))
+            before = self._acted.addresses() if self._acted is not None else set()
+            present = frozenset(seen.addresses())
+            change = replace(change, judge=present, forget=change.forget | (before - present))
         self._acted, self._rebuild_due = seen, False
         completed = self._sync_host(seen, look=look)
         if completed:
@@ -218,10 +218,6 @@ class Agent:
         changed = complete != self._complete
         self._synced, self._complete = dict(seen.enforced), complete
         return changed
-
-    def _gone(self, seen: Desired) -> frozenset[IPAddress]:
-        before = _addresses(self._acted) if self._acted is not None else frozenset()
-        return before - _addresses(seen)
 
     def _judge(self, found: FlowsSeen) -> None:
         """Have those connections cut that the policy would not let begin."""
@@ -296,7 +292,3 @@ def _first(flow: Flow) -> Packet:
         flow.icmp_type,
         flow.icmp_code,
     )
-
-
-def _addresses(seen: Desired) -> frozenset[IPAddress]:
-    return frozenset(ip for each in seen.enforced.values() for ip in each.addresses)

@@ -31,12 +31,12 @@ class FlowsSeen:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    addresses: frozenset[IPAddress]
+    addresses: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Forget:
-    addresses: frozenset[IPAddress]
+    addresses: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Flows:
         """Start without orders."""
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 
-    def look(self, of: frozenset[IPAddress]) -> None:
+    def look(self, of: frozenset[str]) -> None:
         """Order the connections of these addresses to be posted as `FlowsSeen`."""
         if of:
             self._jobs.put(_Look(of))
 
-    def forget(self, of: frozenset[IPAddress]) -> None:
+    def forget(self, of: frozenset[str]) -> None:
         """Order the connections of these addresses to be forgotten: whoever gets an address next
         must not inherit them.
         """
@@ -89,14 +89,14 @@ class Flows:
             case _Look():
                 self._look(job, conntrack, post, stopping)
             case _Forget():
-                conntrack.forget(job.addresses)
+                conntrack.forget(_parsed(job.addresses))
             case _Cut():
                 for flow in job.flows:
                     conntrack.delete(flow)
 
     def _look(self, job: _Look, conntrack: Conntrack, post: Post, stopping: Stopping) -> None:
         host: frozenset[IPAddress] | None = None
-        for flows in conntrack.flows(job.addresses):
+        for flows in conntrack.flows(_parsed(job.addresses)):
             if host is None:
                 host = frozenset(each.ip for each in addresses.local())
             seen = FlowsSeen(flows, host)
@@ -105,3 +105,7 @@ class Flows:
             while not seen.judged.wait(_PATIENCE):
                 if stopping.is_set():
                     return
+
+
+def _parsed(texts: frozenset[str]) -> frozenset[IPAddress]:
+    return frozenset(IPAddress(text) for text in texts)

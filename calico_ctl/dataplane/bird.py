@@ -18,9 +18,13 @@ _DONE = re.compile(r"^(Reconfigured|Reconfiguration in progress)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
-    """A BGP session as BIRD shows it. `info` is `Established`, or where it stands and why."""
+    """A BGP session as BIRD shows it. `info` is `Established`, or where it stands and why.
+
+    `state` is that of BIRD's protocol: `up`, `start` or `down`.
+    """
 
     name: str
+    state: str
     since: str
     info: str
 
@@ -59,7 +63,7 @@ class Bird:
     def sessions(self) -> list[SessionState] | None:
         """Return the BGP sessions, or None if BIRD is not up."""
         try:
-            shown = command.run(["birdc", "-r", "-s", self._socket, "show", "protocols"])
+            shown = command.run(asking_for_sessions(self._socket))
         except CommandFailed:
             return None
         return parse_sessions(shown)
@@ -72,11 +76,18 @@ class Bird:
             raise CommandFailed(f"`{' '.join(argv)}` failed: {answer.strip().splitlines()[-1]}")
 
 
+def asking_for_sessions(socket: str = SOCKET) -> list[str]:
+    """Return the program that asks BIRD for what `parse_sessions` reads; it may change nothing."""
+    return ["birdc", "-r", "-s", socket, "show", "protocols"]
+
+
 def parse_sessions(shown: str) -> list[SessionState]:
     """Read what `birdc show protocols` prints."""
     matches = (_SESSION.fullmatch(line.strip()) for line in shown.splitlines())
     return [
-        SessionState(match["name"], match["since"], (match["info"] or "").strip())
+        SessionState(
+            match["name"], match["state"], match["since"], " ".join((match["info"] or "").split())
+        )
         for match in matches
         if match
     ]

@@ -184,13 +184,13 @@ class Netlink:
         """
         first = self._sequence + 1
         awaited = 0
-        parts = []
+        written = bytearray()
         for kind, flags, body in messages:
             sequence = self._next()
             awaited = sequence if flags & ACK else awaited
-            parts.append(message(kind, REQUEST | flags, sequence, body))
-        self._make_room(sum(map(len, parts)))
-        self._socket.send(b"".join(parts))
+            written += message(kind, REQUEST | flags, sequence, body)
+        self._make_room(len(written))
+        self._socket.send(written)
         while True:
             for answer in self._receive(what(0)):
                 if answer.kind != _ERROR or not first <= answer.sequence <= self._sequence:

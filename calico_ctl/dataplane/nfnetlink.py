@@ -4,12 +4,12 @@ Numbers are from linux/netfilter/nfnetlink.h and nf_tables.h. All integers are b
 """
 
 import errno
+import itertools
 import re
 import socket
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import singledispatch
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, singledispatch
 
 from netaddr import IPNetwork
 
@@ -64,6 +64,10 @@ _FAMILY_NAME, _TABLE_NAME = TABLE.split()
 _ANONYMOUS, _CONSTANT, _INTERVAL, _MAP = 0x1, 0x2, 0x4, 0x8
 _INTERVAL_END = 0x1
 _VERDICT_TYPE = 0xFFFFFF00
+_TEMPLATE = "__set%d"
+"""How the kernel names the sets inside rules."""
+
+_LONGEST_LINE = 200
 _PER_MESSAGE = 500
 """Elements in one message: the length of their list has 16 bits."""
 
@@ -96,20 +100,8 @@ _COUNTER = (attribute(1, name("counter")), nested(2))
 Message = tuple[int, int, bytes]
 """Kind, flags, body."""
 
-
-@dataclass(slots=True)
-class _Batch:
-    """A transaction while it is written; sets inside rules are numbered within it."""
-
-    messages: list[Message] = field(default_factory=list)
-    sets: int = 0
-
-    def next_set(self) -> int:
-        self.sets += 1
-        return self.sets
-
-    def add(self, kind: int, flags: int, *attributes: bytes) -> None:
-        self.messages.append((kind, flags, _HEADER + _OURS + b"".join(attributes)))
+_Number = Iterator[int]
+"""Gives each set of a transaction a number of its own."""
 
 
 def header(family: int, resource: int = 0) -> bytes:
@@ -118,36 +110,53 @@ def header(family: int, resource: int = 0) -> bytes:
 
 
 _HEADER = header(FAMILIES[_FAMILY_NAME])
-_OURS = attribute(1, name(_TABLE_NAME))
-"""The name of our table; the first attribute of every message is just that."""
+_OURS = _HEADER + attribute(1, name(_TABLE_NAME))
+"""How every message about our table begins: its name is the first attribute of each kind."""
+
+_EDGE = header(0, SUBSYSTEM >> 8)
 
 
-def apply(kernel: Netlink, operations: Iterable[Operation]) -> None:
+def apply(kernel: Netlink, operations: Sequence[Operation]) -> None:
     """Carry out operations as one transaction: all of them, or none.
 
     Raises KernelRefused with the line of the one that the kernel refused.
     """
-    batch = _Batch()
-    belongs: list[Operation] = []
+
+    def what(place: int) -> str:
+        places = itertools.chain([""], *(itertools.repeat(op, n) for op, n in _lengths(operations)))
+        line = str(next(itertools.islice(places, place, None), "")) or "change the table"
+        return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
+
+    if operations:
+        kernel.send_all(what, _transaction(operations))
+
+
+def _transaction(operations: Iterable[Operation]) -> Iterator[Message]:
+    """Write the messages; the last asks for an answer, which comes behind all refusals."""
+    yield _BATCH_BEGIN, 0, _EDGE
+    held: Message | None = None
+    for each in _messages(operations):
+        if held is not None:
+            yield held
+        held = each
+    if held is not None:
+        kind, flags, body = held
+        yield kind, flags | ACK, body
+    yield _BATCH_END, 0, _EDGE
+
+
+def _messages(operations: Iterable[Operation]) -> Iterator[Message]:
+    numbers = itertools.count(1)
     for operation in operations:
-        _write(operation, batch)
-        belongs += [operation] * (len(batch.messages) - len(belongs))
-    if not batch.messages:
-        return
-    kind, flags, body = batch.messages[-1]
-    edge = header(0, SUBSYSTEM >> 8)
-    messages = [
-        (_BATCH_BEGIN, 0, edge),
-        *batch.messages[:-1],
-        (kind, flags | ACK, body),
-        (_BATCH_END, 0, edge),
-    ]
+        for kind, flags, body in _write(operation, numbers):
+            yield kind, flags, _OURS + body
 
-    def what(number: int) -> str:
-        line = str(belongs[number - 1]) if 0 < number <= len(belongs) else "begin a transaction"
-        return line if len(line) <= 200 else f"{line[:200]}…"
 
-    kernel.send_all(what, messages)
+def _lengths(operations: Iterable[Operation]) -> Iterator[tuple[Operation, int]]:
+    """Count the messages of each operation."""
+    numbers = itertools.count(1)
+    for operation in operations:
+        yield operation, sum(1 for _ in _write(operation, numbers))
 
 
 def names(kernel: Netlink) -> Names | None:
@@ -159,11 +168,11 @@ def names(kernel: Netlink) -> Names | None:
     sets: set[str] = set()
     maps: set[str] = set()
     # Not every kernel lists of one table only, so the name of the table (1) is looked at.
-    for body in kernel.dump("list chains", _GET_CHAIN, _HEADER + _OURS):
+    for body in kernel.dump("list chains", _GET_CHAIN, _OURS):
         found = attributes(body, 4)
         if text(found[1]) == _TABLE_NAME:
             chains.add(text(found[3]))  # NFTA_CHAIN_NAME
-    for body in kernel.dump("list sets", _GET_SET, _HEADER + _OURS):
+    for body in kernel.dump("list sets", _GET_SET, _OURS):
         found = attributes(body, 4)
         flags = int.from_bytes(found.get(3, b""), "big")  # NFTA_SET_FLAGS
         if text(found[1]) == _TABLE_NAME and not flags & _ANONYMOUS:
@@ -173,7 +182,7 @@ def names(kernel: Netlink) -> Names | None:
 
 def interfaces(kernel: Netlink, set_name: str) -> frozenset[str]:
     """Return the interfaces that a set or map of ours holds; none if it does not exist."""
-    return frozenset(text(found[_KEY][4:]) for found in _elements_of(kernel, set_name))
+    return frozenset(text(found[_KEY][4:]) for found in elements_of(kernel, set_name))
 
 
 def family_name(number: int) -> str:
@@ -183,16 +192,39 @@ def family_name(number: int) -> str:
 
 def encode(kind: str, element: str) -> bytes:
     """Write an element as the kernel holds it; each part of a concatenation fills up 4 bytes."""
-    kinds, parts = kind.split(" . "), element.split(" . ")
-    if len(kinds) == 1:
-        return _ENCODERS[kind](element)
-    encoded = [_ENCODERS[each](part) for each, part in zip(kinds, parts, strict=True)]
-    return b"".join(part + bytes(-len(part) % 4) for part in encoded)
+    return next(_encoded(kind, [element]))
 
 
-def _elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
+def _encoded(kind: str, elements: Iterable[str]) -> Iterator[bytes]:
+    encoders = [_ENCODERS[each] for each in kind.split(" . ")]
+    if len(encoders) == 1:
+        return map(encoders[0], elements)
+    return (
+        b"".join(
+            _filled_up(encoder(part))
+            for encoder, part in zip(encoders, element.split(" . "), strict=True)
+        )
+        for element in elements
+    )
+
+
+def _filled_up(part: bytes) -> bytes:
+    return part + bytes(-len(part) % 4)
+
+
+def rules_of(kernel: Netlink, chain: str) -> Iterator[dict[int, bytes]]:
+    """Yield the attributes of each rule of a chain of ours, in order; none if it does not exist."""
+    for body in kernel.dump("list a chain", _GET_RULE, _OURS + _named(chain)):
+        found = attributes(body, 4)
+        # as in `names`: NFTA_RULE_TABLE, NFTA_RULE_CHAIN
+        if (text(found[1]), text(found[2])) == (_TABLE_NAME, chain):
+            yield found
+
+
+def elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
+    """Yield the attributes of each element of a set or map of ours; none if it does not exist."""
     try:
-        bodies = kernel.dump("list a set", _GET_ELEMENT, _HEADER + _OURS + _named(set_name))
+        bodies = kernel.dump("list a set", _GET_ELEMENT, _OURS + _named(set_name))
     except KernelRefused as error:
         if error.number != errno.ENOENT:
             raise
@@ -203,143 +235,131 @@ def _elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
 
 
 @singledispatch
-def _write(operation: Operation, batch: _Batch) -> None:
+def _write(operation: Operation, numbers: _Number) -> Iterable[Message]:
+    """Write the messages of an operation, without what they all begin with."""
     raise NotImplementedError(operation)
 
 
 @_write.register
-def _(_operation: AddTable, batch: _Batch) -> None:
-    batch.add(_NEW_TABLE, CREATE, attribute(2, bytes(4)))
+def _(_operation: AddTable, _numbers: _Number) -> Iterable[Message]:
+    # NFTA_TABLE_FLAGS is 2
+    yield _NEW_TABLE, CREATE, attribute(2, bytes(4))
 
 
 @_write.register
-def _(_operation: DeleteTable, batch: _Batch) -> None:
-    batch.add(_DELETE_TABLE, 0)
+def _(_operation: DeleteTable, _numbers: _Number) -> Iterable[Message]:
+    yield _DELETE_TABLE, 0, b""
 
 
 @_write.register
-def _(operation: AddSet, batch: _Batch) -> None:
+def _(operation: AddSet, numbers: _Number) -> Iterable[Message]:
     like = operation.like
-    flags = _INTERVAL if like.interval else 0
+    described = _set_of(like.type, _INTERVAL if like.interval else 0, next(numbers))
+    # NFTA_SET_EXPR is 17
     counter = nested(17, *_COUNTER) if like.counted else b""
-    batch.add(
-        _NEW_SET,
-        CREATE,
-        _named(operation.name),
-        *_set_of(like.type, flags, batch.next_set()),
-        counter,
-    )
+    yield _NEW_SET, CREATE, _named(operation.name) + described + counter
 
 
 @_write.register
-def _(operation: AddMap, batch: _Batch) -> None:
-    to_verdict = (_number(6, _VERDICT_TYPE), _number(7, 16))
-    batch.add(
-        _NEW_SET,
-        CREATE,
-        _named(operation.name),
-        *_set_of("ifname", _MAP, batch.next_set()),
-        *to_verdict,
-    )
+def _(operation: AddMap, numbers: _Number) -> Iterable[Message]:
+    described = _set_of("ifname", _MAP, next(numbers))
+    # NFTA_SET_DATA_TYPE, NFTA_SET_DATA_LEN
+    to_verdict = _number(6, _VERDICT_TYPE) + _number(7, 16)
+    yield _NEW_SET, CREATE, _named(operation.name) + described + to_verdict
 
 
 @_write.register
-def _(operation: AddChain, batch: _Batch) -> None:
+def _(operation: AddChain, _numbers: _Number) -> Iterable[Message]:
     # Attributes: NFTA_CHAIN_NAME, _HOOK with number and priority, _POLICY, _TYPE.
-    hook: tuple[bytes, ...] = ()
+    hook = b""
     if found := _HOOK.fullmatch(operation.hook):
         kind, where, priority, minus = found.groups()
         value = struct.pack(">i", _PRIORITIES[priority] - int(minus or 0))
-        hook = (
-            nested(4, _number(1, _HOOKS[where]), attribute(2, value)),
-            _number(5, nft_rules.ACCEPT),
-            attribute(7, name(kind)),
-        )
-    batch.add(_NEW_CHAIN, CREATE, attribute(3, name(operation.name)), *hook)
+        hook = nested(4, _number(1, _HOOKS[where]), attribute(2, value))
+        hook += _number(5, nft_rules.ACCEPT) + attribute(7, name(kind))
+    yield _NEW_CHAIN, CREATE, attribute(3, name(operation.name)) + hook
 
 
 @_write.register
-def _(operation: AddRule, batch: _Batch) -> None:
+def _(operation: AddRule, numbers: _Number) -> Iterable[Message]:
     rule = nft_rules.compile_rule(operation.text)
-    expressions = [
-        _anonymous_set(part, batch) if isinstance(part, Values) else part for part in rule.parts
-    ]
+    expressions = []
+    for part in rule.parts:
+        if isinstance(part, Values):
+            number = next(numbers)
+            yield from _set_inside(part, number)
+            expressions.append(nft_rules.lookup(_TEMPLATE, number))
+        else:
+            expressions.append(part)
     # NFTA_RULE_CHAIN, _EXPRESSIONS, _USERDATA; the comment is libnftnl's type 0
     comment = rule.comment.encode() + b"\0"
-    batch.add(
-        _NEW_RULE,
-        CREATE | _APPEND,
-        attribute(2, name(operation.chain)),
-        nested(4, *expressions),
-        attribute(7, bytes([0, len(comment)]) + comment) if rule.comment else b"",
-    )
+    described = attribute(7, bytes([0, len(comment)]) + comment) if rule.comment else b""
+    body = attribute(2, name(operation.chain)) + nested(4, *expressions) + described
+    yield _NEW_RULE, CREATE | _APPEND, body
 
 
 @_write.register
-def _(operation: AddElements, batch: _Batch) -> None:
+def _(operation: AddElements, _numbers: _Number) -> Iterable[Message]:
     like = operation.like
-    counter = nested(_EXPRESSION, *_COUNTER) if like.counted else b""
     if like.interval:
         ranges = _ranges(like.type, operation.elements)
-        _add_elements(operation.name, list(_intervals(ranges, _TYPES[like.type][1])), batch)
-        return
-    elements = [_key(encode(like.type, each)) + counter for each in operation.elements]
-    _add_elements(operation.name, elements, batch)
+        elements: Iterable[bytes] = _intervals(ranges, _TYPES[like.type][1])
+    else:
+        counter = nested(_EXPRESSION, *_COUNTER) if like.counted else b""
+        elements = _elements(_encoded(like.type, operation.elements), counter)
+    return _lists(_NEW_ELEMENT, CREATE, _named(operation.name), elements)
 
 
 @_write.register
-def _(operation: DeleteElements, batch: _Batch) -> None:
-    elements = [_key(encode(operation.like.type, each)) for each in operation.elements]
-    _in_messages(_DELETE_ELEMENT, 0, _named(operation.name), elements, batch)
+def _(operation: DeleteElements, _numbers: _Number) -> Iterable[Message]:
+    elements = _elements(_encoded(operation.like.type, operation.elements))
+    return _lists(_DELETE_ELEMENT, 0, _named(operation.name), elements)
 
 
 @_write.register
-def _(operation: AddVerdicts, batch: _Batch) -> None:
-    elements = [
-        _key(encode("ifname", key)) + nested(_DATA, nft_rules.parse_verdict(verdict.split()))
+def _(operation: AddVerdicts, _numbers: _Number) -> Iterable[Message]:
+    elements = (
+        _element(encode("ifname", key), nested(_DATA, nft_rules.parse_verdict(verdict.split())))
         for key, verdict in operation.pairs
-    ]
-    _add_elements(operation.name, elements, batch)
+    )
+    return _lists(_NEW_ELEMENT, CREATE, _named(operation.name), elements)
 
 
 @_write.register
-def _(operation: DeleteVerdicts, batch: _Batch) -> None:
-    elements = [_key(encode("ifname", key)) for key, _ in operation.pairs]
-    _in_messages(_DELETE_ELEMENT, 0, _named(operation.name), elements, batch)
+def _(operation: DeleteVerdicts, _numbers: _Number) -> Iterable[Message]:
+    elements = _elements(_encoded("ifname", (key for key, _ in operation.pairs)))
+    return _lists(_DELETE_ELEMENT, 0, _named(operation.name), elements)
 
 
 @_write.register
-def _(operation: Flush, batch: _Batch) -> None:
+def _(operation: Flush, _numbers: _Number) -> Iterable[Message]:
     # Without saying which, all rules of a chain and all elements of a set are meant.
     kind = _DELETE_RULE if operation.kind == "chain" else _DELETE_ELEMENT
-    batch.add(kind, 0, _named(operation.name))
+    yield kind, 0, _named(operation.name)
 
 
 @_write.register
-def _(operation: Delete, batch: _Batch) -> None:
+def _(operation: Delete, _numbers: _Number) -> Iterable[Message]:
     if operation.kind == "chain":
-        batch.add(_DELETE_CHAIN, 0, attribute(3, name(operation.name)))
+        yield _DELETE_CHAIN, 0, attribute(3, name(operation.name))
     else:
-        batch.add(_DELETE_SET, 0, _named(operation.name))
+        yield _DELETE_SET, 0, _named(operation.name)
 
 
-def _anonymous_set(values: Values, batch: _Batch) -> bytes:
-    """Write the set that stands inside a rule; return the expression that looks it up."""
-    template, number = name("__set%d"), batch.next_set()
-    size = _TYPES[values.type][1]
+def _set_inside(values: Values, number: int) -> Iterator[Message]:
+    """Write the set that stands inside a rule."""
+    template, size = attribute(2, name(_TEMPLATE)), _TYPES[values.type][1]
     flags = _ANONYMOUS | _CONSTANT | (_INTERVAL if values.interval else 0)
-    batch.add(_NEW_SET, CREATE, attribute(2, template), *_set_of(values.type, flags, number))
+    yield _NEW_SET, CREATE, template + _set_of(values.type, flags, number)
     if values.interval:
-        elements = list(_intervals(values.ranges, size))
+        elements: Iterable[bytes] = _intervals(values.ranges, size)
     else:
-        elements = [_key(first.to_bytes(size, "big")) for first, _ in values.ranges]
+        elements = _elements(first.to_bytes(size, "big") for first, _ in values.ranges)
     # NFTA_SET_ELEM_LIST_SET_ID is 4
-    which = attribute(2, template) + _number(4, number)
-    _in_messages(_NEW_ELEMENT, CREATE, which, elements, batch)
-    return nft_rules.lookup("__set%d", number)
+    yield from _lists(_NEW_ELEMENT, CREATE, template + _number(4, number), elements)
 
 
-def _set_of(kind: str, flags: int, number: int) -> tuple[bytes, ...]:
+def _set_of(kind: str, flags: int, number: int) -> bytes:
     """Write what a set is of: NFTA_SET_FLAGS, _KEY_TYPE, _KEY_LEN, _ID, and _USERDATA.
 
     The last tells `nft list` that names of interfaces are in the byte order of the machine
@@ -351,23 +371,31 @@ def _set_of(kind: str, flags: int, number: int) -> tuple[bytes, ...]:
         own, size = _TYPES[part]
         type_number = (type_number << _TYPE_BITS) | own
         length += size if len(parts) == 1 else (size + 3) & ~3
-    return (
-        _number(3, flags),
-        _number(4, type_number),
-        _number(5, length),
-        _number(10, number),
-        attribute(13, struct.pack("=BBI", 0, 4, 1)) if kind == "ifname" else b"",
-    )
+    described = _number(3, flags) + _number(4, type_number) + _number(5, length)
+    byte_order = attribute(13, struct.pack("=BBI", 0, 4, 1)) if kind == "ifname" else b""
+    return described + _number(10, number) + byte_order
 
 
-def _add_elements(set_name: str, elements: list[bytes], batch: _Batch) -> None:
-    _in_messages(_NEW_ELEMENT, CREATE, _named(set_name), elements, batch)
+def _lists(kind: int, flags: int, which: bytes, elements: Iterable[bytes]) -> Iterator[Message]:
+    rest = iter(elements)
+    while chunk := list(itertools.islice(rest, _PER_MESSAGE)):
+        yield kind, flags, which + nested(_LIST, *chunk)
 
 
-def _in_messages(kind: int, flags: int, which: bytes, elements: list[bytes], batch: _Batch) -> None:
-    for at in range(0, len(elements), _PER_MESSAGE):
-        chunk = elements[at : at + _PER_MESSAGE]
-        batch.add(kind, flags, which, nested(_LIST, *(nested(1, each) for each in chunk)))
+def _element(value: bytes, more: bytes = b"") -> bytes:
+    """Write an element of a list: NFTA_LIST_ELEM with NFTA_SET_ELEM_KEY of NFTA_DATA_VALUE."""
+    return nested(1, nested(_KEY, attribute(1, value)), more)
+
+
+def _elements(values: Iterable[bytes], more: bytes = b"") -> Iterator[bytes]:
+    """Write many elements of one size: only the value differs, so the rest is written once."""
+    before = after = b""
+    for value in values:
+        if not before:
+            empty = _element(bytes(len(value)), more)
+            at = len(_element(b""))
+            before, after = empty[:at], empty[at + len(value) :]
+        yield before + value + after
 
 
 def _intervals(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[bytes]:
@@ -378,10 +406,10 @@ def _intervals(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[bytes]:
     """
     for number, (first, last) in enumerate(ranges):
         if number == 0 and first > 0:
-            yield _key(bytes(size)) + _number(_FLAGS, _INTERVAL_END)
-        yield _key(first.to_bytes(size, "big"))
+            yield _element(bytes(size), _number(_FLAGS, _INTERVAL_END))
+        yield _element(first.to_bytes(size, "big"))
         if last + 1 < 1 << 8 * size:
-            yield _key((last + 1).to_bytes(size, "big")) + _number(_FLAGS, _INTERVAL_END)
+            yield _element((last + 1).to_bytes(size, "big"), _number(_FLAGS, _INTERVAL_END))
 
 
 def _ranges(kind: str, elements: Iterable[str]) -> tuple[tuple[int, int], ...]:
@@ -393,11 +421,6 @@ def _ranges(kind: str, elements: Iterable[str]) -> tuple[tuple[int, int], ...]:
     return nft_rules.merged((int(first), int(last or first)) for first, _, last in ends)
 
 
-def _key(value: bytes) -> bytes:
-    # NFTA_DATA_VALUE is 1
-    return nested(_KEY, attribute(1, value))
-
-
 def _named(set_or_chain: str) -> bytes:
     """NFTA_SET_NAME, NFTA_SET_ELEM_LIST_SET, NFTA_RULE_CHAIN: all are 2."""
     return attribute(2, name(set_or_chain))
@@ -405,14 +428,6 @@ def _named(set_or_chain: str) -> bytes:
 
 def _number(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack(">I", value))
-
-
-def _encode_ipv4(value: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET, value)
-
-
-def _encode_ipv6(value: str) -> bytes:
-    return socket.inet_pton(socket.AF_INET6, value)
 
 
 def _encode_mac(value: str) -> bytes:
@@ -431,11 +446,14 @@ def _encode_port(value: str) -> bytes:
     return struct.pack(">H", int(value))
 
 
-_ENCODERS = {
+_Encoder = Callable[[str], bytes]
+
+
+_ENCODERS: dict[str, _Encoder] = {
     "inet_proto": _encode_protocol,
     "inet_service": _encode_port,
-    "ipv4_addr": _encode_ipv4,
-    "ipv6_addr": _encode_ipv6,
+    "ipv4_addr": partial(socket.inet_pton, socket.AF_INET),
+    "ipv6_addr": partial(socket.inet_pton, socket.AF_INET6),
     "ether_addr": _encode_mac,
     "ifname": _encode_interface,
 }

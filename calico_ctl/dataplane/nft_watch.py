@@ -39,7 +39,7 @@ class Touched:
 
     def __bool__(self) -> bool:
         """Say whether anything may have been changed."""
-        return bool(self.tables) or self.unknown
+        return bool(self.tables or self.by) or self.unknown
 
     def and_then(self, more: "Touched") -> "Touched":
         """Return both as one."""

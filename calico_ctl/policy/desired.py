@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from netaddr import IPAddress, IPNetwork, cidr_merge
+from netaddr import IPNetwork, cidr_merge
 
 from calico_ctl.errors import InvalidValue
 from calico_ctl.model import address
@@ -35,14 +35,14 @@ class Change:
     """What `take` returns: the step, and whose connections are to be looked at after it.
 
     `local`: some endpoint of this host was written, whether or not that changed anything.
-    `judge`: addresses whose connections the policy may not allow any more. `forget`: addresses
-    that no endpoint of this host has any more.
+    `judge`: addresses (as texts) whose connections the policy may not allow any more.
+    `forget`: addresses that no endpoint of this host has any more.
     """
 
     step: Step
     local: bool = False
-    judge: frozenset[IPAddress] = frozenset()
-    forget: frozenset[IPAddress] = frozenset()
+    judge: frozenset[str] = frozenset()
+    forget: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -64,8 +64,8 @@ class _Draft:
 
     before: _Side = field(default_factory=_Side)
     after: _Side = field(default_factory=_Side)
-    judge: set[IPAddress] = field(default_factory=set)
-    forget: set[IPAddress] = field(default_factory=set)
+    judge: set[str] = field(default_factory=set)
+    forget: set[str] = field(default_factory=set)
 
     def chain(self, name: str, old: Chain | None, new: Chain | None) -> None:
         if old is not None:
@@ -172,7 +172,7 @@ class Desired:
         self._take_tags(tags, draft)
         self._take_pools(draft)
         self._take_settings(draft)
-        gone = frozenset(draft.forget - self._addresses()) if draft.forget else frozenset()
+        gone = frozenset(draft.forget - self.addresses()) if draft.forget else frozenset()
         step = Step(draft.before.ruleset(), draft.after.ruleset())
         return Change(step, local, frozenset(draft.judge - gone), gone)
 
@@ -196,6 +196,15 @@ class Desired:
             sets | self._pool_sets | self._port_sets,
             {name: VerdictMap(verdicts) for name, verdicts in maps.items()},
         )
+
+    def addresses(self, profile: str | None = None) -> set[str]:
+        """Return the addresses of the enforced endpoints, or of those that have a profile."""
+        return {
+            text
+            for endpoint in self._enforced.values()
+            if profile is None or profile in endpoint.profiles
+            for text in _addresses(endpoint)
+        }
 
     def _note_local(self, key: EndpointKey) -> None:
         self._local_noted = True
@@ -261,7 +270,7 @@ class Desired:
                 new = Chain(policy_compile.profile_rules(rules, direction)) if used else None
                 name = policy_compile.profile_chain(profile, direction)
                 if self._tell_chain(name, new, draft):
-                    draft.judge |= self._addresses(profile)
+                    draft.judge |= self.addresses(profile)
             asking = rules if used and rules is not None else Rules()
             touched |= _use(profile, asking.tags(), self._tags_of, self._tag_users)
             self._take_ports(profile, policy_compile.port_sets(asking), draft)
@@ -295,7 +304,8 @@ class Desired:
                 name, kind = policy_compile.tag_set(tag, family), layout.ADDRESS_TYPE[family]
                 draft.before.sets[name] = Set(kind, left)
                 draft.after.sets[name] = Set(kind, joined)
-                draft.judge |= {IPAddress(text) for text in left | joined}
+                draft.judge |= left
+                draft.judge |= joined
 
     def _tag_sets(self, tag: str) -> dict[str, Set]:
         return {
@@ -320,7 +330,7 @@ class Desired:
             return
         self._settings_noted = False
         if self._tell_chain(layout.TO_HOST_CHAIN, layout.to_host_chain(self.to_host), draft):
-            draft.judge |= self._addresses()
+            draft.judge |= self.addresses()
 
     def _tell_chain(self, name: str, new: Chain | None, draft: _Draft) -> bool:
         """Take over what a chain is now (None: gone); say whether it was there with other rules."""
@@ -333,15 +343,6 @@ class Desired:
         else:
             self._chains[name] = new
         return old is not None and new is not None
-
-    def _addresses(self, profile: str | None = None) -> set[IPAddress]:
-        """Return the addresses of the enforced endpoints, or of those that have a profile."""
-        return {
-            ip
-            for endpoint in self._enforced.values()
-            if profile is None or profile in endpoint.profiles
-            for ip in endpoint.addresses
-        }
 
 
 def _use(
@@ -378,11 +379,15 @@ def _move(old: Endpoint | None, new: Endpoint | None, draft: _Draft) -> None:
             for each in (draft.before, draft.after):
                 each.maps.setdefault(name, {})
             side.maps[name][key] = verdict
-    before, after = (set(each.addresses) if each is not None else set() for each in (old, new))
+    before, after = (_addresses(each) if each is not None else set() for each in (old, new))
     draft.forget |= before - after
     draft.judge |= after - before
     if old is not None and new is not None and old.profiles != new.profiles:
         draft.judge |= after
+
+
+def _addresses(endpoint: Endpoint) -> set[str]:
+    return {str(ip) for ip in endpoint.addresses}
 
 
 def _elements(endpoint: Endpoint) -> dict[str, frozenset[str]]:

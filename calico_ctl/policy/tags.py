@@ -7,15 +7,17 @@ member, and stays one until the last of them is gone.
 Addresses are texts here, as nft writes them.
 """
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from calico_ctl.model import address
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.endpoint import Endpoint, EndpointKey
 
 Addresses = Mapping[Family, tuple[str, ...]]
-_Users = tuple[tuple[str, ...], Addresses]
 _Counts = dict[str, int]
+
+_NOBODY: tuple[tuple[str, ...], Addresses] = ((), {})
 
 
 class TagIndex:
@@ -24,8 +26,8 @@ class TagIndex:
     def __init__(self) -> None:
         """Start with nobody."""
         self._tags_of: dict[str, tuple[str, ...]] = {}
-        self._endpoints: dict[EndpointKey, _Users] = {}
-        self._users: dict[str, set[EndpointKey]] = {}
+        self._endpoints: dict[EndpointKey, tuple[tuple[str, ...], Addresses]] = {}
+        self._users: dict[str, dict[EndpointKey, Addresses]] = {}
         self._members: dict[Family, dict[str, _Counts]] = {family: {} for family in FAMILIES}
         self._watched: dict[tuple[str, Family], dict[str, bool]] = {}
 
@@ -70,39 +72,35 @@ class TagIndex:
 
     def set_endpoint(self, key: EndpointKey, endpoint: Endpoint | None) -> None:
         """Take over an endpoint as it is now (None: it is gone or unreadable)."""
-        before = self._endpoints.pop(key, None)
+        profiles, addresses = self._endpoints.pop(key, _NOBODY)
+        new_profiles, new_addresses = _NOBODY
         if endpoint is not None:
-            after = (endpoint.profiles, _addresses(endpoint))
-            if before == after:
-                self._endpoints[key] = after
-                return
-            self._endpoints[key] = after
-            for profile in endpoint.profiles:
-                self._users.setdefault(profile, set()).add(key)
-                self._count(self._tags_of.get(profile, ()), after[1], 1)
-        if before is not None:
-            for profile in before[0]:
-                if endpoint is None or profile not in endpoint.profiles:
-                    self._users[profile].discard(key)
-                self._count(self._tags_of.get(profile, ()), before[1], -1)
+            new_profiles, new_addresses = endpoint.profiles, _addresses(endpoint)
+            self._endpoints[key] = new_profiles, new_addresses
+        if (profiles, addresses) == (new_profiles, new_addresses):
+            return
+        for profile in new_profiles:
+            self._users.setdefault(profile, {})[key] = new_addresses
+            self._count(self._tags_of.get(profile, ()), [new_addresses], 1)
+        for profile in profiles:
+            if profile not in new_profiles:
+                del self._users[profile][key]
+            self._count(self._tags_of.get(profile, ()), [addresses], -1)
 
     def set_profile(self, profile: str, tags: Iterable[str]) -> None:
         """Take over the tags that a profile carries now."""
         before, after = self._tags_of.get(profile, ()), tuple(tags)
         self._tags_of[profile] = after
-        gained = [tag for tag in after if tag not in before]
-        lost = [tag for tag in before if tag not in after]
-        for key in self._users.get(profile, ()):
-            _, addresses = self._endpoints[key]
-            self._count(gained, addresses, 1)
-            self._count(lost, addresses, -1)
+        users = self._users.get(profile, {}).values()
+        self._count([tag for tag in after if tag not in before], users, 1)
+        self._count([tag for tag in before if tag not in after], users, -1)
 
-    def _count(self, tags: Iterable[str], addresses: Addresses, by: int) -> None:
+    def _count(self, tags: Iterable[str], owners: Collection[Addresses], by: int) -> None:
         for tag in tags:
-            for family, texts in addresses.items():
+            for family in FAMILIES:
                 counts = self._members[family].setdefault(tag, {})
                 watched = self._watched.get((tag, family))
-                for ip in texts:
+                for ip in _of_family(owners, family):
                     count = counts.get(ip, 0)
                     if watched is not None:
                         watched.setdefault(ip, count > 0)
@@ -110,6 +108,10 @@ class TagIndex:
                         counts[ip] = count + by
                     else:
                         del counts[ip]
+
+
+def _of_family(owners: Iterable[Addresses], family: Family) -> Iterator[str]:
+    return itertools.chain.from_iterable(each.get(family, ()) for each in owners)
 
 
 def _addresses(endpoint: Endpoint) -> Addresses:

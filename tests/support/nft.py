@@ -4,6 +4,7 @@ It reads the kernel's expressions back into text, with nothing of our own code b
 """
 
 import json
+import re
 from typing import Any
 
 from calico_ctl.policy.ruleset import TABLE
@@ -18,6 +19,18 @@ def apply(script: str) -> None:
 def listing(what: str = f"table {TABLE}") -> str:
     """Return our table, or a part of it, as nft prints it."""
     return command.run(["nft", "list", *what.split()]).out
+
+
+def contents() -> list[str]:
+    """Return our table's objects in an order of ours, without counters and element order."""
+    text = re.sub(r"counter packets \d+ bytes \d+", "counter", listing())
+    text = re.sub(r"\{([^{}]*)\}", lambda m: "{" + ",".join(_sorted(m[1])) + "}", text)
+    text = re.sub(r"\s*\n\s*", "\n", text).strip().removesuffix("}").strip()
+    return sorted(each.strip() for each in re.split(r"\n(?=(?:chain|set|map) )", text))
+
+
+def _sorted(elements: str) -> list[str]:
+    return sorted(each.strip() for each in elements.split(","))
 
 
 def list_json(what: str) -> list[dict[str, Any]]:

@@ -120,6 +120,8 @@ def test_a_connection_is_told_apart_from_the_same_one_of_another_zone(host, tabl
     first, second = flows(table, ONE)
     assert table.delete(second) is True
     assert flows(table, ONE) == [first]
+    assert table.delete(first) is True
+    assert flows(table, ONE) == []
 
 
 def test_an_entry_with_another_id_is_a_newer_connection_and_stays(host, table):

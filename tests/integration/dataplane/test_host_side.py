@@ -174,6 +174,7 @@ def test_a_route_with_our_number_that_no_endpoint_needs_is_removed(host, side):
     for foreign in (
         "-4 route add 192.168.1.9/32 dev cali1 proto 80",
         "-4 route add 192.168.1.5/32 dev cali1 proto 80 metric 9",
+        "-4 route add 192.168.1.5/32 tos 0x10 dev cali1 proto 80",
         "-4 route append 192.168.1.5/32 dev lo scope link proto 80",
         "-4 route add 10.7.0.0/16 via 192.168.1.5 proto 80",
         "-4 route add default dev cali1 proto 80",
@@ -232,11 +233,7 @@ def test_a_new_interface_under_an_old_name_is_set_up_and_not_repaired(host, side
     assert side.repairs == 0
 
 
-def test_an_interface_that_vanishes_in_the_middle_is_not_complete_and_no_error(
-    host, side, monkeypatch
-):
-    plug(host, "cali1", "cali2")
-    second = replace(endpoint("cali2", "2"), addresses=(IPAddress("192.168.1.7"),))
+def vanish_after_reading(host: NetNs, monkeypatch: pytest.MonkeyPatch) -> None:
     read = host_side.read
 
     def read_and_vanish(*arguments):
@@ -245,9 +242,26 @@ def test_an_interface_that_vanishes_in_the_middle_is_not_complete_and_no_error(
         return installed
 
     monkeypatch.setattr(host_side, "read", read_and_vanish)
-    assert side.sync([endpoint(), second]) == {"cali2"}
+
+
+def test_a_new_interface_that_vanishes_in_the_middle_is_not_complete(host, side, monkeypatch):
+    plug(host, "cali1", "cali2")
+    other = replace(endpoint("cali2", "2"), addresses=(IPAddress("192.168.1.7"),))
+    vanish_after_reading(host, monkeypatch)
+    assert side.sync([endpoint(), other]) == {"cali2"}
     assert side.refusals == {}
     assert routes(host) == ["192.168.1.7 dev cali2 proto 80 scope link"]
+
+
+def test_an_interface_that_vanishes_before_its_repair_is_not_complete(host, side, monkeypatch):
+    plug(host, "cali1")
+    side.sync([endpoint()])
+    host.run(["ip", "route", "del", "192.168.1.5", "dev", "cali1"])
+    host.run(["ip", "route", "add", "192.168.1.9", "dev", "cali1", "proto", "80"])
+    vanish_after_reading(host, monkeypatch)
+    assert side.sync([endpoint()]) == frozenset()
+    assert side.refusals == {}
+    assert side.repairs == 0
 
 
 def test_an_address_claimed_twice_goes_to_the_lower_key_in_whatever_order(host, side):

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import random
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -13,14 +12,6 @@ from calico_ctl.dataplane.table import KernelTable
 from tests.support import nft
 from tests.support.netns import private_netns
 from tests.support.states import STATES, desired, ruleset, walk
-
-
-def contents() -> list[str]:
-    """Return the table's objects in an order of ours, without counters and element order."""
-    text = re.sub(r"counter packets \d+ bytes \d+", "counter", nft.listing())
-    text = re.sub(r"\{([^{}]*)\}", lambda m: "{" + ",".join(sorted(m[1].split(","))) + "}", text)
-    text = re.sub(r"\s*\n\s*", "\n", text).strip().removesuffix("}").strip()
-    return sorted(each.strip() for each in re.split(r"\n(?=(?:chain|set|map) )", text))
 
 
 @contextmanager
@@ -34,7 +25,7 @@ def host_table() -> Iterator[KernelTable]:
 def fresh(state: str) -> list[str]:
     with host_table() as table:
         table.rebuild(ruleset(STATES[state]))
-        return contents()
+        return nft.contents()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -48,7 +39,7 @@ def test_a_walk_between_states_ends_in_the_same_table_as_a_fresh_start(seed: int
         for state in path:
             table.take(walk(host, before, STATES[state]))
             before = STATES[state]
-            assert contents() == fresh(state), state
+            assert nft.contents() == fresh(state), state
             assert host.table() == ruleset(STATES[state]), state
 
 
@@ -57,7 +48,7 @@ def test_a_rebuild_of_any_live_table_gives_the_same_one() -> None:
         for before, after in itertools.pairwise([*STATES, *reversed(STATES)]):
             table.rebuild(ruleset(STATES[before]))
             table.rebuild(ruleset(STATES[after]))
-            assert contents() == fresh(after), (before, after)
+            assert nft.contents() == fresh(after), (before, after)
 
 
 def test_a_table_of_another_version_is_replaced_in_one_transaction() -> None:
@@ -68,4 +59,4 @@ def test_a_table_of_another_version_is_replaced_in_one_transaction() -> None:
             "add chain inet calico ok { type filter hook input priority 0; policy accept; }\n"
         )
         table.rebuild(ruleset(STATES["pools"]))
-        assert contents() == fresh("pools")
+        assert nft.contents() == fresh("pools")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from netaddr import IPAddress
 
 from calico_ctl.model.endpoint import EndpointKey, State
 from calico_ctl.model.rule import Direction
@@ -17,8 +16,8 @@ from calico_ctl.policy.desired import Change, Desired
 from calico_ctl.policy.ruleset import Ruleset, Set, Step, VerdictMap
 from tests.support.states import HOST, STATES, WEB, desired, endpoint, profile, ruleset, walk
 
-A, B = IPAddress("10.65.0.97"), IPAddress("10.65.0.98")
-A6, B6 = IPAddress("fd80::61"), IPAddress("fd80::62")
+A, A6 = "10.65.0.97", "fd80::61"
+B, B6 = "10.65.0.98", "fd80::62"
 TO_HOST = "/calico/config/DefaultEndpointToHostAction"
 ON_HOST1 = "/calico/host/host1/config/DefaultEndpointToHostAction"
 
