@@ -54,6 +54,11 @@ class Flows:
         """Start without orders."""
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
 
+    @property
+    def idle(self) -> bool:
+        """Say whether no order waits."""
+        return self._jobs.empty()
+
     def look(self, of: frozenset[str]) -> None:
         """Order the connections of these addresses to be posted as `FlowsSeen`."""
         if of:

@@ -13,6 +13,7 @@ from calico_ctl.daemons.flows import Flows
 from calico_ctl.daemons.guard import FirewallMended, TableTouched
 from calico_ctl.daemons.reports import Reports
 from calico_ctl.daemons.runtime import Tick
+from calico_ctl.dataplane.counters import KernelCounters
 from calico_ctl.dataplane.network import KernelNetwork
 from calico_ctl.datastore import endpoints, follow, profiles, status
 from calico_ctl.datastore.status import AgentStatus, EndpointStatus
@@ -46,6 +47,7 @@ class Host:
     clock: SystemClock = field(default_factory=SystemClock)
     network: KernelNetwork = field(default_factory=KernelNetwork)
     docker: FakeDocker = field(default_factory=FakeDocker)
+    counters: KernelCounters = field(default_factory=KernelCounters)
     agents: ExitStack = field(default_factory=ExitStack)
 
     def open_store(self) -> MemoryStore:
