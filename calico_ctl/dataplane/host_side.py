@@ -50,8 +50,11 @@ _SCOPE: Mapping[Family, int] = {4: rtnetlink.ON_LINK, 6: rtnetlink.UNIVERSE}
 
 # What the deletion of a route meets that has gone by itself.
 _GONE = {errno.ESRCH, errno.ENODEV}
-# What is not the fault of one endpoint.
+# What is not the fault of one endpoint, or of one route.
 _OF_THE_HOST = {errno.EPERM, errno.ENOMEM, errno.ENOBUFS, errno.ETIMEDOUT}
+
+_NO_INTERFACE = 0
+"""The kernel counts interfaces from 1."""
 
 
 class Setting(NamedTuple):
@@ -100,7 +103,8 @@ class HostSide:
 
     `repairs` counts what was right after an earlier `sync` and had to be mended because somebody
     else changed it. `refusals` says, of the last `sync`, what the kernel would not do for an
-    interface that exists, and why; such an interface is not complete.
+    interface that exists, and why; such an interface is not complete. Under "" it says which route
+    that no endpoint needs would not go.
     """
 
     def __init__(self) -> None:
@@ -135,9 +139,9 @@ class HostSide:
             self._asked, self._desired = (local, links), desired(local, links)
         failed = self._carry_out(plan(installed, self._desired))
         self._settle({link.ifindex for link in links.values()}, failed)
-        reasons = {name: failed.get(link.ifindex) for name, link in links.items()}
-        self.refusals = {name: reason for name, reason in reasons.items() if reason}
-        complete = {name for name, reason in reasons.items() if reason is None}
+        names = {link.ifindex: name for name, link in links.items()}
+        self.refusals = {names.get(index, ""): reason for index, reason in failed.items() if reason}
+        complete = {name for index, name in names.items() if index not in failed}
         return frozenset(complete - self._desired.outdone)
 
     def _keep_forwarding(self) -> None:
@@ -158,10 +162,18 @@ class HostSide:
         for neighbour in todo.neighbours:
             self._put(neighbour, failed)
         for body in todo.unneeded:
-            delete_route(self._door, body)
+            self._delete(body, failed)
         for route in todo.routes:
             self._put(route, failed)
         return failed
+
+    def _delete(self, body: bytes, failed: dict[int, str]) -> None:
+        try:
+            delete_route(self._door, body)
+        except KernelRefused as error:
+            if error.number in _OF_THE_HOST:
+                raise
+            failed.setdefault(_NO_INTERFACE, error.message)
 
     def _put(self, thing: Thing, failed: dict[int, str]) -> None:
         try:

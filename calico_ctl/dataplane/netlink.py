@@ -160,19 +160,16 @@ class Netlink:
         self._socket.send(message(kind, REQUEST | DUMP, sequence, body))
         interrupted = False
         while True:
-            part: list[bytes] = []
-            for answer in self._receive(what):
-                if answer.sequence != sequence:
-                    continue
-                interrupted |= bool(answer.flags & _DUMP_INTERRUPTED)
-                if answer.kind in {_DONE, _ERROR}:
-                    yield part
-                    number = error_number(answer) or interrupted * errno.EINTR
-                    if number:
-                        raise KernelRefused(what, number)
-                    return
-                part.append(answer.body)
-            yield part
+            answers = [each for each in self._receive(what) if each.sequence == sequence]
+            interrupted |= any(each.flags & _DUMP_INTERRUPTED for each in answers)
+            end = answers.pop() if answers and answers[-1].kind in {_DONE, _ERROR} else None
+            yield [each.body for each in answers]
+            if end is None:
+                continue
+            # The kernel finds some errors only while it lists, and says so where the list ends.
+            if number := error_number(end) or interrupted * errno.EINTR:
+                raise KernelRefused(what, number)
+            return
 
     def send_all(
         self, what: Callable[[int], str], messages: Iterable[tuple[int, int, bytes]]

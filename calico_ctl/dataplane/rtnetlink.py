@@ -62,6 +62,9 @@ _MAIN_TABLE = 254
 _OURS = bytes([_MAIN_TABLE, ROUTE_PROTOCOL])
 # RTA_DST, RTA_OIF, RTA_PRIORITY
 _ROUTE_TO, _ROUTE_LINK, _ROUTE_METRIC = 1, 4, 6
+# RTA_NH_ID, and what it stands for: RTA_OIF, _GATEWAY, _MULTIPATH, _VIA, _ENCAP_TYPE, _ENCAP
+_ROUTE_OBJECT = 30
+_ROUTE_NEXTHOPS = frozenset({4, 5, 9, 18, 21, 22})
 # RTA_TABLE, RTA_PREF say what the header says or nothing; RTA_CACHEINFO is about use.
 _ROUTE_SAYS_NOTHING = frozenset({12, 15, 20})
 
@@ -202,7 +205,9 @@ def put(kernel: Netlink, thing: Thing) -> None:
 
 def delete_route(kernel: Netlink, body: bytes) -> None:
     """Delete the route that the kernel described so."""
-    kernel.ask("delete a route", _DELETE_ROUTE, 0, body)
+    route = parse_route(body)
+    what = f"delete the route to {_shown(route.destination)}/{route.length}"
+    kernel.ask(what, _DELETE_ROUTE, 0, deletion(body))
 
 
 def parse_link(body: bytes) -> Link:
@@ -277,6 +282,19 @@ def route_message(route: Route) -> bytes:
     )
     where = attribute(_ROUTE_TO, route.destination) + _numbered(_ROUTE_LINK, route.ifindex)
     return head + where + (_numbered(_ROUTE_METRIC, route.metric) if route.metric else b"")
+
+
+def deletion(body: bytes) -> bytes:
+    """Write what deletes a route, given how the kernel described it.
+
+    That is the description itself; only a route through a nexthop object (ip-nexthop(8)) is
+    described with what the object says, and refused with it.
+    """
+    found = attributes(body, _ROUTE.size)
+    if _ROUTE_OBJECT not in found:
+        return body
+    named = (attribute(*each) for each in found.items() if each[0] not in _ROUTE_NEXTHOPS)
+    return body[: _ROUTE.size] + b"".join(named)
 
 
 def neighbour_message(neighbour: Neighbour | Proxy) -> bytes:

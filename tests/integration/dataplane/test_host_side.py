@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from netaddr import IPAddress
 
-from calico_ctl.dataplane import host_side, netlink
+from calico_ctl.dataplane import host_side, netlink, rtnetlink
 from calico_ctl.dataplane.host_side import HostSide
 from calico_ctl.dataplane.netlink import Netlink
 from calico_ctl.host import kernel
@@ -168,7 +168,9 @@ def test_an_interface_that_was_down_for_a_while_is_mended_when_it_is_up_again(ho
 
 
 def test_a_route_with_our_number_that_no_endpoint_needs_is_removed(host, side):
-    plug(host, "cali1")
+    plug(host, "cali1", "cali2")
+    host.run(["ip", "nexthop", "add", "id", "7", "dev", "cali1"])
+    host.run(["ip", "nexthop", "add", "id", "8", "via", "fd80::6", "dev", "cali1", "onlink"])
     side.sync([endpoint()])
     before = routes(host)
     for foreign in (
@@ -178,6 +180,9 @@ def test_a_route_with_our_number_that_no_endpoint_needs_is_removed(host, side):
         "-4 route append 192.168.1.5/32 dev lo scope link proto 80",
         "-4 route add 10.7.0.0/16 via 192.168.1.5 proto 80",
         "-4 route add default dev cali1 proto 80",
+        "-4 route add 10.9.0.0/16 nhid 7 proto 80",
+        "-4 route add 10.10.0.0/16 proto 80 nexthop dev cali1 nexthop dev cali2",
+        "-6 route add fd81::/64 nhid 8 proto 80",
         "-4 route add unreachable 10.8.0.0/16 proto 80",
         "-6 route add fd80::9/128 dev cali1 proto 80",
         "-6 route add default via fd80::6 dev cali1 proto 80",
@@ -185,6 +190,18 @@ def test_a_route_with_our_number_that_no_endpoint_needs_is_removed(host, side):
         host.run(["ip", *foreign.split()])
     assert side.sync([endpoint()]) == {"cali1"}
     assert routes(host) == before
+    assert side.refusals == {}
+    assert side.repairs == 0
+
+
+def test_a_route_that_the_kernel_will_not_delete_spoils_no_endpoint(host, side, monkeypatch):
+    plug(host, "cali1")
+    host.run(["ip", "route", "add", "10.8.0.0/16", "dev", "cali1", "proto", "80"])
+    # No such route is known. The kernel takes no description with a nexthop object in it.
+    nexthop = netlink.attribute(30, bytes([7, 0, 0, 0]))
+    monkeypatch.setattr(rtnetlink, "deletion", lambda body: body + nexthop)
+    assert side.sync([endpoint()]) == {"cali1"}
+    assert "delete the route to 10.8.0.0/16" in side.refusals[""]
     assert side.repairs == 0
 
 

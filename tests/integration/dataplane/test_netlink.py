@@ -18,6 +18,7 @@ LOOPBACK = 1
 # RTM_*
 GET_LINK, NEW_ROUTE, DELETE_ROUTE, GET_ROUTE, NEW_NEIGHBOUR, GET_NEIGHBOUR = 18, 24, 25, 26, 28, 30
 IPV4_ROUTES = 7
+NLM_F_DUMP_INTR = 0x10
 ALL_LINKS = struct.pack("=BxHiII", 0, 0, 0, 0, 0)
 
 
@@ -87,6 +88,25 @@ def test_a_list_that_the_kernel_refuses_is_not_taken_for_an_empty_one(kernel):
     with pytest.raises(KernelRefused, match="refused to list routes: invalid argument"):
         kernel.dump("list routes", GET_ROUTE, question)
     assert kernel.dump("list the interfaces", GET_LINK, ALL_LINKS)
+
+
+def test_a_list_that_changed_while_it_was_read_is_asked_for_again(kernel, monkeypatch):
+    unchanged = kernel.dump("list the interfaces", GET_LINK, ALL_LINKS)
+    messages, reads = netlink.messages, []
+    reads_to_spoil = 1
+
+    def spoiled(received):
+        reads.append(received)
+        for message in messages(received):
+            flags = NLM_F_DUMP_INTR if len(reads) <= reads_to_spoil else 0
+            yield message._replace(flags=message.flags | flags)
+
+    monkeypatch.setattr(netlink, "messages", spoiled)
+    assert kernel.dump("list the interfaces", GET_LINK, ALL_LINKS) == unchanged
+    assert len(reads) > 2
+    reads_to_spoil = 1000
+    with pytest.raises(KernelRefused, match="interrupted system call"):
+        kernel.dump("list the interfaces", GET_LINK, ALL_LINKS)
 
 
 def test_a_kernel_that_does_not_answer_is_not_waited_for_forever(host, monkeypatch):

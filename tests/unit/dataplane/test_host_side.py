@@ -72,6 +72,15 @@ def test_an_address_claimed_twice_is_routed_to_the_lower_key():
     assert {route.ifindex for route in routes} == {12}
 
 
+def test_an_address_claimed_twice_on_one_interface_is_pinned_by_the_lower_key():
+    rival = replace(endpoint(identity="2"), mac="02:00:00:00:00:02")
+    for order in ([endpoint(), rival], [rival, endpoint()]):
+        desired = host_side.desired(order, {"cali1": link()})
+        assert Neighbour(11, FIVE.packed, MAC) in desired.things
+        assert desired.outdone == frozenset()
+        assert len(desired.things) == 5
+
+
 def test_what_is_missing_is_put():
     plan = host_side.plan(installed(), wanted(TO_FIVE, TO_SIX, Neighbour(11, FIVE.packed, MAC)))
     assert plan == Plan(

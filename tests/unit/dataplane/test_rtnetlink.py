@@ -45,6 +45,15 @@ def test_what_was_written_is_read_as_the_same():
         assert rtnetlink.parse_route(rtnetlink.route_message(route)) == route
 
 
+def test_a_route_is_deleted_by_the_description_that_the_kernel_gave():
+    assert rtnetlink.deletion(ROUTE6) == ROUTE6
+
+
+def test_a_route_through_a_nexthop_object_is_deleted_by_the_name_of_the_object():
+    name = attribute(30, struct.pack("=I", 7))
+    assert rtnetlink.deletion(ROUTE4 + attribute(5, FIVE) + name) == ROUTE4[:-8] + name
+
+
 def test_only_routes_of_our_number_in_the_main_table_of_the_family_are_ours():
     assert rtnetlink.is_ours(ROUTE4, 4)
     assert not rtnetlink.is_ours(ROUTE4, 6)
