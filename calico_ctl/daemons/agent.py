@@ -25,12 +25,11 @@ from calico_ctl.daemons.runtime import Tick
 from calico_ctl.dataplane import host_side
 from calico_ctl.dataplane.conntrack import Flow
 from calico_ctl.dataplane.host_side import HostSide
-from calico_ctl.dataplane.netlink import KernelRefused
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.datastore import status
 from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
 from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus
-from calico_ctl.errors import CommandFailed
+from calico_ctl.errors import CalicoError
 from calico_ctl.model import codec, keys
 from calico_ctl.model.endpoint import Endpoint, EndpointKey
 from calico_ctl.model.keys import Leaf
@@ -91,9 +90,7 @@ class Agent:
                 statuses, done = self._program(self._seen, look=look)
             else:
                 done = self._hold(look=look)
-        except (CommandFailed, KernelRefused) as error:
-            # What the kernel holds is not known now: the next turn writes everything anew.
-            self._rebuild_due = True
+        except CalicoError as error:
             trouble = f"cannot program this host: {error.message}"
         took = (self._platform.clock.monotonic() - began) * 1000
         if done:
@@ -170,8 +167,10 @@ class Agent:
         """Make the kernel hold what etcd says; return new statuses, if any, and what was done."""
         change, done = seen.take(), list[str]()
         adopted = self._acted is not seen
-        self._rebuild_due |= self._repairing.due()
-        if self._rebuild_due or self._acted is None:
+        rebuild = self._rebuild_due or self._repairing.due() or self._acted is None
+        # Until it is done it is not known what the kernel holds; then all is written anew.
+        self._rebuild_due = True
+        if rebuild or self._acted is None:
             self._table.rebuild(seen.table())
             done.append(f"wrote the whole table for {len(seen.enforced)} endpoints")
         elif adopted:
@@ -180,7 +179,7 @@ class Agent:
         elif change.step:
             self._table.take(change.step)
             done.append(change.step.summary())
-        if self._rebuild_due or adopted:
+        if rebuild or adopted:
             before = self._acted.addresses() if self._acted is not None else set()
             present = frozenset(seen.addresses())
             change = replace(change, judge=present, forget=change.forget | (before - present))

@@ -73,18 +73,6 @@ class Step:
             elements += len(left ^ joined)
         return f"changed {len(chains)} chains and {elements} elements"
 
-    @property
-    def only_elements(self) -> bool:
-        """Say whether nothing but elements of sets and maps that are there comes and goes."""
-        sets = (*self.before.sets.values(), *self.after.sets.values())
-        return (
-            not self.before.chains
-            and not self.after.chains
-            and self.before.sets.keys() == self.after.sets.keys()
-            and self.before.maps.keys() == self.after.maps.keys()
-            and not any(each.interval for each in sets)
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Names:
