@@ -12,7 +12,8 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -33,12 +34,18 @@ _ERROR = 2
 _DONE = 3
 _DUMP_INTERRUPTED = 0x10
 _KIND_MASK = 0x3FFF
+LOAD_WORD, LOAD_HALF, LOAD_BYTE, IF_EQUAL, RETURN = 0x20, 0x28, 0x30, 0x15, 0x06
+KEEP = 0xFFFFFFFF
+Instruction = tuple[int, int, int, int]
+_INSTRUCTION = struct.Struct("=HBBI")
+
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP = 1
 _CAP_ACK = 10
 _GET_STRICT_CHECK = 12
+_SO_ATTACH_FILTER = 26
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _RECEIVE = 1 << 18
@@ -114,9 +121,16 @@ class Netlink:
         """Return its file descriptor."""
         return self._socket.fileno()
 
-    def set_option(self, level: int, option: int, value: bytes) -> None:
-        """Set a socket option."""
-        self._socket.setsockopt(level, option, value)
+    def keep_out(self, program: Sequence[Instruction]) -> None:
+        """Have the kernel ask a program about each message, which is dropped if it returns 0.
+
+        Instructions of linux/filter.h: code, skip if true, skip if false, operand. They read in
+        network order what netlink writes in the order of the machine.
+        """
+        code = array("B", b"".join(_INSTRUCTION.pack(*each) for each in program))
+        # struct sock_fprog: how many instructions, and where they are; the kernel copies them
+        place = struct.pack("HP", len(program), code.buffer_info()[0])
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, place)
 
     def ask(self, what: str, kind: int, flags: int, body: bytes) -> None:
         """Have the kernel do one thing (`what` in words); raise KernelRefused if it will not."""

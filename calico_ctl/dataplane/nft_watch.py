@@ -6,19 +6,27 @@ What is left says which tables were touched, and by which program. Every firewal
 goes through nftables is seen here, iptables-nft among them.
 """
 
-import ctypes
 import re
 import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from calico_ctl.dataplane import nfnetlink
-from calico_ctl.dataplane.netlink import NETFILTER, Netlink, attributes, text
+from calico_ctl.dataplane.netlink import (
+    IF_EQUAL,
+    KEEP,
+    LOAD_WORD,
+    NETFILTER,
+    RETURN,
+    Instruction,
+    Netlink,
+    attributes,
+    text,
+)
 
 _BUFFER = 4 << 20
-_SO_ATTACH_FILTER = 26
+_PORT = 12
 _SUBSYSTEM_MASK = 0xFF00
 _TABLE_OF_EVERY_KIND = 1
 """NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, … are all 1."""
@@ -85,10 +93,7 @@ class NftWatch:
 
     def _ignore_ours(self) -> None:
         self._ours = own_ports()
-        program = _filter(self._ours)
-        code = ctypes.create_string_buffer(program, len(program))
-        attached = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
-        self._news.set_option(socket.SOL_SOCKET, _SO_ATTACH_FILTER, attached)
+        self._news.keep_out(_others_than(self._ours))
 
 
 def own_ports() -> frozenset[int]:
@@ -108,17 +113,14 @@ def own_ports() -> frozenset[int]:
     )
 
 
-def _filter(ports: Iterable[int]) -> bytes:
-    """Write the socket filter (classic BPF) that drops messages that came through these ports.
+def _others_than(ports: Iterable[int]) -> list[Instruction]:
+    """Write the filter that drops messages that came through these ports.
 
-    The port is the fourth word of a message's header; it is in the machine's byte order, and BPF
-    loads big-endian.
+    The port is the fourth word of a message's header.
     """
-    load, jump_if_equal, answer = 0x20, 0x15, 0x06
-    ports = sorted(ports)
-    program = [(load, 0, 0, 12)]
-    for number, port in enumerate(ports):
-        to_drop = len(ports) - number
-        program.append((jump_if_equal, to_drop, 0, socket.htonl(port)))
-    program += [(answer, 0, 0, 0xFFFFFFFF), (answer, 0, 0, 0)]
-    return b"".join(struct.pack("=HBBI", *line) for line in program)
+    listed = sorted(ports)
+    asked = [
+        (IF_EQUAL, len(listed) - number, 0, socket.htonl(port))
+        for number, port in enumerate(listed)
+    ]
+    return [(LOAD_WORD, 0, 0, _PORT), *asked, (RETURN, 0, 0, KEEP), (RETURN, 0, 0, 0)]

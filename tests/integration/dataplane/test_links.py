@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from calico_ctl.dataplane import links
+from calico_ctl.dataplane.netlink import Netlink
 from tests.support.command import wait_until
 from tests.support.netns import NetNs, private_netns
 
@@ -24,7 +25,7 @@ def host() -> Iterator[NetNs]:
 
 
 @pytest.fixture
-def watch(host: NetNs) -> Iterator[socket.socket]:
+def watch(host: NetNs) -> Iterator[Netlink]:
     with links.open_watch() as watch:
         assert not links.wait(watch, 0.05)
         yield watch
@@ -71,7 +72,8 @@ def test_routes_and_neighbours_of_others_wake_nobody(host, watch):
 
 
 def test_more_changes_than_the_kernel_keeps_count_as_one(host, watch):
-    watch.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    with socket.fromfd(watch.fileno(), socket.AF_NETLINK, socket.SOCK_RAW) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
     names = [f"dummy{number}" for number in range(20)]
     script = "".join(f"link add {name} type veth\n" for name in names)
     host.run(["ip", "-batch", "-"], stdin=script)

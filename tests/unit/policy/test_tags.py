@@ -91,8 +91,8 @@ def test_a_watched_tag_tells_who_left_and_who_joined(index: TagIndex):
     put(index, endpoint("b", "10.0.0.2"))
     index.set_endpoint(endpoint("a").key, None)
     changes = index.changes()
-    assert changes["web", 4] == ({"10.0.0.1"}, {"10.0.0.2"})
-    assert changes["web", 6] == ({"fd80::1"}, set())
+    assert changes["web", 4] == (frozenset({"10.0.0.1"}), frozenset({"10.0.0.2"}))
+    assert changes["web", 6] == (frozenset({"fd80::1"}), frozenset())
     assert index.changes() == {}
 
 
