@@ -31,7 +31,7 @@ from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
 from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus
 from calico_ctl.errors import CalicoError
 from calico_ctl.model import codec, keys
-from calico_ctl.model.endpoint import Endpoint, EndpointKey
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.keys import Leaf
 from calico_ctl.policy import desired as policy_desired
 from calico_ctl.policy.desired import Desired
@@ -67,6 +67,7 @@ class Agent:
         # what is right on this host, and how it was reported
         self._synced: dict[str, Endpoint] = {}
         self._complete: frozenset[str] = frozenset()
+        self._unacknowledged = True
         self._report = AgentStatus(since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self._problems: dict[str, str] = {}
         if not self._table.exists():
@@ -167,7 +168,7 @@ class Agent:
         """Make the kernel hold what etcd says; return new statuses, if any, and what was done."""
         change, done = seen.take(), list[str]()
         adopted = self._acted is not seen
-        rebuild = self._rebuild_due or self._repairing.due() or self._acted is None
+        rebuild = self._repairing.due() or self._rebuild_due
         # Until it is done it is not known what the kernel holds; then all is written anew.
         self._rebuild_due = True
         if rebuild or self._acted is None:
@@ -184,13 +185,16 @@ class Agent:
             present = frozenset(seen.addresses())
             change = replace(change, judge=present, forget=change.forget | (before - present))
         self._acted, self._rebuild_due = seen, False
-        completed = self._sync_host(seen, look=look)
-        if completed:
-            done.append(f"{len(self._complete)} of {len(seen.enforced)} endpoints are reachable")
+        self._unacknowledged |= adopted or change.local
         self._flows.look(change.judge)
         self._flows.forget(change.forget)
-        statuses = self._statuses(seen) if adopted or completed or change.local else None
-        return statuses, done
+        if self._sync_host(seen, look=look):
+            self._unacknowledged = True
+            done.append(f"{len(self._complete)} of {len(seen.enforced)} endpoints are reachable")
+        if not self._unacknowledged:
+            return None, done
+        self._unacknowledged = False
+        return self._statuses(seen), done
 
     def _hold(self, *, look: bool) -> list[str]:
         """Keep the last state, whoever touches it; before there is one, keep the host closed."""
@@ -236,14 +240,12 @@ class Agent:
         for key in seen.local:
             revision = seen.snapshot.revisions[key]
             endpoint = seen.snapshot.endpoints.get(key)
-            enforced = endpoint is not None and seen.enforced.get(endpoint.name) == endpoint
-            if endpoint is None:
-                problem = seen.snapshot.problems.get(keys.endpoint(key), "")
-                statuses[key] = EndpointStatus(status.ERROR, revision, problem)
-            elif endpoint.name in self._host.refusals:
-                refusal = self._host.refusals[endpoint.name]
-                statuses[key] = EndpointStatus(status.ERROR, revision, refusal)
-            elif not enforced or endpoint.name in self._complete:
+            wrong = seen.snapshot.problems.get(keys.endpoint(key), "") or seen.shut_out(key)
+            if not wrong and endpoint is not None:
+                wrong = self._host.refusals.get(endpoint.name, "")
+            if wrong or endpoint is None:
+                statuses[key] = EndpointStatus(status.ERROR, revision, wrong)
+            elif endpoint.state is State.INACTIVE or endpoint.name in self._complete:
                 statuses[key] = EndpointStatus(status.UP, revision)
             elif self._reports.acknowledged(key):
                 statuses[key] = EndpointStatus(status.DOWN, revision, "its interface is not there")

@@ -197,6 +197,18 @@ class Desired:
             {name: VerdictMap(verdicts) for name, verdicts in maps.items()},
         )
 
+    def shut_out(self, key: EndpointKey) -> str:
+        """Say why an active endpoint of this host is not let through; empty if it is."""
+        endpoint = self.snapshot.endpoints.get(key)
+        if endpoint is None or endpoint.state is not State.ACTIVE:
+            return ""
+        if not endpoint.name.startswith(INTERFACE_PREFIX):
+            return f"its interface is {endpoint.name}, and ours begin with {INTERFACE_PREFIX}"
+        others = self._claims.get(endpoint.name, set()) - {key}
+        if others:
+            return f"endpoint {min(others).id} claims its interface {endpoint.name} too"
+        return ""
+
     def addresses(self, profile: str | None = None) -> set[str]:
         """Return the addresses of the enforced endpoints, or of those that have a profile."""
         return {

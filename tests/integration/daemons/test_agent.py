@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import pytest
 from netaddr import IPAddress
@@ -17,7 +18,9 @@ from calico_ctl.dataplane.counters import KernelCounters
 from calico_ctl.dataplane.network import KernelNetwork
 from calico_ctl.datastore import endpoints, follow, profiles, status
 from calico_ctl.datastore.status import AgentStatus, EndpointStatus
+from calico_ctl.errors import CalicoError
 from calico_ctl.host.clock import SystemClock
+from calico_ctl.model import keys
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.interface import Interface
 from tests.support import nft
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.integration
 
 HOST = "host1"
 KEY = EndpointKey(HOST, "docker", "c" * 64, "0a" * 16)
+KEY_PATH = keys.endpoint(KEY)
 MAC = "02:00:00:00:00:01"
 ENDPOINT = Endpoint(
     KEY, State.ACTIVE, "cali0a0a0a0a0a0", MAC, ("web",), (IPAddress("192.168.1.5"),)
@@ -158,10 +162,9 @@ def test_an_endpoint_without_its_interface_is_not_acknowledged(host):
 
 
 def test_an_endpoint_written_again_as_it_was_is_acknowledged_again(host, running):
-    key = f"/calico/host/host1/workload/docker/{'c' * 64}/endpoint/{'0a' * 16}"
-    entry = host.store.get(key)
+    entry = host.store.get(KEY_PATH)
     assert entry is not None
-    host.write(running, key, entry.value)
+    host.write(running, KEY_PATH, entry.value)
     report = status.read_endpoint(host.store, KEY)
     assert report is not None
     assert report.revision > entry.revision
@@ -177,8 +180,7 @@ def test_an_interface_that_vanished_is_reported_down(host, container, running):
 
 def test_a_removed_endpoint_leaves_no_route_no_rule_and_no_report(host, running):
     endpoints.remove(host.store, KEY)
-    key = f"/calico/host/host1/workload/docker/{'c' * 64}/endpoint/{'0a' * 16}"
-    host.act(running, follow.Changes((follow.Change(key, None, 999),)))
+    host.act(running, follow.Changes((follow.Change(KEY_PATH, None, 999),)))
     assert "cali" not in host.routes()
     assert "0a0a" not in nft.listing()
     assert status.read_endpoint(host.store, KEY) is None
@@ -345,6 +347,39 @@ def test_tags_whose_quotes_a_shell_took_are_read_and_warned_about(host, running,
     assert "some shell took its quotes" in caplog.text
     assert host.report.bad_keys == ()
     assert "192.168.1.5" in nft.listing().split("set t4-web")[1].split("}")[0]
+
+
+def test_endpoints_that_claim_one_interface_are_answered_with_the_reason(host, running):
+    other = EndpointKey(HOST, "docker", "d" * 64, "0b" * 16)
+    endpoints.create(host.store, replace(ENDPOINT, key=other))
+    host.turn(running)
+    for key, rival in ((KEY, other), (other, KEY)):
+        report = status.read_endpoint(host.store, key)
+        assert report is not None
+        assert report.status == "error"
+        assert rival.id in report.reason
+    assert "0a0a" not in nft.listing("map inet calico to-ep")
+
+
+def test_what_went_wrong_on_the_host_is_tried_again_and_acknowledged_then(
+    host, running, monkeypatch
+):
+    entry = host.store.get(KEY_PATH)
+    assert entry is not None
+    with monkeypatch.context() as patch:
+        patch.setattr("calico_ctl.dataplane.host_side.HostSide.sync", refuse)
+        host.write(running, KEY_PATH, entry.value)
+        host.act(running, Tick())
+        assert "read-only" in host.report.trouble
+    host.act(running, Tick())
+    assert host.report.trouble == ""
+    report = status.read_endpoint(host.store, KEY)
+    assert report is not None
+    assert report.revision > entry.revision
+
+
+def refuse(*_: object) -> NoReturn:
+    raise CalicoError("cannot write /proc/sys: read-only")
 
 
 def test_an_endpoint_that_cannot_be_read_is_answered_with_the_reason(host):

@@ -36,6 +36,10 @@ def change(before: str | dict[str, str], after: Mapping[str, str | None]) -> Cha
     return host.take()
 
 
+def key_of(name: str) -> EndpointKey:
+    return EndpointKey(HOST, "docker", name, name)
+
+
 def dispatched(contents: dict[str, str]) -> set[str]:
     table = ruleset(contents)
     first, second = (set(table.maps[name].verdicts) for name in layout.DISPATCH)
@@ -123,6 +127,16 @@ def test_two_endpoints_that_claim_one_interface_are_both_shut_out_until_one_give
     host.apply(key, None, 2)
     host.take()
     assert set(host.enforced) == {"cali1"}
+
+
+def test_why_an_endpoint_is_shut_out_is_said():
+    host = taken(dict([endpoint("a", interface="cali1"), endpoint("b", interface="cali1")]))
+    assert host.shut_out(key_of("a")) == "endpoint b claims its interface cali1 too"
+    assert "ours begin with cali" in taken(dict([endpoint("a", interface="eth0")])).shut_out(
+        key_of("a")
+    )
+    assert taken("one endpoint").shut_out(key_of("a")) == ""
+    assert taken(dict([endpoint("a", state=State.INACTIVE)])).shut_out(key_of("a")) == ""
 
 
 def test_an_interface_that_is_not_ours_is_never_let_in():
@@ -216,7 +230,7 @@ def test_local_endpoints_are_known_readable_or_not():
     host = taken(STATES["a member elsewhere"] | {broken: "{"})
     assert {key.id for key in host.local} == {"a", "y"}
     host.apply(broken, None, 2)
-    assert host.local == {EndpointKey(HOST, "docker", "a", "a")}
+    assert host.local == {key_of("a")}
 
 
 def test_one_rule_changed_touches_one_chain():
