@@ -3,7 +3,8 @@
 Fail closed: the maps from interface to chain list only endpoints that are known and active; every
 other interface of ours falls through to a drop. The chains are the tested design:
 
-- spoofed sources, router advertisements and redirects end in `anti-spoof`, before conntrack;
+- spoofed sources, router advertisements, redirects and answers of a DHCP server end in
+  `anti-spoof`, before conntrack;
 - forwarded packets ask the sender's chain, then the receiver's; `ok` marks what both accepted;
 - packets to this host ask the sender's chain, then the setting DefaultEndpointToHostAction;
 - packets from this host to its containers are not asked;
@@ -88,6 +89,8 @@ def static_sets() -> dict[str, Set]:
 
 _ANTI_SPOOF = (
     "icmpv6 type { nd-router-advert, nd-redirect, router-renumbering } goto drop-spoofed",
+    "udp sport 67 udp dport 68 goto drop-spoofed",
+    "udp sport 547 udp dport 546 goto drop-spoofed",
     "iifname . ether saddr . ip saddr @src4m return",
     "iifname . ether saddr . ip6 saddr @src6m return",
     "iifname . ip saddr @src4 return",
