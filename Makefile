@@ -1,6 +1,6 @@
 # Each target is one line that calls a script; the scripts can be run by themselves too.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-integration test-system golden node-image binary clean
+.PHONY: help demo test check test-integration test-system bench golden node-image binary clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -19,6 +19,9 @@ test-integration: ## only the integration tests (root)
 
 test-system: ## only the system tests (root)
 	@scripts/test system
+
+bench: ## how fast, how big, and is a packet lost: tables with targets, in 8 minutes (root)
+	@scripts/bench
 
 golden: ## write the golden files anew; review the difference before committing
 	@scripts/setup && UPDATE_GOLDEN=1 .venv/bin/pytest -q
