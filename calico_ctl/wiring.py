@@ -8,6 +8,7 @@ from calico_ctl.settings import Settings
 
 if TYPE_CHECKING:
     # Importing any of these costs a tenth of a second, and most commands need one of them.
+    from calico_ctl.dataplane.counters import KernelCounters
     from calico_ctl.dataplane.network import KernelNetwork
     from calico_ctl.datastore.etcd import Etcd
     from calico_ctl.docker_api.client import Engine
@@ -53,3 +54,10 @@ class RealPlatform:
         from calico_ctl.dataplane.network import KernelNetwork
 
         return KernelNetwork()
+
+    @cached_property
+    def counters(self) -> "KernelCounters":
+        """What the kernel has counted."""
+        from calico_ctl.dataplane.counters import KernelCounters
+
+        return KernelCounters()

@@ -1,13 +1,31 @@
 """With whom a host speaks BGP."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from netaddr import IPAddress
 
+from calico_ctl.errors import InvalidValue
 from calico_ctl.model import address
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.node import Node
+
+KINDS = {"Mesh": "node-to-node mesh", "Node": "node specific", "Global": "global"}
+"""How the names of sessions begin, and what kind of peer is at the other end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a session, and why there is one."""
+
+    address: IPAddress
+    kind: str
+
+    @property
+    def family(self) -> Family:
+        """The family of the routes exchanged with it."""
+        return address.family(self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +66,15 @@ def escape(ip: IPAddress) -> str:
     No two addresses share a name: netaddr writes each in one way, and families differ in `.`/`:`.
     """
     return str(ip).replace(".", "_").replace(":", "_")
+
+
+def peer_of(name: str) -> Peer | None:
+    """Return whom a session is named after, or None if it is none of ours."""
+    beginning, _, escaped = name.partition("_")
+    if beginning not in KINDS:
+        return None
+    for separator in ".:":
+        with suppress(InvalidValue):
+            ip = address.parse_address(escaped.replace("_", separator))
+            return Peer(ip, KINDS[beginning])
+    return None

@@ -18,6 +18,7 @@ class Command:
 
 COMMANDS = {
     "node": Command("node", "Start or stop the services of this host."),
+    "status": Command("status", "Say how this host's node is, and what is wrong."),
     "container": Command("container", "Give containers of this host addresses and profiles."),
     "profile": Command("profile", "Decide what the members of a profile may do."),
     "endpoint": Command("endpoint", "Show and change the endpoints of all hosts."),

@@ -8,7 +8,7 @@ Usage:
   calicoctl profile <PROFILE> tag (add|remove) <TAG>
   calicoctl profile <PROFILE> rule add (inbound|outbound) [--at=<POSITION>] <RULE>...
   calicoctl profile <PROFILE> rule remove (inbound|outbound) (--at=<POSITION>|<RULE>...)
-  calicoctl profile <PROFILE> rule show
+  calicoctl profile <PROFILE> rule show [--counters]
   calicoctl profile <PROFILE> rule json
   calicoctl profile <PROFILE> rule update
 
@@ -21,8 +21,15 @@ Rules:
   udp, sctp, udplite, icmp, icmpv6 or a number; `type` goes with the ICMP ones. <PORTS> is a list
   such as 80,8000:8080, for TCP and UDP if no protocol is given.
 
+Counters:
+  What each rule matched on this host, for all endpoints that have the profile; needs root. Rules
+  are asked about packets that begin something: what belongs to a connection that was let through
+  is not counted. Counts begin anew whenever the profile changes, and when the policy agent starts
+  or mends its table. A packet that no rule matched is no profile's: see `endpoint show --counters`.
+
 Options:
   --detailed       Show the members too.
+  --counters       Show beside each rule how many packets and bytes it matched.
   --no-check       Remove the profile although endpoints have it; they lose what it allowed.
   --at=<POSITION>  Place of the rule, from 1; 0 is the first place too. Without it: the end.
   -h --help        Show this text.
@@ -33,6 +40,7 @@ Examples:
   calicoctl profile web rule add inbound --at=1 deny from cidr 10.65.0.0/16
   calicoctl profile web rule remove inbound allow tcp to ports 80
   calicoctl profile web rule json | calicoctl profile web rule update
+  sudo calicoctl profile web rule show --counters
 """
 
 import json
@@ -48,7 +56,10 @@ from calico_ctl.model import codec, names, rule_edit, rule_json, rule_text
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.rule import Direction, Rules
 from calico_ctl.usage import Words
+from calico_ctl.workload import counted
 from calico_ctl.workload.platform import Platform
+
+_COUNTED = ("No.", "Packets", "Bytes", "Rule")
 
 
 def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
@@ -134,7 +145,9 @@ def _tag(words: Words, platform: Platform, console: Console) -> None:
 
 def _rule(words: Words, platform: Platform, console: Console) -> None:
     name = names.parse_profile_name(words.text("<PROFILE>"))
-    if words.flag("show"):
+    if words.flag("--counters"):
+        _show_counted(name, platform, console)
+    elif words.flag("show"):
         _show_rules(profiles.read(platform.store, name).rules, console)
     elif words.flag("json"):
         console.result(_exchanged(name, profiles.read(platform.store, name).rules))
@@ -184,6 +197,20 @@ def _show_rules(rules: Rules, console: Console) -> None:
         console.result(f"{direction.capitalize()} rules:")
         for number, rule in enumerate(rules.of(direction), start=1):
             console.result(f" {number:3d} {rule_text.format_rule(rule)}")
+
+
+def _show_counted(name: str, platform: Platform, console: Console) -> None:
+    console.require_root("calicoctl profile rule show --counters")
+    found = counted.of_profile(platform, name)
+    for direction in Direction:
+        console.result(f"{direction.capitalize()} rules:")
+        rows = [
+            (number, each.count.packets, each.count.bytes, rule_text.format_rule(each.rule))
+            for number, each in enumerate(found[direction], start=1)
+        ]
+        console.table(_COUNTED, tables.numbers_right(_COUNTED, rows))
+    if doubt := counted.doubt(platform):
+        console.say(f"warning: {doubt}")
 
 
 def _exchanged(name: str, rules: Rules) -> str:

@@ -31,6 +31,21 @@ def show_endpoints(console: Console, endpoints: Iterable[Endpoint]) -> None:
     console.table(_DETAILED, [_row(each) for each in ordered])
 
 
+def numbers_right(headings: Sequence[str], rows: Sequence[Sequence[int | str]]) -> list[list[str]]:
+    """Return the rows as texts, the numbers of each column with their last digits in line."""
+    widths = [
+        max([len(heading), *(len(str(row[at])) for row in rows)])
+        for at, heading in enumerate(headings)
+    ]
+    return [
+        [
+            cell if isinstance(cell, str) else str(cell).rjust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        for row in rows
+    ]
+
+
 def warn(console: Console, problems: Sequence[Problem]) -> None:
     """Say what is missing in what is shown, because its value in etcd cannot be used."""
     for problem in problems:

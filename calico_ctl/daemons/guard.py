@@ -40,10 +40,11 @@ class FirewallMended:
 
 def run(post: Post, stopping: Stopping) -> None:
     """Watch until `stopping` is set."""
-    docker_firewall.ensure()
+    # First the watch: what somebody changes while the rules are put there is not to be missed.
     watch = NftWatch()
-    looked = time.monotonic()
     try:
+        docker_firewall.ensure()
+        looked = time.monotonic()
         while not stopping.is_set():
             touched = watch.wait(_WAIT_SECONDS)
             if touched:

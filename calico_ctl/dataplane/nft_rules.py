@@ -320,7 +320,8 @@ def _set_mark(rule: _Writing, words: Sequence[str]) -> None:
 
 def _test_mark(rule: _Writing, words: Sequence[str]) -> None:
     mask, wanted = (struct.pack("=I", int(word, 16)) for word in (words[3], words[5]))
-    rule.add(_meta(_MARK), _bitwise(mask, bytes(4)), _compare(EQUAL, wanted))
+    how = EQUAL if words[4] == "==" else NOT_EQUAL
+    rule.add(_meta(_MARK), _bitwise(mask, bytes(4)), _compare(how, wanted))
 
 
 def _counter(rule: _Writing, _words: Sequence[str]) -> None:
@@ -375,7 +376,7 @@ _GRAMMAR: dict[str, tuple[str, _Writer]] = {
     "interface": (r'[io]ifname (?:vmap |!= )?(?:@\S+|"\w+\*")', _interface),
     "ct_state": (r"ct state [\w,]+", _ct_state),
     "set_mark": (r"meta mark set meta mark [|&] 0x[\da-f]+", _set_mark),
-    "test_mark": (r"meta mark & 0x[\da-f]+ == 0x[\da-f]+", _test_mark),
+    "test_mark": (r"meta mark & 0x[\da-f]+ [!=]= 0x[\da-f]+", _test_mark),
     "counter": (r"counter", _counter),
     "masquerade": (r"masquerade", _masquerade),
     "decide": (r"(?:jump|goto) \S+|drop|accept|return", _decide),

@@ -5,10 +5,12 @@ packets in flight; and there is never a moment without a table.
 """
 
 import logging
+from collections.abc import Iterable
 
 from calico_ctl.dataplane import nfnetlink
 from calico_ctl.dataplane.netlink import NETFILTER, KernelRefused, Netlink
 from calico_ctl.policy import diff
+from calico_ctl.policy.diff import Transaction
 from calico_ctl.policy.layout import TO_ENDPOINTS
 from calico_ctl.policy.operations import AddTable, DeleteTable
 from calico_ctl.policy.ruleset import Names, Ruleset, Step
@@ -39,17 +41,21 @@ class KernelTable:
         """Make the table what it shall be, whatever it holds now; raise KernelRefused if not."""
         live = nfnetlink.names(self._kernel)
         try:
-            nfnetlink.apply(self._kernel, diff.rebuild(live or Names(), desired))
+            self._apply(diff.rebuild(live or Names(), desired))
         except KernelRefused as error:
             if live is None:
                 raise
             # Another version of ours may have made a set or chain of the same name otherwise.
             log.warning("cannot change the table that is there, replacing it: %s", error.message)
-            nfnetlink.apply(self._kernel, diff.replace(desired))
+            self._apply(diff.replace(desired))
 
     def take(self, step: Step) -> None:
-        """Take a step; raise KernelRefused, with nothing changed, if not."""
-        nfnetlink.apply(self._kernel, diff.changes(step))
+        """Take a step; raise KernelRefused, with no packet's way changed, if not."""
+        self._apply(diff.changes(step))
+
+    def _apply(self, transactions: Iterable[Transaction]) -> None:
+        for each in transactions:
+            nfnetlink.apply(self._kernel, each)
 
     def delete(self) -> None:
         """Remove the table if it is there."""

@@ -6,7 +6,7 @@ cannot be read counts as none.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
@@ -127,6 +127,15 @@ def read_endpoint(store: Store, key: EndpointKey) -> EndpointStatus | None:
     """Return what the agent reported about an endpoint, or None."""
     entry = store.get(keys.endpoint_status(key))
     return None if entry is None else _decode_endpoint(entry.value)
+
+
+def read_endpoints(
+    store: Store, host: str, wanted: Iterable[EndpointKey]
+) -> dict[EndpointKey, EndpointStatus]:
+    """Return what the agent reported about those of a host's endpoints that it reported about."""
+    values = {entry.key: entry.value for entry in store.tree(keys.host_status(host)).entries}
+    found = ((key, _decode_endpoint(values.get(keys.endpoint_status(key)))) for key in wanted)
+    return {key: report for key, report in found if report is not None}
 
 
 def remove_endpoint(store: Store, key: EndpointKey) -> None:

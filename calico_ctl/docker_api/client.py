@@ -6,7 +6,7 @@ version, at the first call.
 """
 
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from enum import StrEnum
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from calico_ctl.docker_api.request import CONFIGURATION_LABEL, ContainerRequest
 from calico_ctl.errors import DeadlineExceeded, DockerError, NotFound
-from calico_ctl.model.container import Container
+from calico_ctl.model.container import Container, OwnContainer
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -24,6 +24,8 @@ PROXY_PORT = "2377"
 """Where calico-node itself offers the Docker API."""
 
 _SECONDS_TO_ANSWER = 60
+_SECONDS_WHEN_HURRIED = 5
+_SECONDS_TO_EXECUTE = 5
 _SECONDS_TO_STOP = 10
 _POLL_SECONDS = 0.1
 
@@ -42,9 +44,15 @@ class Outcome(StrEnum):
 class Engine:
     """One Docker Engine. Every call may raise DockerUnavailable or DockerError."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """Take the engine that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH name."""
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, seconds: int = _SECONDS_TO_ANSWER
+    ) -> None:
+        """Take the engine that DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH name.
+
+        `seconds` is how long it may take to answer.
+        """
         self._environment = dict(environment or {})
+        self.seconds = seconds
         self.address = with_scheme(self._environment.get("DOCKER_HOST") or SOCKET)
 
     def close(self) -> None:
@@ -58,6 +66,13 @@ class Engine:
         For handling calico-node: the proxy is in it, and would go away in the middle of a call.
         """
         return Engine() if through_proxy(self.address) else self
+
+    def hurried(self) -> "Engine":
+        """Return the engine without our own proxy between, and with little time to answer.
+
+        For who only looks, perhaps because something hangs.
+        """
+        return Engine(self.direct()._environment, _SECONDS_WHEN_HURRIED)
 
     def container(self, name_or_id: str) -> Container:
         """Inspect by name, id or unique id prefix.
@@ -82,6 +97,38 @@ class Engine:
         except NotFound:
             return False
         return bool(state["Running"]) and not state.get("Restarting", False)
+
+    def own_container(self, name: str) -> OwnContainer | None:
+        """Say how one of our own containers is, or None if there is none of that name."""
+        try:
+            with self._asking(f"container {name}"):
+                # Only the list has Docker's words for how it is, only the other its variables.
+                listed = self._api.containers(all=True, filters={"name": f"^/{name}$"})
+                found = self._api.inspect_container(name)
+        except NotFound:
+            return None
+        variables = (each.partition("=") for each in found["Config"]["Env"] or [])
+        return OwnContainer(
+            running=bool(listed) and listed[0]["State"] == "running",
+            description=str(listed[0]["Status"]) if listed else "",
+            environment={variable: value for variable, _, value in variables},
+        )
+
+    def execute(self, name: str, argv: Sequence[str]) -> str:
+        """Run a program in a running container; return what it printed.
+
+        Raises DockerError with its last lines if it ended with another code than 0. The container
+        needs a `timeout`: docker-py would wait for the end of the program without any limit.
+        """
+        words = ["timeout", str(_SECONDS_TO_EXECUTE), *argv]
+        with self._asking(f"container {name}"):
+            made = self._api.exec_create(name, words)["Id"]
+            printed = bytes(self._api.exec_start(made)).decode(errors="replace")
+            code = self._api.exec_inspect(made)["ExitCode"]
+        if code != 0:
+            said = _last_lines(printed, otherwise=f"exit code {code}")
+            raise DockerError(f"`{' '.join(argv)}` in container {name} failed: {said}")
+        return printed
 
     def ensure(self, wanted: ContainerRequest) -> Outcome:
         """Make the container run as wanted, touching nothing if it does already.
@@ -218,7 +265,7 @@ class Engine:
         environment["DOCKER_HOST"] = self.address
         with self._asking("its version"):
             options = kwargs_from_env(environment=environment)
-            return docker.APIClient(version="auto", timeout=_SECONDS_TO_ANSWER, **options)
+            return docker.APIClient(version="auto", timeout=self.seconds, **options)
 
     def _asking(self, thing: str) -> AbstractContextManager[None]:
         from calico_ctl.docker_api.failures import translated

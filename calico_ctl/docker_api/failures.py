@@ -20,9 +20,6 @@ def translated(address: str, thing: str) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         raise _refused(thing, error) from error
-    except requests.exceptions.ReadTimeout as error:
-        message = f"the Docker Engine at {address} does not answer in time"
-        raise DockerUnavailable(message) from error
     # urllib3's own come through where an answer breaks off in the middle of a stream.
     except (
         docker.errors.DockerException,
@@ -46,6 +43,10 @@ def _refused(thing: str, error: docker.errors.APIError) -> CalicoError:
 def _unreachable(address: str, error: BaseException) -> DockerUnavailable:
     number, reason = _system_error(error)
     where = f"the Docker Engine at {address}"
+    if any(isinstance(each, requests.exceptions.ReadTimeout) for each in _inside(error)):
+        return DockerUnavailable(
+            f"{where} does not answer in time", hint="if it hangs, restart it; its log says more"
+        )
     if number in {errno.EACCES, errno.EPERM}:
         return DockerUnavailable(
             f"cannot reach {where}: permission denied",
@@ -61,12 +62,18 @@ def _unreachable(address: str, error: BaseException) -> DockerUnavailable:
 
 def _system_error(error: BaseException) -> tuple[int | None, str]:
     """Find the operating system's error at the bottom; libraries wrap it up to four times."""
-    seen: list[BaseException] = [error]
-    for each in seen:
+    for each in _inside(error):
         if isinstance(each, OSError) and each.errno is not None:
             return each.errno, each.strerror or str(each)
+    return None, str(error)
+
+
+def _inside(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it wraps."""
+    seen: list[BaseException] = [error]
+    for each in seen:
+        yield each
         wrapped = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
         seen.extend(
             inner for inner in wrapped if isinstance(inner, BaseException) and inner not in seen
         )
-    return None, str(error)

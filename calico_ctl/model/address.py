@@ -16,6 +16,7 @@ Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (4, 6)
 
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+_PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
 class AnyAddress(StrEnum):
@@ -58,9 +59,9 @@ def parse_network(text: str, what: str = "CIDR") -> IPNetwork:
     address = _parse_address(base, what, expected, shown=text)
     if not slash:
         return IPNetwork(address)
-    if not re.fullmatch(r"0|[1-9][0-9]{0,2}", length) or int(length) > width(address):
+    if not _PREFIX_LENGTH.fullmatch(length) or int(length) > width(address):
         raise InvalidValue(what, text, expected)
-    return IPNetwork(f"{address}/{length}").cidr
+    return IPNetwork((int(address), int(length)), address.version).cidr
 
 
 def parse_address_request(text: str) -> AddressRequest:
@@ -113,10 +114,19 @@ def _of_family(text: str, what: str, wanted: Family, expected: str) -> IPAddress
 
 def _parse_address(text: str, what: str, expected: str, shown: str | None = None) -> IPAddress:
     try:
-        address = IPAddress(text) if text.isascii() else None
+        # Said which family it is, netaddr need not try both: an endpoint has four addresses.
+        address = IPAddress(text, 6 if ":" in text else 4) if text.isascii() else None
     except (AddrFormatError, ValueError):
         address = None
-    # Not only as typed: ::1:0 would be written as ::0.1.0.0, which nobody could read back.
-    if address is None or (address.version == 6 and "." in str(address)):
+    if address is None or (address.version == 6 and _embeds_ipv4(int(address))):
         raise InvalidValue(what, text if shown is None else shown, expected)
     return address
+
+
+def _embeds_ipv4(value: int) -> bool:
+    """Say whether an IPv6 address is written with an IPv4 one at its end, however it was typed.
+
+    These are ::a.b.c.d, except for ::0 to ::ffff, and ::ffff:a.b.c.d (what inet_ntop(3) prints).
+    ::1:0 would be written as ::0.1.0.0, which nobody could read back.
+    """
+    return 0x1_0000 <= value <= 0xFFFF_FFFF or value >> 32 == 0xFFFF

@@ -12,6 +12,8 @@ guide's shapes; readers take the historical ones too:
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 from netaddr import IPAddress, IPNetwork
@@ -33,6 +35,12 @@ _ENDPOINT_FIELDS = frozenset(
 )
 _POOL_FIELDS = frozenset({"cidr", "ipip", "masquerade"})
 _IPIP_DEVICE = "tunl0"
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+# There are far fewer gateways than endpoints: one a host and family. Each is made once and shared.
+_parse_ipv4_gateway = lru_cache(maxsize=4096)(address.parse_ipv4)
+_parse_ipv6_gateway = lru_cache(maxsize=4096)(address.parse_ipv6)
 
 
 def decode_rules(text: str) -> Rules:
@@ -81,9 +89,9 @@ def decode_endpoint(key: EndpointKey, text: str) -> Endpoint:
         mac=_optional(fields.get("mac"), "MAC address", address.parse_mac),
         profiles=_profiles(fields),
         addresses=tuple(_nets(fields, 4) + _nets(fields, 6)),
-        ipv4_gateway=_optional(fields.get("ipv4_gateway"), "ipv4_gateway", address.parse_ipv4),
-        ipv6_gateway=_optional(fields.get("ipv6_gateway"), "ipv6_gateway", address.parse_ipv6),
-        extra={name: value for name, value in fields.items() if name not in _ENDPOINT_FIELDS},
+        ipv4_gateway=_optional(fields.get("ipv4_gateway"), "ipv4_gateway", _parse_ipv4_gateway),
+        ipv6_gateway=_optional(fields.get("ipv6_gateway"), "ipv6_gateway", _parse_ipv6_gateway),
+        extra=_others(fields, _ENDPOINT_FIELDS),
     )
 
 
@@ -118,7 +126,7 @@ def decode_pool(cidr: IPNetwork, text: str) -> Pool:
         cidr=cidr,
         ipip=bool(fields.get("ipip")),
         masquerade=_flag("masquerade", fields.get("masquerade", False)),
-        extra={name: value for name, value in fields.items() if name not in _POOL_FIELDS},
+        extra=_others(fields, _POOL_FIELDS),
     )
 
 
@@ -151,10 +159,16 @@ def _profiles(fields: Mapping[str, object]) -> tuple[str, ...]:
             raise InvalidValue("profile_ids", listed, "a list of profile names")
         chosen = [names.parse_profile_name(_text("profile_ids item", item)) for item in listed]
         if "profile_id" not in fields or (chosen and alone == chosen[0]):
-            return tuple(dict.fromkeys(chosen))
+            return _profile_list(*dict.fromkeys(chosen))
     if alone is None or alone == "":
         return ()
-    return (names.parse_profile_name(_text("profile_id", alone)),)
+    return _profile_list(names.parse_profile_name(_text("profile_id", alone)))
+
+
+@lru_cache(maxsize=4096)
+def _profile_list(*chosen: str) -> tuple[str, ...]:
+    """Return the profiles as a list that all endpoints with the same ones share."""
+    return chosen
 
 
 def _state(value: object) -> State:
@@ -180,6 +194,12 @@ def _single_address(what: str, text: str, family: address.Family) -> IPAddress:
     return parsed
 
 
+def _others(fields: JsonObject, known: frozenset[str]) -> Mapping[str, object]:
+    if fields.keys() <= known:
+        return _NOTHING
+    return {name: value for name, value in fields.items() if name not in known}
+
+
 def _unquoted_names(text: str) -> list[str]:
     match = _BARE_LIST.fullmatch(text)
     if match is None:
@@ -196,7 +216,7 @@ def _object(what: str, text: str) -> JsonObject:
 
 def _load(what: str, text: str) -> object:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _JSON.decode(text)
     except (ValueError, RecursionError) as error:
         raise InvalidValue(what, text, "valid JSON") from error
 
@@ -204,6 +224,9 @@ def _load(what: str, text: str) -> object:
 def _refuse_constant(name: str) -> NoReturn:
     message = f"{name} is not JSON"
     raise ValueError(message)
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _text(what: str, value: object) -> str:

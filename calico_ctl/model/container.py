@@ -1,6 +1,7 @@
-"""What we need to know about a container to give it an interface."""
+"""What we need to know about a container: to give it an interface, or to say how it is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +13,12 @@ class Container:
     running: bool
     pid: int
     network_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnContainer:
+    """One of our own containers. `description` is Docker's, such as `Up 5 minutes`."""
+
+    running: bool
+    description: str
+    environment: Mapping[str, str] = field(default_factory=dict)

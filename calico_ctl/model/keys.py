@@ -10,7 +10,7 @@ from enum import StrEnum
 from netaddr import IPNetwork
 
 from calico_ctl.errors import InvalidValue
-from calico_ctl.model import address
+from calico_ctl.model import address, names
 from calico_ctl.model.address import Family
 from calico_ctl.model.endpoint import EndpointKey
 
@@ -198,6 +198,7 @@ def parse(key: str) -> ParsedKey | None:  # noqa: C901, PLR0911, PLR0912 - a tab
         case ["policy", "profile", name, ("tags" | "rules") as leaf]:
             return ParsedKey(Leaf(leaf), name=name)
         case ["host", hostname, "workload", orchestrator_name, workload_id, "endpoint", id_]:
+            hostname, orchestrator_name = names.shared(hostname), names.shared(orchestrator_name)
             endpoint_key = EndpointKey(hostname, orchestrator_name, workload_id, id_)
             return ParsedKey(Leaf.ENDPOINT, host=hostname, endpoint=endpoint_key)
         case ["host", hostname, ("bird_ip" | "bird6_ip") as leaf]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import cast
 
 from netaddr import IPNetwork
@@ -26,6 +27,13 @@ LARGEST_ICMP = 255
 _SHAPES = (("inbound", "outbound"), ("inbound_rules", "outbound_rules"))
 _PORT_PROTOCOL_NUMBERS = {"6": "tcp", "17": "udp", "132": "sctp", "136": "udplite"}
 _ICMP_PROTOCOL_NUMBERS = {"1": "icmp", "58": "icmpv6"}
+_NAMES_OF_NUMBERS = _PORT_PROTOCOL_NUMBERS | _ICMP_PROTOCOL_NUMBERS
+_PROTOCOL_FAMILIES = {"icmp": 4, "icmpv6": 6}
+_ACTIONS = {action.value: action for action in Action}
+_WITH_PORTS_OR_ANY = (None, *PORT_PROTOCOLS)
+
+# Profiles name the same few nets and ports again and again: each is read once and shared.
+_parse_net = lru_cache(maxsize=1024)(address.parse_network)
 
 
 def from_object(value: Mapping[str, object]) -> Rules:
@@ -71,10 +79,9 @@ def rule_from_object(value: object) -> Rule:
     if not isinstance(value, dict):
         raise InvalidValue("rule", value, "a JSON object")
     fields = {name: item for name, item in value.items() if item is not None}
-    unknown = set(fields) - set(_READERS)
+    unknown = fields.keys() - _READERS.keys()
     if unknown:
-        known = ", ".join(_READERS)
-        raise InvalidValue("field of a rule", min(unknown), f"one of {known}")
+        raise InvalidValue("field of a rule", min(unknown), f"one of {', '.join(_READERS)}")
     parsed = {name: _READERS[name](name, item) for name, item in fields.items()}
     # Each reader returns what its field of Rule holds; a mapping cannot say so field by field.
     rule = Rule(**cast("dict[str, object]", parsed))  # type: ignore[arg-type]
@@ -84,15 +91,17 @@ def rule_from_object(value: object) -> Rule:
 def check(rule: Rule) -> Rule:
     """Return the rule if its criteria fit together; raise InvalidValue otherwise."""
     if rule.src_ports or rule.dst_ports:
-        _require("ports", rule.protocol, (None, *PORT_PROTOCOLS))
+        _require("ports", rule.protocol, _WITH_PORTS_OR_ANY)
     if rule.icmp_type is not None:
         _require("icmp_type", rule.protocol, ICMP_PROTOCOLS)
     if rule.icmp_code is not None and rule.icmp_type is None:
         raise InvalidValue("icmp_code", rule.icmp_code, "an icmp_type beside it")
+    if rule.src_net is None and rule.dst_net is None:
+        return rule
     nets = [net for net in (rule.src_net, rule.dst_net) if net is not None]
-    if len({net.version for net in nets}) > 1:
+    if len(nets) == 2 and nets[0].version != nets[1].version:
         raise InvalidValue("dst_net", str(rule.dst_net), "the family of src_net")
-    protocol_family = {"icmp": 4, "icmpv6": 6}.get(rule.protocol or "")
+    protocol_family = _PROTOCOL_FAMILIES.get(rule.protocol or "")
     for net in nets:
         if protocol_family not in {None, net.version}:
             raise InvalidValue("net", str(net), f"the family of protocol {rule.protocol}")
@@ -104,13 +113,13 @@ def parse_protocol(text: str) -> str:
     lowered = text.lower()
     if lowered in NAMED_PROTOCOLS:
         return lowered
-    named = _PORT_PROTOCOL_NUMBERS | _ICMP_PROTOCOL_NUMBERS
     if re.fullmatch(r"[1-9][0-9]{0,2}", text) and int(text) <= 255:
-        return named.get(text, text)
+        return _NAMES_OF_NUMBERS.get(text, text)
     accepted = ", ".join(NAMED_PROTOCOLS)
     raise InvalidValue("protocol", text, f"{accepted}, or a number from 1 to 255")
 
 
+@lru_cache(maxsize=1024)
 def parse_ports(text: str) -> Ports:
     """Read `80` or `2048:4000`; raise InvalidValue otherwise."""
     first, colon, last = text.partition(":")
@@ -140,9 +149,9 @@ def _rules(name: str, value: object) -> tuple[Rule, ...]:
 
 
 def _read_action(_name: str, value: object) -> Action:
-    if not isinstance(value, str) or value not in set(Action):
+    if not isinstance(value, str) or value not in _ACTIONS:
         raise InvalidValue("action", value, "'allow' or 'deny'")
-    return Action(value)
+    return _ACTIONS[value]
 
 
 def _read_protocol(_name: str, value: object) -> str:
@@ -160,13 +169,13 @@ def _read_tag(name: str, value: object) -> str:
 def _read_net(name: str, value: object) -> IPNetwork:
     if not isinstance(value, str):
         raise InvalidValue(name, value, "a CIDR such as 10.65.0.0/24")
-    return address.parse_network(value, name)
+    return _parse_net(value, name)
 
 
 def _read_ports(name: str, value: object) -> tuple[Ports, ...]:
     if not isinstance(value, list) or not value:
         raise InvalidValue(name, value, 'a list of ports such as [80, "2048:4000"]')
-    return tuple(_read_port(name, item) for item in value)
+    return tuple([_read_port(name, item) for item in value])
 
 
 def _read_port(name: str, item: object) -> Ports:

@@ -30,6 +30,9 @@ ACCEPTED = "0x02000000"
 TCP_OR_UDP = "tcp-or-udp"
 """The set of the protocols that a rule with ports, but no protocol, matches."""
 
+IS_ALLOWED = f"meta mark & {ALLOWED} == {ALLOWED}"
+IS_NOT_ALLOWED = f"meta mark & {ALLOWED} != {ALLOWED}"
+
 CLEAR_MARKS = "meta mark set meta mark & 0xfcffffff"
 
 _LONGEST_PLAIN_NAME = 64
@@ -95,7 +98,7 @@ def endpoint_rules(profiles: Iterable[str], direction: Direction) -> tuple[str, 
     texts = []
     for profile in profiles:
         texts.append(f"jump {profile_chain(profile, direction)}")
-        texts.append(f"meta mark & {ALLOWED} == {ALLOWED} return")
+        texts.append(f"{IS_ALLOWED} return")
     return (*texts, deny(direction))
 
 

@@ -1,8 +1,14 @@
-"""From what the kernel holds to what it shall hold: operations that are applied as one transaction.
+"""From what the kernel holds to what it shall hold: operations, as one or two transactions.
 
-Their order (a name must exist before it is used, and be unused before it goes): new sets and maps,
-new chains (empty), set elements, rules of changed chains, map elements, then deletions in the
-reverse order. A live table is never deleted: that would lose packets in flight.
+The first, if there is any, makes what is new: sets with their elements, chains with their rules. As
+nobody refers to it yet, it changes no packet's way. The second is the change. Why not one: a packet
+on its way asks the old rules, but finds the elements of the moment. Made in one transaction, the
+element of a map may send it to a chain that has no rules for it yet, and a set of ranges is empty
+for it; both were seen to let denied packets in.
+
+Their order within the second (a name must be unused before it goes): set elements, rules of changed
+chains, map elements, then deletions. A live table is never deleted: that would lose packets in
+flight.
 
 Two beginnings: `rebuild` for a table whose contents are not known (the first transaction of an
 agent's life, and whenever somebody else touched the table), `changes` from one known state to the
@@ -28,14 +34,74 @@ from calico_ctl.policy.operations import (
 )
 from calico_ctl.policy.ruleset import Chain, Names, Ruleset, Set, Step, VerdictMap
 
-_EMPTY_CHAIN = Chain(())
+Transaction = list[Operation]
+
 _EMPTY_MAP = VerdictMap({})
 
 
-def rebuild(live: Names, desired: Ruleset) -> list[Operation]:
-    """Return what makes any live table with these names equal to `desired`."""
-    steps: list[Operation] = [AddTable()]
-    steps += (AddSet(name, item) for name, item in sorted(desired.sets.items()))
+def rebuild(live: Names, desired: Ruleset) -> list[Transaction]:
+    """Return what makes any live table with these names equal to `desired`.
+
+    Of a table that does not exist there are no names; it is made in one transaction.
+    """
+    new = _new(desired, live.sets, live.chains)
+    if not live.chains:
+        return [[AddTable(), *_rewritten(Names(), desired)]]
+    known = Names(live.chains | new.chains.keys(), live.sets | new.sets.keys(), live.maps)
+    return _without_empty(
+        [AddTable(), *_made(new)] if _any(new) else [], _rewritten(known, desired)
+    )
+
+
+def replace(desired: Ruleset) -> list[Transaction]:
+    """Return what puts `desired` in the place of any live table, in one transaction."""
+    return [[AddTable(), DeleteTable(), AddTable(), *_rewritten(Names(), desired)]]
+
+
+def changes(step: Step) -> list[Transaction]:
+    """Return what takes a step; nothing if nothing changes."""
+    before, after = step.before, step.after
+    new = _new(after, before.sets.keys(), before.chains.keys())
+    gone = sorted(before.chains.keys() - after.chains.keys())
+    change: Transaction = [*_grown_sets(before, after)]
+    for name, chain in sorted(after.chains.items()):
+        if name in before.chains and before.chains[name].rules != chain.rules:
+            change += _rules(name, chain)
+    change += _changed_maps(before, after)
+    change += (Flush("chain", name) for name in gone)
+    change += (Delete("chain", name) for name in gone)
+    change += _shrunk_sets(before, after)
+    change += (Delete("set", name) for name in sorted(before.sets.keys() - after.sets.keys()))
+    return _without_empty(_made(new), change)
+
+
+def _new(desired: Ruleset, sets: Iterable[str], chains: Iterable[str]) -> Ruleset:
+    """Return the part of a table that is not among these names and that nobody's packets meet."""
+    known_sets, known_chains = frozenset(sets), frozenset(chains)
+    return Ruleset(
+        {k: v for k, v in desired.chains.items() if k not in known_chains and not v.hook},
+        {k: v for k, v in desired.sets.items() if k not in known_sets},
+    )
+
+
+def _any(part: Ruleset) -> bool:
+    return bool(part.chains or part.sets)
+
+
+def _made(new: Ruleset) -> Transaction:
+    """Make sets and chains, all names before any rule."""
+    steps: Transaction = [AddSet(name, item) for name, item in sorted(new.sets.items())]
+    steps += (AddChain(name, chain.hook) for name, chain in sorted(new.chains.items()))
+    for name, item in sorted(new.sets.items()):
+        steps += _elements(name, item, item.elements)
+    for name, chain in sorted(new.chains.items()):
+        steps += (AddRule(name, text) for text in chain.rules)
+    return steps
+
+
+def _rewritten(live: Names, desired: Ruleset) -> Transaction:
+    """Empty and fill again all that is desired, then delete what is not."""
+    steps: Transaction = [AddSet(name, item) for name, item in sorted(desired.sets.items())]
     steps += (AddMap(name) for name in sorted(desired.maps))
     steps += (AddChain(name, item.hook) for name, item in sorted(desired.chains.items()))
     for name, item in sorted(desired.sets.items()):
@@ -55,45 +121,18 @@ def rebuild(live: Names, desired: Ruleset) -> list[Operation]:
     return steps
 
 
-def replace(desired: Ruleset) -> list[Operation]:
-    """Return what puts `desired` in the place of any live table, in one transaction."""
-    return [AddTable(), DeleteTable(), *rebuild(Names(), desired)]
-
-
-def changes(step: Step) -> list[Operation]:
-    """Return what takes a step; nothing if nothing changes."""
-    before, after = step.before, step.after
-    gone = sorted(before.chains.keys() - after.chains.keys())
-    steps: list[Operation] = []
-    steps += (
-        AddSet(name, item) for name, item in sorted(after.sets.items()) if name not in before.sets
-    )
-    steps += (
-        AddChain(name, chain.hook)
-        for name, chain in sorted(after.chains.items())
-        if name not in before.chains
-    )
-    steps += _grown_sets(before, after)
-    for name, chain in sorted(after.chains.items()):
-        if before.chains.get(name, _EMPTY_CHAIN).rules != chain.rules:
-            steps += _rules(name, chain)
-    steps += _changed_maps(before, after)
-    steps += (Flush("chain", name) for name in gone)
-    steps += (Delete("chain", name) for name in gone)
-    steps += _shrunk_sets(before, after)
-    steps += (Delete("set", name) for name in sorted(before.sets.keys() - after.sets.keys()))
-    return steps
+def _without_empty(*transactions: Transaction) -> list[Transaction]:
+    return [each for each in transactions if each]
 
 
 def _grown_sets(before: Ruleset, after: Ruleset) -> Iterator[Operation]:
     for name, item in sorted(after.sets.items()):
-        present = before.sets.get(name, Set(item.type)).elements
+        present = before.sets.get(name, item).elements
         if present == item.elements:
             continue
         if item.interval:
             # A network that was merged into another cannot be taken out again: write all anew.
-            if name in before.sets:
-                yield Flush("set", name)
+            yield Flush("set", name)
             yield from _elements(name, item, item.elements)
         else:
             yield from _elements(name, item, item.elements - present)

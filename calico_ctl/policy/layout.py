@@ -3,11 +3,12 @@
 Fail closed: the maps from interface to chain list only endpoints that are known and active; every
 other interface of ours falls through to a drop. The chains are the tested design:
 
-- spoofed sources, router advertisements, redirects and answers of a DHCP server end in
-  `anti-spoof`, before conntrack;
+- spoofed sources end in `anti-spoof`, before conntrack; router advertisements, redirects and
+  answers of a DHCP server in `services4` and `services6`, even with the right source;
 - forwarded packets ask the sender's chain, then the receiver's; `ok` marks what both accepted;
 - packets to this host ask the sender's chain, then the setting DefaultEndpointToHostAction;
 - packets from this host to its containers are not asked;
+- only a packet that carries the mark of a profile's consent goes on, whatever way it took;
 - the first packet of a TCP connection is a SYN. Otherwise a connection that a changed policy has
   cut would begin anew, in the direction in which it is allowed, with the next data packet.
 
@@ -16,7 +17,7 @@ counters, one for each interface of ours, tells whose it was.
 """
 
 from calico_ctl.model.names import INTERFACE_PREFIX
-from calico_ctl.policy.compile import ACCEPTED, CLEAR_MARKS, TCP_OR_UDP
+from calico_ctl.policy.compile import ACCEPTED, CLEAR_MARKS, IS_NOT_ALLOWED, TCP_OR_UDP
 from calico_ctl.policy.ruleset import Chain, Set
 
 TO_HOST_SETTING = "DefaultEndpointToHostAction"
@@ -35,8 +36,8 @@ ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 _OURS = f'"{INTERFACE_PREFIX}*"'
 _FIRST_OF_TCP = "tcp flags & (fin | syn | rst | ack) != syn"
 _TO_HOST = {
-    "RETURN": ("jump disp-from", "return"),
-    "ACCEPT": ("jump disp-from", "accept"),
+    "RETURN": ("jump disp-from", f"{IS_NOT_ALLOWED} goto drop-from", "return"),
+    "ACCEPT": ("jump disp-from", f"{IS_NOT_ALLOWED} goto drop-from", "accept"),
     "DROP": ("goto drop-from",),
 }
 
@@ -58,6 +59,14 @@ def static_chains() -> dict[str, Chain]:
             (f"iifname {_OURS} jump anti-spoof",), "filter hook prerouting priority raw"
         ),
         "anti-spoof": Chain(_ANTI_SPOOF),
+        "services4": Chain(("udp sport 67 udp dport 68 goto drop-spoofed",)),
+        "services6": Chain(
+            (
+                "icmpv6 type { nd-router-advert, nd-redirect, router-renumbering }"
+                " goto drop-spoofed",
+                "udp sport 547 udp dport 546 goto drop-spoofed",
+            )
+        ),
         "flt-fwd": Chain(_FORWARD, "filter hook forward priority filter - 5"),
         "ok": Chain((f"meta mark set meta mark | {ACCEPTED} accept",)),
         "flt-in": Chain(_INPUT, "filter hook input priority filter - 5"),
@@ -88,13 +97,11 @@ def static_sets() -> dict[str, Set]:
 
 
 _ANTI_SPOOF = (
-    "icmpv6 type { nd-router-advert, nd-redirect, router-renumbering } goto drop-spoofed",
-    "udp sport 67 udp dport 68 goto drop-spoofed",
-    "udp sport 547 udp dport 546 goto drop-spoofed",
-    "iifname . ether saddr . ip saddr @src4m return",
-    "iifname . ether saddr . ip6 saddr @src6m return",
-    "iifname . ip saddr @src4 return",
-    "iifname . ip6 saddr @src6 return",
+    # Most packets first: this is asked about each one, and not only about the first of a flow.
+    "iifname . ether saddr . ip saddr @src4m goto services4",
+    "iifname . ether saddr . ip6 saddr @src6m goto services6",
+    "iifname . ip saddr @src4 goto services4",
+    "iifname . ip6 saddr @src6 goto services6",
     "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 return",
     "ip6 saddr fe80::/10 ip6 hoplimit 255"
     " icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } return",
@@ -113,8 +120,10 @@ _FORWARD = (
     f"{_FIRST_OF_TCP} counter drop",
     CLEAR_MARKS,
     f"iifname {_OURS} jump disp-from",
+    f"iifname {_OURS} {IS_NOT_ALLOWED} goto drop-from",
     CLEAR_MARKS,
     f"oifname {_OURS} jump disp-to",
+    f"oifname {_OURS} {IS_NOT_ALLOWED} goto drop-to",
     "goto ok",
 )
 

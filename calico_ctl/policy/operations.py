@@ -156,9 +156,9 @@ Operation = (
 )
 
 
-def script(operations: Iterable[Operation]) -> str:
-    """Write operations as a script for `nft -f`."""
-    return "".join(f"{each}\n" for each in operations)
+def script(transactions: Iterable[Iterable[Operation]]) -> str:
+    """Write transactions as a script for `nft -f`, which makes one of them."""
+    return "".join(f"{each}\n" for operations in transactions for each in operations)
 
 
 def _listed(pairs: Iterable[tuple[str, str]]) -> str:

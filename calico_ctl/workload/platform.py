@@ -3,20 +3,38 @@
 Real ones are made in `wiring`; tests pass fakes that obey the same contract.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from calico_ctl.datastore.store import Store
-from calico_ctl.model.container import Container
+from calico_ctl.model.container import Container, OwnContainer
+from calico_ctl.model.count import Count, Drops
 from calico_ctl.model.interface import Interface
+from calico_ctl.model.rule import Direction
 
 
 class Docker(Protocol):
-    """The Docker Engine, as far as workloads go."""
+    """The Docker Engine, as far as workloads and looking at our own containers go."""
 
     def container(self, name_or_id: str) -> Container:
         """Inspect by name, id or unique id prefix.
 
         Raises NotFound, Conflict (ambiguous prefix) or DockerUnavailable.
+        """
+        ...
+
+    def hurried(self) -> "Docker":
+        """Return the engine without our own proxy between, and with little time to answer."""
+        ...
+
+    def own_container(self, name: str) -> OwnContainer | None:
+        """Say how one of our own containers is, or None if there is none of that name."""
+        ...
+
+    def execute(self, name: str, argv: Sequence[str]) -> str:
+        """Run a program in a running container; return what it printed.
+
+        Raises DockerError with its last lines if it ended with another code than 0.
         """
         ...
 
@@ -34,6 +52,22 @@ class Network(Protocol):
 
     def interface_exists(self, netns: str, name: str) -> bool:
         """Say whether a namespace has an interface of that name."""
+        ...
+
+
+class Counters(Protocol):
+    """What this host's kernel has counted. Needs root; may raise KernelRefused."""
+
+    def rules(self, profile: str) -> Mapping[Direction, Mapping[int, Sequence[Count]]]:
+        """Return the counts of a profile's rules, by direction and number of the rule.
+
+        One for each rule of the kernel: it may have several for one of ours. Raises NotFound if
+        there is no table of ours or no chain of the profile in it.
+        """
+        ...
+
+    def drops(self) -> Mapping[str, Drops]:
+        """Return what was dropped of each interface that is let through; NotFound: no table."""
         ...
 
 
@@ -74,6 +108,11 @@ class Platform(Protocol):
     @property
     def network(self) -> Network:
         """The kernel's network."""
+        ...
+
+    @property
+    def counters(self) -> Counters:
+        """What the kernel has counted."""
         ...
 
     @property

@@ -16,7 +16,8 @@ from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints
 from calico_ctl.model import names
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
-from calico_ctl.workload.platform import Clock, Docker, Network
+from calico_ctl.workload.platform import Clock, Counters, Docker, Network
+from tests.support.machine import Machine
 from tests.support.memory_store import MemoryStore
 
 ROOT = 0
@@ -38,6 +39,7 @@ class FakePlatform:
     store: MemoryStore = field(default_factory=MemoryStore)
     docker: Docker = field(default_factory=Untouched)
     network: Network = field(default_factory=Untouched)
+    counters: Counters = field(default_factory=Untouched)
     clock: Clock = field(default_factory=Untouched)
 
     def open_store(self) -> MemoryStore:
@@ -58,7 +60,7 @@ class Finished:
 class Cli:
     """A shell in which calicoctl can be run again and again on the same platform."""
 
-    platform: FakePlatform = field(default_factory=FakePlatform)
+    platform: FakePlatform | Machine = field(default_factory=FakePlatform)
     user: int = ROOT
 
     @property

@@ -1,44 +1,86 @@
 """A real etcd of our own on loopback: started, stopped, frozen and emptied at will."""
 
+import http.client
+import json
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from threading import Thread
+from typing import BinaryIO
+from urllib.parse import quote, quote_plus
 
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
-from calico_ctl.errors import DatastoreUnavailable
+from calico_ctl.errors import DatastoreError, DatastoreUnavailable
+from tests.support import command
 
 _START_DEADLINE = 20.0
 
 
 class EtcdServer:
-    """One member on free ports, with its data below `directory`."""
+    """One member on free ports, with its data below `directory`.
 
-    def __init__(self, directory: Path, *, v2: bool = True) -> None:
-        self.client_port, self._peer_port = _free_ports(2)
-        self._data = directory / "etcd"
-        self._log = directory / "etcd.log"
+    Alone, or, with `name` and `peers` (name → peer URL, its own among them), one of a cluster.
+    `prefix` is put before the command line: `nsenter`, to be in another network namespace.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        v2: bool = True,
+        host: str = "127.0.0.1",
+        name: str = "default",
+        peers: dict[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        self.client_port, peer_port = _free_ports(2)
+        self.host = host
+        self.name = name
+        self._peers = peers or {name: f"http://{host}:{peer_port}"}
+        self._directory = directory
+        self._log = directory / f"{name}.log"
         self._v2 = v2
+        self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        """Where its data is."""
+        return self._directory / self.name
 
     def store(self, **settings: float) -> Etcd:
         """Make a store that speaks to this server."""
-        return Etcd(EtcdSettings("127.0.0.1", self.client_port, **settings))  # type: ignore[arg-type]
+        return Etcd(EtcdSettings(self.host, self.client_port, **settings))  # type: ignore[arg-type]
 
     def start(self) -> None:
         """Start, and wait until it serves."""
-        client = f"http://127.0.0.1:{self.client_port}"
-        peer = f"http://127.0.0.1:{self._peer_port}"
-        argv = ["etcd", f"--enable-v2={str(self._v2).lower()}", f"--data-dir={self._data}"]
+        self.launch()
+        self.wait_until_it_serves()
+
+    def launch(self) -> None:
+        """Start without waiting: a member of a cluster serves once most are there."""
+        client = f"http://{self.host}:{self.client_port}"
+        peer = self._peers[self.name]
+        argv = [*command.DIES_WITH_US, *self._prefix, "etcd", f"--name={self.name}"]
+        argv += [f"--enable-v2={str(self._v2).lower()}", f"--data-dir={self.data}"]
         argv += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
         argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
-        argv += [f"--initial-cluster=default={peer}"]
-        argv += ["--heartbeat-interval=20", "--election-timeout=100"]  # one member elects itself
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log)
-        self._wait_until_it_serves()
+        argv += [f"--initial-cluster={_cluster(self._peers)}"]
+        # One member elects itself; among several a busy machine must not look like a dead leader.
+        beat, patience = (20, 100) if len(self._peers) == 1 else (50, 500)
+        argv += [f"--heartbeat-interval={beat}", f"--election-timeout={patience}"]
+        self._spawn(argv)
+
+    def launch_proxy_of(self, server: "EtcdServer") -> None:
+        """Start as a proxy, as hosts without a member of their own run one."""
+        client = f"http://{self.host}:{self.client_port}"
+        argv = [*command.DIES_WITH_US, "etcd", "--proxy=on", f"--data-dir={self.data}"]
+        argv += [f"--listen-client-urls={client}", f"--initial-cluster={_cluster(server._peers)}"]
+        self._spawn(argv)
 
     def stop(self) -> None:
         """Kill it; its data stays."""
@@ -57,13 +99,19 @@ class EtcdServer:
 
     def wipe(self) -> None:
         """Delete its data while it is stopped."""
-        shutil.rmtree(self._data)
+        shutil.rmtree(self.data)
 
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
+    def is_leader(self) -> bool:
+        """Say whether this member leads its cluster."""
+        connection = http.client.HTTPConnection(self.host, self.client_port, timeout=5)
+        try:
+            connection.request("GET", "/v2/stats/self")
+            said = json.load(connection.getresponse())
+        finally:
+            connection.close()
+        return bool(said["state"] == "StateLeader")
 
-    def _wait_until_it_serves(self) -> None:
+    def wait_until_it_serves(self) -> None:
         deadline = time.monotonic() + _START_DEADLINE
         while not self._healthy():
             assert self._process is not None
@@ -71,17 +119,99 @@ class EtcdServer:
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.02)
 
+    def _spawn(self, argv: Sequence[str]) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(argv, stdout=log, stderr=log)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def _healthy(self) -> bool:
         if not self._v2:
             with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.client_port)) == 0
+                return probe.connect_ex((self.host, self.client_port)) == 0
         store = self.store()
         try:
             return store.get("/nothing") is None
-        except DatastoreUnavailable:
+        except (DatastoreUnavailable, DatastoreError):  # a proxy that knows no member answers
             return False
         finally:
             store.close()
+
+
+class EtcdCluster:
+    """Three members on loopback, each with data of its own below `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        ports = _free_ports(3)
+        peers = {f"m{number}": f"http://127.0.0.1:{port}" for number, port in enumerate(ports)}
+        self.members = [EtcdServer(directory, name=name, peers=peers) for name in peers]
+
+    def start(self) -> None:
+        """Start, and wait until all members serve."""
+        for member in self.members:
+            member.launch()
+        for member in self.members:
+            member.wait_until_it_serves()
+
+    def stop(self) -> None:
+        """Kill all members."""
+        for member in self.members:
+            member.stop()
+
+    def leader_first(self) -> list[EtcdServer]:
+        """Return the members, of which all are there; the first one leads."""
+        command.wait_until(lambda: any(each.is_leader() for each in self.members), 10, "a leader")
+        return sorted(self.members, key=lambda member: not member.is_leader())
+
+
+def write_fast(server: EtcdServer, contents: Iterable[tuple[str, str]], writers: int = 4) -> None:
+    """Write keys as fast as etcd takes them, each writer in the order given.
+
+    A writer asks for all of its part before it looks at an answer, so that it costs the machine,
+    and whoever is watched in this process, next to nothing.
+    """
+    listed = list(contents)
+    threads = [
+        Thread(target=_write_all, args=(server, listed[first::writers])) for first in range(writers)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _write_all(server: EtcdServer, contents: Sequence[tuple[str, str]]) -> None:
+    requests = b"".join(_put(key, value) for key, value in contents)
+    with socket.create_connection((server.host, server.client_port), 30) as connection:
+        asking = Thread(target=connection.sendall, args=(requests,))
+        asking.start()
+        answers = connection.makefile("rb")
+        for _ in contents:
+            _skip_answer(answers)
+        asking.join()
+        answers.close()
+
+
+def _put(key: str, value: str) -> bytes:
+    body = f"value={quote_plus(value)}"
+    head = f"PUT /v2/keys{quote(key)} HTTP/1.1\r\nHost: etcd\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
+
+
+def _skip_answer(answers: BinaryIO) -> None:
+    status, length = answers.readline(), 0
+    assert status.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), status
+    while (line := answers.readline()) != b"\r\n":
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    answers.read(length)
+
+
+def _cluster(peers: dict[str, str]) -> str:
+    return ",".join(f"{name}={url}" for name, url in peers.items())
 
 
 def _free_ports(count: int) -> list[int]:

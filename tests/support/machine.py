@@ -1,6 +1,6 @@
 """A machine made of fakes: what the steps on workloads see, without kernel, Docker or etcd."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from netaddr import IPAddress
@@ -9,10 +9,12 @@ from calico_ctl.datastore import nodes, status
 from calico_ctl.datastore.store import Entry, Event, Store, Tree
 from calico_ctl.errors import AlreadyExists, CalicoError, NotFound
 from calico_ctl.model import keys
-from calico_ctl.model.container import Container
+from calico_ctl.model.container import Container, OwnContainer
+from calico_ctl.model.count import Count, Drops
 from calico_ctl.model.interface import Interface
 from calico_ctl.model.keys import Leaf
 from calico_ctl.model.node import Node
+from calico_ctl.model.rule import Direction
 from tests.support.memory_store import MemoryStore
 
 HOST = "host1"
@@ -61,9 +63,17 @@ class FakeNetwork:
 
 @dataclass
 class FakeDocker:
-    """Containers by name."""
+    """Containers by name, our own apart; `printed` is what any program in one of those prints.
+
+    `fail` is raised by everything that looks at our own, `fail_to_execute` by running a program.
+    """
 
     containers: dict[str, Container] = field(default_factory=dict)
+    own: dict[str, OwnContainer] = field(default_factory=dict)
+    printed: str = ""
+    fail: CalicoError | None = None
+    fail_to_execute: CalicoError | None = None
+    executed: list[tuple[str, ...]] = field(default_factory=list)
 
     def container(self, name_or_id: str) -> Container:
         """Find one by its name or the beginning of its id."""
@@ -71,6 +81,47 @@ class FakeDocker:
             if name == name_or_id or container.id.startswith(name_or_id):
                 return container
         raise NotFound(f"there is no container {name_or_id}")
+
+    def hurried(self) -> "FakeDocker":
+        """The same: nobody waits for it."""
+        return self
+
+    def own_container(self, name: str) -> OwnContainer | None:
+        """Find one of our own."""
+        if self.fail is not None:
+            raise self.fail
+        return self.own.get(name)
+
+    def execute(self, name: str, argv: Sequence[str]) -> str:
+        """Print what was said."""
+        failure = self.fail or self.fail_to_execute
+        if failure is not None:
+            raise failure
+        assert self.own[name].running
+        self.executed.append(tuple(argv))
+        return self.printed
+
+
+@dataclass
+class FakeCounters:
+    """What a kernel counted; None: it has no table of ours."""
+
+    profiles: dict[str, Mapping[Direction, Mapping[int, Sequence[Count]]]] | None = None
+    interfaces: Mapping[str, Drops] | None = None
+
+    def rules(self, profile: str) -> Mapping[Direction, Mapping[int, Sequence[Count]]]:
+        """Look the profile up."""
+        if self.profiles is None:
+            raise NotFound("this host has no table")
+        if profile not in self.profiles:
+            raise NotFound(f"profile {profile} is not in use on this host")
+        return self.profiles[profile]
+
+    def drops(self) -> Mapping[str, Drops]:
+        """Return those of every interface."""
+        if self.interfaces is None:
+            raise NotFound("this host has no table")
+        return self.interfaces
 
 
 class AnsweringStore(MemoryStore):
@@ -120,6 +171,7 @@ class Machine:
     clock: FakeClock = field(default_factory=FakeClock)
     network: FakeNetwork = field(default_factory=FakeNetwork)
     docker: FakeDocker = field(default_factory=FakeDocker)
+    counters: FakeCounters = field(default_factory=FakeCounters)
     hostname: str = HOST
 
     def __post_init__(self) -> None:

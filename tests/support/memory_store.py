@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calico_ctl.datastore.store import Entry, Event, Tree
+from calico_ctl.datastore.store import Entry, Event, StoreReplaced, Tree
 from calico_ctl.errors import (
     AlreadyExists,
     Conflict,
@@ -54,7 +54,7 @@ class MemoryStore:
             prefix = directory.rstrip("/") + "/"
             entries = tuple(
                 Entry(key, node.value, node.revision)
-                for key, node in sorted(self._nodes.items(), key=lambda item: item[0].split("/"))
+                for key, node in sorted(self._nodes.items(), key=lambda item: item[0])
                 if key.startswith(prefix) and "/_" not in key[len(prefix) - 1 :]
             )
             return Tree(entries, self._index)
@@ -99,11 +99,11 @@ class MemoryStore:
         with self._changed:
             self._begin(reading=True)
             if self._index < after:
-                raise HistoryLost("the store was emptied")
+                raise StoreReplaced("the store was emptied")
             self._changed.wait_for(lambda: self._since(directory, after), timeout)
             self._check_alive()
             if self._index < after:
-                raise HistoryLost("the store was emptied")
+                raise StoreReplaced("the store was emptied")
             return self._since(directory, after)
 
     def advance(self, seconds: float) -> None:

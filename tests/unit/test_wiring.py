@@ -39,3 +39,7 @@ def test_time_goes_on() -> None:
 
 def test_the_network_is_the_kernels() -> None:
     assert type(RealPlatform(settings.read({})).network).__name__ == "KernelNetwork"
+
+
+def test_what_was_counted_is_asked_of_the_kernel() -> None:
+    assert type(RealPlatform(settings.read({})).counters).__name__ == "KernelCounters"

@@ -3,15 +3,16 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
-from calico_ctl.datastore.store import Entry, Store
+from calico_ctl.datastore.store import Entry, Event, Store, StoreReplaced
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable, HistoryLost
 from tests.support.etcd_server import EtcdServer
 
@@ -167,12 +168,21 @@ def test_an_etcd_without_v2_is_named_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 500])
-def test_something_else_on_the_port_is_named_as_such(status: int) -> None:
+@pytest.mark.parametrize(
+    ("verb", "content"),
+    [
+        ("get", b"<html>hello</html>"),
+        *product(("tree", "watch"), (b"<html>hello</html>", b"\xff", b"[]", b'{"node": {}}')),
+    ],
+)
+def test_something_else_on_the_port_is_named_as_such(
+    verb: str, content: bytes, status: int
+) -> None:
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
-            self.wfile.write(b"<html>hello</html>")
+            self.wfile.write(content)
 
         def log_message(self, *_args: object) -> None: ...
 
@@ -180,7 +190,7 @@ def test_something_else_on_the_port_is_named_as_such(status: int) -> None:
         threading.Thread(target=server.serve_forever).start()
         try:
             with pytest.raises(DatastoreError, match="not etcd's"):
-                Etcd(EtcdSettings("127.0.0.1", server.server_port)).get("/a")
+                VERBS[verb](Etcd(EtcdSettings("127.0.0.1", server.server_port)))
         finally:
             server.shutdown()
 
@@ -216,10 +226,113 @@ def test_a_wiped_store_is_noticed_by_a_watch(own_server: EtcdServer) -> None:
     store.close()
 
 
+def test_another_cluster_at_the_same_place_is_noticed_by_a_watch(
+    own_server: EtcdServer, tmp_path: Path
+) -> None:
+    """Its index is as high, and would let the watch go on."""
+    store = own_server.store()
+    store.put("/a", "1")
+    position = store.tree("/").revision
+    own_server.stop()
+    other = EtcdServer(tmp_path, name="other")
+    other.client_port = own_server.client_port
+    other.start()
+    try:
+        writer = other.store()
+        for _ in range(position + 5):
+            writer.put("/a", "other")
+        with pytest.raises(StoreReplaced):
+            store.watch("/", position, 0.3)
+        assert store.watch("/", store.tree("/").revision - 1, 5)
+        writer.close()
+        store.close()
+    finally:
+        other.stop()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nX-Etcd-Index: 1\r\nx-etcd-cluster-id: c\r\n"
+CHANGE = b'{"action":"set","node":{"key":"/a","value":"\xc3\xa4","modifiedIndex":7}}\n'
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@contextmanager
+def answering(*answers: Sequence[bytes]) -> Iterator[Etcd]:
+    """A store whose server answers on one connection, each answer in pieces, and hangs up."""
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for answer in answers:
+                connection.recv(4096)
+                for piece in answer:
+                    connection.sendall(piece)
+                    time.sleep(0.001)  # so that pieces come as such
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,))
+        thread.start()
+        store = Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1], timeout=2.0))
+        yield store
+        store.close()
+        thread.join(10)
+
+
+def bytewise(answer: bytes) -> list[bytes]:
+    return [answer[at : at + 1] for at in range(len(answer))]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"Content-Length: %d\r\n\r\n" % len(CHANGE) + CHANGE,
+        CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(CHANGE), CHANGE),
+        CHUNKED + b"5\r\n%b\r\n%X\r\n%b\r\n0\r\n\r\n" % (CHANGE[:5], len(CHANGE) - 5, CHANGE[5:]),
+    ],
+    ids=["with a length", "in a chunk", "in two chunks"],
+)
+@pytest.mark.parametrize("cut", [lambda answer: [answer], bytewise], ids=["at once", "bytewise"])
+def test_a_change_is_read_however_http_brings_it(answer: bytes, cut) -> None:
+    with answering(cut(answer), cut(answer)) as store:
+        for _ in range(2):
+            assert list(store.watch("/", 6, 5)) == [Event("/a", "ä", 7, deleted=False)]
+
+
+@pytest.mark.parametrize("length", [0, 20, len(HEAD), len(CHUNKED), len(CHUNKED) + 30])
+def test_half_an_answer_to_a_watch_is_none(length: int) -> None:
+    whole = CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(CHANGE), CHANGE)
+    with (
+        answering([whole[:length]]) as store,
+        pytest.raises(DatastoreUnavailable, match="connection lost"),
+    ):
+        store.watch("/", 6, 5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        HEAD + b"Content-Length: 2\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\n\r\n[]",
+        HEAD + b"Content-Length: 5\r\n\r\nhello",
+        HEAD + b"Content-Length: -\r\n\r\n",
+        CHUNKED + b"hello\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CHANGE) + CHANGE,
+    ],
+)
+def test_a_watch_says_what_is_not_etcds(answer: bytes) -> None:
+    with answering([answer]) as store, pytest.raises(DatastoreError, match="not etcd's"):
+        store.watch("/", 6, 5)
+
+
 def test_a_restarted_store_goes_on_where_it_was(own_server: EtcdServer) -> None:
     store = own_server.store()
     first = store.put("/a", "1")
     second = store.put("/a", "2")
+    assert store.watch("/", first.revision, 2)  # the connection is kept, and then dead
     own_server.stop()
     own_server.start()
     events = store.watch("/", first.revision, 2)

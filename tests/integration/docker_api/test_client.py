@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from calico_ctl.docker_api import client
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.request import ContainerRequest
 from calico_ctl.errors import Conflict, DeadlineExceeded, DockerError, DockerUnavailable, NotFound
@@ -146,3 +147,62 @@ def test_the_image_of_a_container_is_known_by_name(engine):
     assert engine.image_of(NAME) is None
     engine.ensure(RUNS)
     assert engine.image_of(NAME) == images.BUSYBOX
+
+
+def test_a_container_of_ours_is_described_in_dockers_words_with_its_variables(engine):
+    assert engine.own_container(NAME) is None
+    engine.ensure(replace(RUNS, body={**RUNS.body, "Env": ["COLOUR=blue", "SUM=1+1=2"]}))
+    # another one whose name only contains this one
+    other = replace(RUNS, name=f"{NAME}-2")
+    engine.ensure(other)
+    try:
+        found = engine.own_container(NAME)
+    finally:
+        engine.stop_and_remove(other.name)
+    assert found.running
+    assert found.description.startswith("Up ")
+    assert found.environment.items() >= {"COLOUR": "blue", "SUM": "1+1=2"}.items()
+
+
+def test_a_container_of_ours_that_ended_does_not_run(engine):
+    engine.ensure(asking("exit 3"))
+    deadline = time.monotonic() + 5
+    while engine.is_running(NAME) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    found = engine.own_container(NAME)
+    assert not found.running
+    assert found.description.startswith("Exited (3)")
+
+
+def test_a_program_in_a_container_gives_what_it_printed(engine):
+    engine.ensure(RUNS)
+    assert engine.execute(NAME, ["echo", "two words"]) == "two words\n"
+    assert engine.execute(NAME, ["true"]) == ""
+
+
+def test_a_program_that_fails_is_an_error_with_its_last_lines(engine):
+    engine.ensure(RUNS)
+    with pytest.raises(DockerError, match=rf"`sh -c .*` in container {NAME} failed: it broke"):
+        engine.execute(NAME, ["sh", "-c", "echo it broke >&2; exit 3"])
+    with pytest.raises(DockerError, match="no-such-program"):
+        engine.execute(NAME, ["no-such-program"])
+
+
+def test_a_program_that_does_not_end_is_ended(engine, monkeypatch):
+    monkeypatch.setattr(client, "_SECONDS_TO_EXECUTE", 1)
+    engine.ensure(RUNS)
+    began = time.monotonic()
+    with pytest.raises(DockerError, match=r"`sleep 60` in container .* failed: exit code"):
+        engine.execute(NAME, ["sleep", "60"])
+    assert time.monotonic() - began < 10
+
+
+def test_nothing_runs_in_a_container_that_does_not(engine):
+    with pytest.raises(NotFound):
+        engine.execute(NAME, ["true"])
+    engine.ensure(asking("sleep 0.1"))
+    deadline = time.monotonic() + 5
+    while engine.is_running(NAME) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with pytest.raises(DockerError, match="is not running"):
+        engine.execute(NAME, ["true"])

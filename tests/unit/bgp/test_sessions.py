@@ -1,7 +1,8 @@
+import pytest
 from netaddr import IPAddress
 
 from calico_ctl.bgp import sessions
-from calico_ctl.bgp.sessions import Session
+from calico_ctl.bgp.sessions import Peer, Session
 from calico_ctl.model.node import Node
 
 OWN = Node("h1", IPAddress("10.0.0.1"), IPAddress("fd99::1"))
@@ -53,3 +54,20 @@ def test_the_order_in_which_nodes_are_known_does_not_matter():
         "10.0.0.9",
         "10.0.0.10",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["10.99.0.2", "fd99::2", "::1", "2001:db8:1:2:3:4:5:6", "fd80:0:0:1::", "1::"]
+)
+def test_a_session_is_known_by_its_name(text):
+    ip = IPAddress(text)
+    found = sessions.peer_of(f"Mesh_{sessions.escape(ip)}")
+    assert found == Peer(ip, "node-to-node mesh")
+    assert found.family == ip.version
+    assert sessions.peer_of(f"Node_{sessions.escape(ip)}") == Peer(ip, "node specific")
+    assert sessions.peer_of(f"Global_{sessions.escape(ip)}") == Peer(ip, "global")
+
+
+@pytest.mark.parametrize("name", ["kernel4", "Mesh_", "Mesh_10_0_0", "Other_10_0_0_2", "", "Mesh"])
+def test_a_protocol_of_another_name_is_no_session_of_ours(name):
+    assert sessions.peer_of(name) is None

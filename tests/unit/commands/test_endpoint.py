@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
-from calico_ctl.datastore import profiles
+from calico_ctl.datastore import endpoints, profiles
 from calico_ctl.model import keys
-from tests.support.cli import Cli, cells
+from calico_ctl.model.count import Drops
+from calico_ctl.model.endpoint import EndpointKey, State
+from tests.support.cli import NOT_ROOT, Cli, cells
+from tests.support.machine import FakeCounters
 
 HEADINGS = [
     "Hostname",
@@ -114,3 +119,94 @@ def test_an_id_on_two_hosts_needs_the_host(cli) -> None:
     assert "2 endpoints have id e1" in err
     assert "--host=<HOSTNAME>" in err
     cli.done("endpoint", "e1", "profile", "append", "web", "--host=host2")
+
+
+COUNTED = [
+    "Workload ID",
+    "Endpoint ID",
+    "Interface",
+    "Dropped from it",
+    "Dropped to it",
+    "Spoofed",
+]
+
+
+@pytest.fixture
+def counting(cli: Cli) -> Cli:
+    """Where host2 is this host, and its kernel lets e2 and e3 through."""
+    drops = {"calie2": Drops(1, 20, 300), "calie3": Drops()}
+    cli.platform.counters = FakeCounters(interfaces=drops)
+    cli.platform.hostname = "host2"
+    return cli
+
+
+def test_what_was_dropped_is_shown_for_each_endpoint_of_this_host(counting) -> None:
+    endpoints.edit(
+        counting.store,
+        EndpointKey("host2", "docker", "w2", "e4"),
+        lambda each: replace(each, state=State.INACTIVE),
+    )
+    finished = counting.run("endpoint", "show", "--counters")
+    assert (finished.exit, finished.err) == (0, "")
+    assert cells(finished.out) == [
+        COUNTED,
+        ["w1", "e2", "calie2", "1", "20", "300"],
+        ["w1", "e3", "calie3", "0", "0", "0"],
+        ["w2", "e4", "calie4", "-", "-", "-"],
+    ]
+
+
+def test_an_active_endpoint_that_the_kernel_does_not_let_through_is_warned_of(counting) -> None:
+    finished = counting.run("endpoint", "show", "--counters", "--workload=w2")
+    assert finished.exit == 0
+    assert cells(finished.out) == [COUNTED, ["w2", "e4", "calie4", "-", "-", "-"]]
+    assert "warning: this host lets nothing through of e4" in finished.err
+    assert "calicoctl status" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        (["--host=host2"], ["e2", "e3", "e4"]),
+        (["--endpoint=e3"], ["e3"]),
+        (["--endpoint=e1"], []),
+        (["--orchestrator=other"], []),
+    ],
+)
+def test_counts_are_filtered_as_the_endpoints_are(counting, filters, ids) -> None:
+    shown = cells(counting.done("endpoint", "show", "--counters", *filters))
+    assert [row[1] for row in shown[1:]] == ids
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--host=host10"], "--counters shows what this host, host2, has counted"),
+        (["--host=a/b"], "invalid --host"),
+        (["--detailed"], "do not form a command"),
+    ],
+)
+def test_counts_of_another_host_or_in_other_columns_are_refused(counting, words, message) -> None:
+    assert message in counting.refused("endpoint", "show", "--counters", *words)
+
+
+def test_without_a_table_there_is_nothing_to_show(counting) -> None:
+    counting.platform.counters = FakeCounters()
+    assert "this host has no table" in counting.refused("endpoint", "show", "--counters")
+
+
+def test_an_unreadable_endpoint_of_this_host_is_reported_beside_the_counts(counting) -> None:
+    for host in ("host2", "host3"):
+        made = counting.endpoint("e5", host=host)
+        counting.store.put(keys.endpoint(made.key), "nonsense")
+    finished = counting.run("endpoint", "show", "--counters")
+    assert finished.exit == 0
+    assert finished.err.count("is left out") == 1
+
+
+def test_only_root_may_see_what_was_dropped() -> None:
+    cli = Cli(user=NOT_ROOT)
+    finished = cli.run("endpoint", "show", "--counters")
+    assert (finished.exit, finished.out) == (2, "")
+    assert "root" in finished.err
+    assert cli.store.reads == 0

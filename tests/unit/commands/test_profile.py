@@ -2,10 +2,13 @@ import json
 
 import pytest
 
-from calico_ctl.datastore import profiles
+from calico_ctl.datastore import profiles, status
+from calico_ctl.datastore.status import AgentStatus
 from calico_ctl.model import keys
-from calico_ctl.model.rule import Rule, Rules, default_rules
-from tests.support.cli import Cli, cells
+from calico_ctl.model.count import Count
+from calico_ctl.model.rule import Direction, Rule, Rules, default_rules
+from tests.support.cli import NOT_ROOT, ROOT, Cli, cells
+from tests.support.machine import HOST, FakeCounters, Machine
 
 NO_RULES = json.dumps({"inbound": [], "outbound": []})
 
@@ -290,3 +293,78 @@ def test_an_update_mends_rules_that_nobody_can_read(web) -> None:
 )
 def test_an_update_with_one_fault_changes_nothing(web, text, message) -> None:
     assert message in web.refused("profile", "web", "rule", "update", stdin=text)
+
+
+def counting(machine: Machine, user: int = ROOT) -> Cli:
+    """Where `web` has its default rules, and a rule more, and packets were counted."""
+    cli = Cli(machine, user)
+    profiles.create(machine.store, "web")
+    add(cli, "deny tcp to ports 80")
+    counts = {
+        Direction.INBOUND: {1: [Count(2, 168), Count(1, 104)], 2: [Count(12, 720)]},
+        Direction.OUTBOUND: {1: [Count()]},
+    }
+    machine.counters = FakeCounters({"web": counts})
+    status.write_agent(machine.store, HOST, AgentStatus("now"))
+    return cli
+
+
+def test_each_rule_is_shown_with_what_it_matched_on_this_host() -> None:
+    finished = counting(Machine()).run("profile", "web", "rule", "show", "--counters")
+    assert (finished.exit, finished.err) == (0, "")
+    inbound, outbound = finished.out.split("Outbound rules:")
+    assert inbound.startswith("Inbound rules:\n")
+    headings = ["No.", "Packets", "Bytes", "Rule"]
+    assert cells(inbound) == [
+        headings,
+        ["1", "3", "272", "allow from tag web"],
+        ["2", "12", "720", "deny tcp to ports 80"],
+    ]
+    assert cells(outbound) == [headings, ["1", "0", "0", "allow"]]
+
+
+def test_counts_that_do_not_fit_the_rules_are_not_shown() -> None:
+    cli = counting(Machine())
+    add(cli, "allow udp")
+    err = cli.refused("profile", "web", "rule", "show", "--counters")
+    assert "the inbound rules of profile web in this host's kernel are not those in etcd" in err
+    assert "hint: try again; `calicoctl status`" in err
+
+
+def test_counts_are_shown_with_a_warning_while_the_agent_is_silent() -> None:
+    machine = Machine()
+    cli = counting(machine)
+    machine.store.delete(keys.agent_status(HOST))
+    finished = cli.run("profile", "web", "rule", "show", "--counters")
+    assert finished.exit == 0
+    assert cells(finished.out)
+    assert finished.err == (
+        "warning: the policy agent does not report: what was counted may be of older rules\n"
+    )
+
+
+def test_where_nothing_is_counted_that_is_said() -> None:
+    machine = Machine()
+    cli = counting(machine)
+    machine.counters = FakeCounters({})
+    command = ("profile", "web", "rule", "show", "--counters")
+    assert "profile web is not in use on this host" in cli.refused(*command)
+    machine.counters = FakeCounters(None)
+    assert "this host has no table" in cli.refused(*command)
+    profiles.remove(machine.store, "web")
+    assert "profile web does not exist" in cli.refused(*command)
+
+
+def test_only_root_may_see_what_was_counted() -> None:
+    # the counters of this platform raise when they are asked for anything
+    cli = Cli(user=NOT_ROOT)
+    finished = cli.run("profile", "web", "rule", "show", "--counters")
+    assert (finished.exit, finished.out) == (2, "")
+    assert "root" in finished.err
+    assert cli.store.reads == 0
+
+
+def test_other_ways_to_show_rules_count_nothing(web) -> None:
+    assert "do not form a command" in web.refused("profile", "web", "rule", "json", "--counters")
+    assert "do not form a command" in web.refused("profile", "web", "tag", "show", "--counters")
+    assert shown(web)[1] == "   1 allow from tag web"

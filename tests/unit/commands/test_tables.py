@@ -11,3 +11,12 @@ def test_numbers_inside_names_are_compared_as_numbers() -> None:
         "host2b",
         "host10",
     ]
+
+
+def test_numbers_of_a_column_have_their_last_digits_in_line() -> None:
+    rows: list[tuple[int | str, ...]] = [("a", 7, 1), ("b", 10, "-")]
+    assert tables.numbers_right(("Name", "N", "Bytes"), rows) == [
+        ["a", " 7", "    1"],
+        ["b", "10", "-"],
+    ]
+    assert tables.numbers_right(("Name", "N"), []) == []

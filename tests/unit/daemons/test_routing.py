@@ -9,7 +9,7 @@ from calico_ctl.datastore import status
 from calico_ctl.datastore.follow import Change, Changes, Disconnected, Resync
 from calico_ctl.errors import CommandFailed
 from calico_ctl.host.clock import SystemClock
-from calico_ctl.workload.platform import Docker, Network
+from calico_ctl.workload.platform import Counters, Docker, Network
 from tests.support.memory_store import MemoryStore
 
 CLUSTER = {
@@ -40,6 +40,10 @@ class FakePlatform:
     def network(self) -> Network:
         raise NotImplementedError
 
+    @property
+    def counters(self) -> Counters:
+        raise NotImplementedError
+
 
 class FakeBird:
     """Remembers what it was given; refuses it while `refuses` is set."""
@@ -57,7 +61,7 @@ class FakeBird:
         return True
 
     def sessions(self) -> list[SessionState] | None:
-        return [SessionState("Mesh_10_0_0_2", "10:00:00", "Established")]
+        return [SessionState("Mesh_10_0_0_2", "up", "10:00:00", "Established")]
 
 
 class Lab:

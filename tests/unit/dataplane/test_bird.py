@@ -16,9 +16,9 @@ Mesh_10_0_0_4 BGP        ---        down   10:11:12.000
 
 def test_only_bgp_protocols_are_sessions():
     assert bird.parse_sessions(SHOWN) == [
-        SessionState("Mesh_10_0_0_2", "10:11:15.123", "Established"),
-        SessionState("Mesh_10_0_0_3", "10:11:12.000", "Active        Socket: Connection refused"),
-        SessionState("Mesh_10_0_0_4", "10:11:12.000", ""),
+        SessionState("Mesh_10_0_0_2", "up", "10:11:15.123", "Established"),
+        SessionState("Mesh_10_0_0_3", "start", "10:11:12.000", "Active Socket: Connection refused"),
+        SessionState("Mesh_10_0_0_4", "down", "10:11:12.000", ""),
     ]
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from calico_ctl.datastore import follow
 from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Resync
-from calico_ctl.errors import AlreadyExists, DatastoreError
+from calico_ctl.datastore.store import StoreReplaced
+from calico_ctl.errors import AlreadyExists, CalicoError, DatastoreError, HistoryLost
 from tests.support.memory_store import MemoryStore
 
 
@@ -149,6 +150,36 @@ def test_an_emptied_store_is_reported_and_read_again(
     assert following.changes() == [("/calico/a", "again")]
 
 
+class Replaceable(MemoryStore):
+    """Becomes another store, which knows other values of the same keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: CalicoError | None = None
+
+    def watch(self, directory: str, after: int, timeout: float):
+        if self.told is None:
+            return super().watch(directory, after, timeout)
+        told, self.told = self.told, None
+        self.wipe()
+        self.create("/calico/a", "other")
+        raise told
+
+
+@pytest.mark.parametrize(("told", "before"), [(StoreReplaced("another"), 1), (HistoryLost("x"), 2)])
+def test_another_store_is_read_anew_even_if_its_revisions_look_alike(told, before: int) -> None:
+    store = Replaceable()
+    store.create("/calico/a", "1")
+    for _ in range(before - 1):
+        store.put("/other/z", "9")
+    following = Following(store)
+    assert following.next() == Resync({"/calico/a": ("1", 1)}, before)
+    store.told = told
+    assert following.next() == Disconnected(told.message)
+    assert following.next() == Resync({"/calico/a": ("other", 1)}, 1)
+    following.end()
+
+
 class Forgetful(MemoryStore):
     """Lets a test write much between two watches, so that history is lost."""
 
@@ -187,7 +218,9 @@ def test_history_lost_in_a_quiet_tree_is_silent_and_loses_nothing() -> None:
 
 
 paths = st.sampled_from(
-    ["/calico/a", "/calico/d", "/calico/d/a", "/calico/d/e/a", "/calico/d/e", "/x"]
+    ["/x"]
+    + [f"/calico/{path}" for path in ("a", "d", "d/a", "d/e/a", "d/e")]
+    + [f"/calico/{path}" for path in ("d.e", "d0/a", "d/e-f", "d/e0")]
 )
 writes = st.lists(st.tuples(st.sampled_from(["put", "delete", "mkdir"]), paths), max_size=30)
 

@@ -26,3 +26,10 @@ def test_calico_node_is_not_handled_through_its_own_proxy(host):
 def test_any_other_engine_is_direct_already(host):
     engine = Engine({"DOCKER_HOST": host})
     assert engine.direct() is engine
+
+
+def test_whoever_only_looks_asks_the_engine_itself_and_waits_less():
+    through_proxy = Engine({"DOCKER_HOST": "localhost:2377"}).hurried()
+    assert through_proxy.address == client.SOCKET
+    assert Engine({"DOCKER_HOST": "tcp://10.0.0.1:2375"}).hurried().address == "tcp://10.0.0.1:2375"
+    assert through_proxy.seconds < Engine().seconds

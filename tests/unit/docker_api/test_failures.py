@@ -52,9 +52,13 @@ def test_permission_denied_and_not_running_are_told_apart():
 
 
 def test_silence_is_an_unavailable_engine():
-    error = translate(requests.exceptions.ReadTimeout("read timed out"))
-    assert isinstance(error, DockerUnavailable)
-    assert "does not answer in time" in error.message
+    silent = requests.exceptions.ReadTimeout("read timed out")
+    wrapped = docker.errors.DockerException("Error while fetching server API version")
+    wrapped.__cause__ = silent
+    for error in map(translate, (silent, wrapped)):
+        assert isinstance(error, DockerUnavailable)
+        assert error.message == "the Docker Engine at unix:///d.sock does not answer in time"
+        assert "restart it" in error.hint
 
 
 def test_our_own_errors_pass_as_they_are():

@@ -50,6 +50,20 @@ def test_an_ipv4_address_inside_an_ipv6_one_is_refused_however_it_is_typed(text:
         address.parse_address(text)
 
 
+embedded = st.integers(0, 2**34) | st.integers(0xFFFE << 32, 0x1_0001 << 32)
+
+
+@given(embedded | st.integers(0, 2**128 - 1))
+def test_an_ipv6_address_that_would_be_written_with_an_ipv4_one_is_refused(value: int) -> None:
+    text = ":".join(f"{value >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
+    written = str(IPAddress(value, 6))
+    if "." in written:
+        with pytest.raises(InvalidValue):
+            address.parse_ipv6(text)
+    else:
+        assert address.parse_ipv6(text) == IPAddress(value, 6)
+
+
 @given(st.text())
 def test_any_text_is_an_address_or_invalid(text: str) -> None:
     for parse in (address.parse_address, address.parse_network, address.parse_mac):

@@ -80,6 +80,12 @@ def test_the_list_alone_counts() -> None:
     assert read.profiles == ("a", "b")
 
 
+def test_what_many_endpoints_have_in_common_is_kept_once() -> None:
+    one, another = decode(), decode(mac="02:00:00:00:00:02")
+    assert one.profiles is another.profiles
+    assert one.ipv4_gateway is another.ipv4_gateway
+
+
 def test_fields_of_others_survive_a_rewrite() -> None:
     assert written(decode(mine={"a": [1]}))["mine"] == {"a": [1]}
 

@@ -90,6 +90,15 @@ def test_a_network_survives_being_a_part_of_a_key(cidr: IPNetwork) -> None:
     assert keys.parse_cidr_segment(keys.pool(cidr).rpartition("/")[2]) == cidr
 
 
+def test_the_endpoints_of_a_host_share_its_name() -> None:
+    one, another = (
+        keys.parse(keys.endpoint(EndpointKey("h1", "docker", "c1", id_))) for id_ in ("e1", "e2")
+    )
+    assert one is not None
+    assert another is not None
+    assert one.host is another.host
+
+
 @given(st.text())
 def test_any_other_part_is_refused(text: str) -> None:
     try:

@@ -12,6 +12,7 @@ from calico_ctl.model.rule import Direction
 from calico_ctl.policy import compile as policy_compile
 from calico_ctl.policy import desired as policy_desired
 from calico_ctl.policy import layout
+from calico_ctl.policy.compile import IS_NOT_ALLOWED
 from calico_ctl.policy.desired import Change, Desired
 from calico_ctl.policy.ruleset import Ruleset, Set, Step, VerdictMap
 from tests.support.states import HOST, STATES, WEB, desired, endpoint, profile, ruleset, walk
@@ -201,8 +202,8 @@ def test_pools_that_touch_are_written_as_one():
 @pytest.mark.parametrize(
     ("setting", "rules"),
     [
-        ("RETURN", ("jump disp-from", "return")),
-        ("accept", ("jump disp-from", "accept")),
+        ("RETURN", ("jump disp-from", f"{IS_NOT_ALLOWED} goto drop-from", "return")),
+        ("accept", ("jump disp-from", f"{IS_NOT_ALLOWED} goto drop-from", "accept")),
         ("DROP", ("goto drop-from",)),
         ("nonsense", ("goto drop-from",)),
     ],

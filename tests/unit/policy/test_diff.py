@@ -5,13 +5,14 @@ import itertools
 import pytest
 
 from calico_ctl.policy import diff
-from calico_ctl.policy.operations import Operation, script
+from calico_ctl.policy.diff import Transaction
+from calico_ctl.policy.operations import AddChain, AddElements, AddRule, AddSet, Flush, script
 from calico_ctl.policy.ruleset import Names, Step
 from tests.support.states import STATES, desired, ruleset, walk
 
 
-def text(operations: list[Operation]) -> list[str]:
-    return script(operations).splitlines()
+def text(transactions: list[Transaction]) -> list[str]:
+    return script(transactions).splitlines()
 
 
 def lines(before: str, after: str) -> list[str]:
@@ -68,10 +69,32 @@ def test_an_endpoint_that_changes_its_chain_in_the_map_is_taken_out_first():
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
 def test_nothing_is_used_before_it_is_there_nor_gone_while_it_is_used(before: str, after: str):
     written = lines(before, after)
-    order = ["add set", "add chain", "add rule", "add element inet calico to-ep", "delete chain"]
-    places = [_places(written, beginning) for beginning in [*order, "delete set"]]
-    for earlier, later in itertools.pairwise([each for each in places if each]):
-        assert max(earlier) < min(later)
+    for earlier, later in (
+        ("add set", "add rule"),
+        ("add chain", "add rule"),
+        ("add rule", "add element inet calico to-ep"),
+        ("add element inet calico to-ep", "delete chain"),
+        ("flush chain", "delete chain"),
+        ("delete chain", "delete set"),
+    ):
+        places = _places(written, earlier), _places(written, later)
+        if all(places):
+            assert max(places[0]) < min(places[1]), (earlier, later)
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
+def test_what_is_new_is_whole_before_anybody_is_sent_to_it(before: str, after: str):
+    host = desired(STATES[before])
+    host.take()
+    known = host.table()
+    first, *second = diff.changes(walk(host, STATES[before], STATES[after])) or [[]]
+    assert len(second) <= 1
+    if second:
+        assert not any(isinstance(each, AddSet | AddChain) for each in second[0])
+        made = (each for each in first if isinstance(each, AddSet | AddChain | AddElements))
+        named = {each.name for each in made}
+        named |= {each.chain for each in first if isinstance(each, AddRule)}
+        assert not named & (known.chains.keys() | known.sets.keys() | known.maps.keys())
 
 
 def test_a_rebuild_empties_and_deletes_what_it_does_not_know():
@@ -83,7 +106,19 @@ def test_a_rebuild_empties_and_deletes_what_it_does_not_know():
     assert not any("delete table" in line for line in written)
 
 
+def test_a_rebuild_of_a_live_table_first_makes_what_is_new():
+    live = ruleset(STATES["one endpoint"])
+    names = Names(frozenset(live.chains), frozenset(live.sets), frozenset(live.maps))
+    first, rest = diff.rebuild(names, ruleset(STATES["two profiles"]))
+    assert {each.name for each in first if isinstance(each, AddSet)} == {"t4-app", "t6-app"}
+    assert not any(isinstance(each, Flush) for each in first)
+    assert any(isinstance(each, Flush) for each in rest)
+    assert len(diff.rebuild(names, live)) == 1
+    assert len(diff.rebuild(Names(), live)) == 1
+
+
 def test_a_table_is_replaced_in_one_transaction():
+    assert len(diff.replace(ruleset(STATES["empty"]))) == 1
     written = text(diff.replace(ruleset(STATES["empty"])))
     assert written[:3] == [
         "add table inet calico",

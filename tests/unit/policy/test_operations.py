@@ -66,5 +66,5 @@ def test_an_operation_is_a_line(operation: Operation, line: str) -> None:
 
 
 def test_a_script_is_a_line_for_each() -> None:
-    written = operations.script([AddTable(), Flush("map", "m")])
+    written = operations.script([[AddTable()], [Flush("map", "m")]])
     assert written == "add table inet calico\nflush map inet calico m\n"

@@ -1,0 +1,342 @@
+"""What `calicoctl status` says of a node made of fakes, and how it ends."""
+
+from dataclasses import replace
+
+import pytest
+
+from calico_ctl import __version__
+from calico_ctl.datastore import status
+from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus, ServiceStatus
+from calico_ctl.docker_api import node_container
+from calico_ctl.errors import DockerError, DockerUnavailable
+from calico_ctl.model import keys
+from calico_ctl.model.container import OwnContainer
+from tests.support.cli import NOT_ROOT, Cli, Finished, cells
+from tests.support.machine import HOST, Machine
+
+NODE = node_container.NAME
+RULES = keys.profile_rules("web")
+
+AGENT = AgentStatus(
+    since="2026-11-24T08:46:51Z",
+    endpoints=3,
+    last_update_ms=1.5,
+    in_sync_revision=1234,
+    pid=7,
+    version=__version__,
+)
+BIRD = """\
+BIRD 2.0.12 ready.
+Access restricted
+Name       Proto      Table      State  Since         Info
+device1    Device     ---        up     10:11:12.000
+kernel4    Kernel     master4    up     10:11:12.000
+somebody_s BGP        ---        start  10:11:16.000  Passive
+Mesh_10_99_0_10 BGP        ---        up     10:11:16.000  Established
+Mesh_10_99_0_2 BGP        ---        up     10:11:15.123  Established
+Mesh_fd99__2 BGP        ---        up     10:11:15.124  Established
+"""
+PEERS = ["Peer address", "Peer type", "State", "Since", "Info"]
+MESH = "node-to-node mesh"
+
+
+class Node:
+    """A host whose node is well, until a test makes it otherwise."""
+
+    def __init__(self) -> None:
+        self.machine = Machine()
+        self.docker, self.store = self.machine.docker, self.machine.store
+        self.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", self.environment())
+        self.docker.printed = BIRD
+        self.report()
+        status.write_service(self.store, HOST, "routing", ServiceStatus("2026-11-24T08:46:52Z"))
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        return {"ETCD_AUTHORITY": self.store.address, "CALICO_NETWORKING": "true"} | changes
+
+    def report(self, **changes: object) -> None:
+        status.write_agent(self.store, HOST, replace(AGENT, **changes))  # type: ignore[arg-type]
+
+    def run(self, user: int = 0) -> Finished:
+        return Cli(self.machine, user).run("status")
+
+    def wrong(self) -> tuple[list[str], list[str]]:
+        """Run it on a node that is not well; return the lines of stdout and of stderr."""
+        finished = self.run()
+        assert finished.exit == 1, finished
+        assert "this is a bug" not in finished.err
+        return finished.out.splitlines(), finished.err.splitlines()
+
+    def well(self) -> tuple[list[str], list[str]]:
+        finished = self.run()
+        assert finished.exit == 0, finished
+        return finished.out.splitlines(), finished.err.splitlines()
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+def test_a_node_that_is_well_is_shown_whole_and_nothing_is_warned_of(node: Node) -> None:
+    out, err = node.well()
+    assert err == []
+    assert out[:9] == [
+        "calico-node is running on host1 (Up 5 minutes)",
+        "etcd at memory:0 answers",
+        "policy agent: up since 2026-11-24T08:46:51Z",
+        f"  version {__version__} (this command: {__version__})",
+        "  endpoints in place: 3",
+        "  in sync with etcd as of revision 1234",
+        "  last update took 1.5 ms",
+        "  repairs of what others changed: none",
+        "  keys that cannot be used: none",
+    ]
+    assert out[9] == "routing service: up since 2026-11-24T08:46:52Z"
+
+
+def test_sessions_are_shown_by_family_in_the_order_of_their_numbers(node: Node) -> None:
+    ipv4, ipv6 = "\n".join(node.well()[0]).split("IPv6 BGP status")
+    assert cells(ipv4.partition("IPv4 BGP status")[2]) == [
+        PEERS,
+        ["10.99.0.2", MESH, "up", "10:11:15.123", "Established"],
+        ["10.99.0.10", MESH, "up", "10:11:16.000", "Established"],
+    ]
+    assert cells(ipv6) == [PEERS, ["fd99::2", MESH, "up", "10:11:15.124", "Established"]]
+
+
+def test_it_writes_nothing_and_asks_bird_only_for_what_may_change_nothing(node: Node) -> None:
+    before = node.store.writes
+    node.well()
+    assert node.store.writes == before
+    assert node.docker.executed == [
+        ("birdc", "-r", "-s", "/run/calico/bird.ctl", "show", "protocols")
+    ]
+
+
+def test_whoever_is_not_root_may_ask_too(node: Node) -> None:
+    assert node.run(NOT_ROOT).exit == 0
+
+
+def test_a_node_that_was_never_started_is_not_running(node: Node) -> None:
+    node.docker.own.clear()
+    node.store.advance(status.LIFETIME)
+    out, err = node.wrong()
+    assert out == [
+        "calico-node is not running on host1",
+        "etcd at memory:0 answers",
+        "policy agent: no report in the last minute",
+        "routing service: no report in the last minute",
+    ]
+    # what follows from it is not one more thing that is wrong
+    assert err == ["error: calico-node is not running", "hint: `sudo calicoctl node` starts it"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("Exited (1) 2 minutes ago", "`sudo calicoctl node` starts it"),
+        ("Restarting (1) 3 seconds ago", "`docker logs calico-node` shows why"),
+        ("Up 5 minutes (Paused)", "`docker unpause calico-node` lets it go on"),
+    ],
+)
+def test_a_container_that_does_not_run_is_shown_in_dockers_words(
+    node: Node, words: str, hint: str
+) -> None:
+    node.docker.own[NODE] = OwnContainer(False, words)
+    out, err = node.wrong()
+    assert out[0] == f"calico-node is not running on host1 ({words})"
+    assert err[0] == "error: calico-node is not running"
+    assert err[1].startswith("hint: ")
+    assert err[1].endswith(hint)
+    assert node.docker.executed == []
+
+
+def test_a_report_that_outlived_its_agent_is_not_taken_for_a_live_one(node: Node) -> None:
+    node.docker.own.clear()
+    out, _ = node.wrong()
+    last = "was up since 2026-11-24T08:46:5{}Z; this is its last report"
+    assert f"policy agent: {last.format(1)}" in out
+    assert f"routing service: {last.format(2)}" in out
+
+
+def test_without_docker_the_rest_is_shown(node: Node) -> None:
+    node.docker.fail = DockerUnavailable(
+        "cannot reach the Docker Engine: permission denied", hint="run as root"
+    )
+    out, err = node.wrong()
+    assert out[0] == "calico-node: cannot reach the Docker Engine: permission denied"
+    assert "  endpoints in place: 3" in out
+    assert out[-2:] == [
+        "routing service: up since 2026-11-24T08:46:52Z, or was within the last minute",
+        "BGP sessions: not known, because BIRD is asked through Docker",
+    ]
+    assert err == [
+        "error: cannot reach the Docker Engine: permission denied",
+        "hint: run as root",
+    ]
+
+
+def test_without_etcd_the_rest_is_shown(node: Node) -> None:
+    node.store.fail("connection refused")
+    out, err = node.wrong()
+    assert out[:2] == [
+        "calico-node is running on host1 (Up 5 minutes)",
+        "etcd: cannot reach etcd at memory:0 (connection refused)",
+    ]
+    assert "10.99.0.10" in "\n".join(out)
+    assert err == [
+        "error: cannot reach etcd at memory:0 (connection refused)",
+        "hint: start etcd there, or set ETCD_AUTHORITY=<host>:<port>",
+    ]
+
+
+def test_whoever_asked_the_wrong_etcd_is_told_the_right_one(node: Node) -> None:
+    environment = node.environment(ETCD_AUTHORITY="10.99.0.1:2379")
+    node.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", environment)
+    hint = "hint: calico-node on this host uses ETCD_AUTHORITY=10.99.0.1:2379; try it with that"
+    node.store.wipe()
+    _, err = node.wrong()
+    assert err == [
+        "error: etcd at memory:0 holds no cluster: /calico/Ready is not true there",
+        hint,
+        "error: no report of the policy agent in the last minute",
+        hint,
+        "error: no report of the routing service in the last minute",
+        "hint: `docker logs calico-node` shows what it does",
+    ]
+    node.store.fail("connection refused")
+    assert hint in node.wrong()[1]
+
+
+def test_a_silent_agent_is_an_error_while_its_container_runs(node: Node) -> None:
+    node.store.delete(keys.agent_status(HOST))
+    out, err = node.wrong()
+    assert "policy agent: no report in the last minute" in out
+    assert err == [
+        "error: no report of the policy agent in the last minute",
+        "hint: `docker logs calico-node` shows what it does",
+    ]
+
+
+def test_an_agent_in_trouble_says_why(node: Node) -> None:
+    node.report(trouble="cannot program this host: no buffer space")
+    out, err = node.wrong()
+    assert "  trouble: cannot program this host: no buffer space" in out
+    assert "  not in sync, but etcd was read up to revision 1234" in out
+    assert "error: the policy agent: cannot program this host: no buffer space" in err
+
+
+def test_every_bad_key_is_shown_with_its_reason(node: Node) -> None:
+    bad = tuple(BadKey(f"/calico/policy/profile/p{n}/rules", f"reason {n}") for n in (10, 9))
+    node.report(bad_keys=bad, bad_key_count=2)
+    out, err = node.wrong()
+    at = out.index("  keys that cannot be used: 2")
+    assert out[at + 1 : at + 3] == [
+        "    /calico/policy/profile/p9/rules: reason 9",
+        "    /calico/policy/profile/p10/rules: reason 10",
+    ]
+    assert err[0] == "error: 2 keys in etcd cannot be used by the policy agent"
+    assert "delete the key" in err[1]
+
+
+def test_a_report_that_lists_only_some_bad_keys_says_how_many_there_are(node: Node) -> None:
+    node.report(bad_keys=(BadKey(RULES, "reason"),), bad_key_count=350)
+    out, err = node.wrong()
+    assert "  keys that cannot be used: 350, the first 1 of them here" in out
+    assert "error: 350 keys in etcd cannot be used by the policy agent" in err
+
+
+def test_an_endpoint_that_the_kernel_refuses_is_shown_with_the_reason(node: Node) -> None:
+    cli = Cli(node.machine)
+    refused, fine, elsewhere = (
+        cli.endpoint("e1", "10.0.0.1"),
+        cli.endpoint("e2", "10.0.0.2"),
+        cli.endpoint("e3", "10.0.0.3", host="host2"),
+    )
+    for each in (refused, elsewhere):
+        status.write_endpoint(node.store, each.key, EndpointStatus(status.ERROR, 9, "no route"))
+    status.write_endpoint(node.store, fine.key, EndpointStatus(status.UP, 9))
+    out, err = node.wrong()
+    assert [line for line in out if "set up" in line] == ["  cannot set up endpoint e1: no route"]
+    assert err[0] == "error: the policy agent cannot set up endpoint e1: no route"
+
+
+def test_repairs_are_shown_by_kind_and_are_nothing_wrong(node: Node) -> None:
+    node.report(repairs={"table": 2, "host": 1})
+    out, err = node.well()
+    assert "  repairs of what others changed: host 1, table 2" in out
+    assert err == []
+
+
+@pytest.mark.parametrize("version", ["0.9.0", ""])
+def test_an_agent_of_another_version_is_warned_of(node: Node, version: str) -> None:
+    node.report(version=version)
+    out, err = node.well()
+    shown = version or "unknown"
+    assert f"  version {shown} (this command: {__version__})" in out
+    assert err[0] == f"warning: calicoctl is version {__version__}, the policy agent {shown}"
+    assert "calicoctl node" in err[1]
+
+
+def test_a_silent_routing_service_is_an_error(node: Node) -> None:
+    node.store.delete(keys.service_status(HOST, "routing"))
+    out, err = node.wrong()
+    assert "routing service: no report in the last minute" in out
+    assert err[0] == "error: no report of the routing service in the last minute"
+
+
+def test_a_node_without_networking_misses_neither_routing_nor_bird(node: Node) -> None:
+    node.store.delete(keys.service_status(HOST, "routing"))
+    environment = node.environment(CALICO_NETWORKING="false")
+    node.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", environment)
+    out, err = node.well()
+    assert out[-1] == "routing service: none, CALICO_NETWORKING is false"
+    assert err == []
+    assert node.docker.executed == []
+
+
+def test_a_key_for_bgp_that_cannot_be_read_is_shown_too(node: Node) -> None:
+    key = "/calico/bgp/v1/host/host2/ip_addr_v4"
+    node.store.put(key, "nonsense")
+    out, err = node.wrong()
+    at = out.index("  keys that cannot be used: 1")
+    assert out[at - 1].startswith("routing service: up")
+    assert out[at + 1].startswith(f"    {key}: invalid IPv4 address 'nonsense'")
+    assert err[0] == "error: 1 key for BGP in etcd cannot be used"
+
+
+def test_a_bird_that_does_not_answer_is_an_error(node: Node) -> None:
+    node.docker.fail_to_execute = DockerError("`birdc` failed: Unable to connect")
+    out, err = node.wrong()
+    assert out[-1] == "BGP sessions: not known, because BIRD does not answer"
+    assert err[0] == "error: BIRD does not answer: `birdc` failed: Unable to connect"
+
+
+def test_a_session_that_is_not_established_is_warned_of(node: Node) -> None:
+    node.docker.printed = BIRD + (
+        "Mesh_10_99_0_3 BGP ---  start 10:11:12.000  Active        Socket: Connection refused\n"
+    )
+    out, err = node.well()
+    assert [
+        "10.99.0.3",
+        MESH,
+        "start",
+        "10:11:12.000",
+        "Active Socket: Connection refused",
+    ] in cells("\n".join(out))
+    assert err[0] == "warning: 1 of 4 BGP sessions not established: 10.99.0.3"
+    assert "179" in err[1]
+
+
+def test_a_cluster_of_one_host_has_no_sessions_and_is_well(node: Node) -> None:
+    node.docker.printed = "BIRD 2.0.12 ready.\nName Proto Table State Since Info\n"
+    out, err = node.well()
+    assert cells("\n".join(out)) == [PEERS, PEERS]
+    assert err == []
+
+
+def test_it_takes_no_other_words(node: Node) -> None:
+    finished = Cli(node.machine).run("status", "--all")
+    assert finished.exit == 1
+    assert "there is no option `--all`" in finished.err
