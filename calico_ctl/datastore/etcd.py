@@ -9,35 +9,53 @@ What python-etcd gets wrong for us, and how it is kept out:
   resolver, which knows no limit at all, is asked in a thread.
 - Any 404 looks like a missing key. A real one carries etcd's error code; without it the answer
   came from something that is not the v2 API.
+- It compares the cluster's id with that of the answer before, whoever got that one, and complains
+  only after a request was carried out. It is made to forget; a watch compares with the last `tree`.
+- It is slow where an agent is busy. A watch costs one request for each event, and python-etcd takes
+  300 us of processor time for one, urllib3 alone 270, http.client (which reads the headers as if
+  they were e-mail) 160, `_LongPoll` 60. That decides how large a burst an agent can follow before
+  etcd has forgotten its beginning. And of a whole tree (11 MB for 10,000 endpoints) it would hold
+  the bytes, the text and all of its objects at once.
+
+What etcd's watches get wrong for us:
+
 - A watch on a store that was wiped waits for an index that it may never see again. After each
-  watch that saw nothing we ask for the current index, which also tells a silent server from a
-  quiet one.
-- A watch that is answered by a cluster with another id than the read before it has lost its
-  history. python-etcd keeps that id per client, so whoever watches has an `Etcd` of its own; and it
-  complains about it only after a request was carried out, so only watches may.
+  watch that saw nothing we ask for the current index, on another connection, which also tells a
+  silent server from a quiet one. (The headers of a watch hold the index too and come at once, but
+  not through `etcd --proxy`, which hosts are advised to run.)
+- `stream=true` would be faster still, but loses events without a word: when it starts at an old
+  index, and when its reader is slow.
 - etcd hides every key with a part that starts with `_` from listings and live watches.
 """
 
+import codecs
+import json
 import logging
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import etcd
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    HTTPError,
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
     ReadTimeoutError,
     SSLError,
 )
+from urllib3.util import wait_for_read
 
-from calico_ctl.datastore.store import Entry, Event, Tree
+from calico_ctl.datastore.store import Entry, Event, StoreReplaced, Tree
 from calico_ctl.errors import (
     AlreadyExists,
     CalicoError,
@@ -47,20 +65,31 @@ from calico_ctl.errors import (
     HistoryLost,
 )
 
+_T = TypeVar("_T")
 _Verb = Callable[..., Any]
 
 # A peer that vanished without a word (power cut, firewall) is noticed within a minute.
 _KEEPALIVE = [
-    *urllib3.connection.HTTPConnection.default_socket_options,
+    *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 ]
 
-_BATCH_LIMIT = 200
-_BACKLOG_PATIENCE = 0.02
+# A single change is returned at once; of a backlog, several together, since who takes them in costs
+# more by the batch than by the change. The first of a batch waits for the last, 0.2 ms for each.
+# What etcd has, it sends within the patience; if it has only changes elsewhere, or is far away, the
+# question stays out for the next watch.
+_BATCH_LIMIT = 50
+_BACKLOG_PATIENCE = 0.002
+
+_KEYS = "/v2/keys"
+_OK = 200
+_PIECE = 1 << 20
 _NOT_V2 = "this etcd does not serve the v2 API: start it with --enable-v2"
+_NOT_A_DIRECTORY = 104
+_HISTORY_LOST = 401
 _RAFT_TROUBLE = range(300, 400)
 
 
@@ -79,7 +108,7 @@ class EtcdSettings:
 
 
 class Etcd:
-    """A `Store` over etcd's v2 API. Usable from several threads; give each watcher its own."""
+    """A `Store` over etcd's v2 API. Usable from several threads."""
 
     def __init__(self, settings: EtcdSettings) -> None:
         """Contact nobody yet."""
@@ -94,6 +123,8 @@ class Etcd:
             connect=settings.connect_timeout, total=settings.timeout
         )
         self._resolved = False
+        self._cluster: str | None = None
+        self._polls: deque[_LongPoll] = deque()  # idle, or with a question that is still out
 
     @property
     def address(self) -> str:
@@ -103,22 +134,38 @@ class Etcd:
     def close(self) -> None:
         """Close idle connections; the store stays usable."""
         self._client.http.clear()
+        while self._polls:
+            self._polls.pop().close()
 
     def get(self, key: str) -> Entry | None:
         """Return the entry, or None if there is none. Reads are linearized (quorum)."""
         try:
-            return _entry(self._read(key, quorum=True))
+            return _entry(_again_if_broken(lambda: self._call(self._client.read, key, quorum=True)))
         except etcd.EtcdKeyNotFound:
             return None
 
     def tree(self, directory: str) -> Tree:
         """Return everything below a directory; no entries if it does not exist."""
+        return _again_if_broken(lambda: self._tree(directory))
+
+    def _tree(self, directory: str) -> Tree:
+        self._resolve()
+        url = f"{self._client.base_uri}{_path(directory)}?recursive=true&quorum=true&sorted=true"
+        limit = self._client.read_timeout
+        text = ""
         try:
-            found = self._read(directory, quorum=True, recursive=True, sorted=True)
-        except etcd.EtcdKeyNotFound as error:
-            return Tree((), int(error.payload["index"]))
-        # The library's own walk makes an object of every node; this is what it parsed.
-        return Tree(tuple(_below(found._children)), found.etcd_index)
+            response = self._client.http.request("GET", url, timeout=limit, preload_content=False)
+            # Piece by piece: joined at the end, the pieces and the whole would be there at once.
+            for piece in codecs.iterdecode(response.stream(_PIECE), "utf-8"):
+                text += piece
+            if response.status != _OK:
+                self._require_about_key(directory, _object(text))
+            self._cluster = response.headers.get("x-etcd-cluster-id")
+            return Tree(_entries(text, directory), int(response.headers["x-etcd-index"]))
+        except HTTPError as error:
+            raise self._unavailable(error) from error
+        except (ValueError, KeyError, RecursionError) as error:
+            raise self._not_etcd() from error
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Write without a condition: only for keys with a single writer."""
@@ -165,82 +212,124 @@ class Etcd:
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Wait for changes below a directory with a revision greater than `after`, oldest first.
 
-        Takes as many as are waiting. Returns an empty sequence if nothing came within `timeout`
-        seconds; raises HistoryLost if changes were forgotten, or the store was wiped since.
+        Returns, as soon as there is one, as many as come at once; an empty sequence if nothing came
+        within `timeout` seconds. Raises HistoryLost if changes were forgotten, StoreReplaced if the
+        store was wiped.
         """
-        found = self._next(directory, after, timeout)
-        if found is None:
-            self._require_index(directory, after)
-            return ()
-        events = []
-        while found is not None:
-            event, current = found
-            events.append(event)
-            if event.revision >= current or len(events) == _BATCH_LIMIT:
-                break
-            found = self._next(directory, event.revision, _BACKLOG_PATIENCE)
+        events = self._changes(directory, after, timeout)
+        if not events:
+            self._require_same_store(directory, after)
         return events
 
-    def _next(self, directory: str, after: int, timeout: float) -> tuple[Event, int] | None:
-        """Return the next change and the store's index when we asked, or None in time."""
-        limit = urllib3.Timeout(connect=self._settings.connect_timeout, read=timeout)
-        try:
-            found = self._request(
-                self._client.read,
-                directory,
-                wait=True,
-                waitIndex=after + 1,
-                recursive=True,
-                timeout=limit,
-            )
-        except etcd.EtcdWatchTimedOut:
-            return None
-        except etcd.EtcdEventIndexCleared as error:
+    def _changes(self, directory: str, after: int, timeout: float) -> list[Event]:
+        events: list[Event] = []
+        with self._asking(_change_after(directory, after)) as poll:
+            answer = poll.wait(timeout)
+            if answer is None:
+                poll.close()  # the question is still out, on a connection that may be dead
+            while answer is not None:
+                event = self._event(answer, directory, after)
+                events.append(event)
+                after = event.revision
+                if after >= answer.index or len(events) == _BATCH_LIMIT:
+                    break
+                poll.ask(_change_after(directory, after))
+                answer = poll.wait(_BACKLOG_PATIENCE)
+        return events
+
+    def _event(self, answer: "_Answer", directory: str, after: int) -> Event:
+        said = self._said(answer, directory)
+        if said.get("errorCode") == _HISTORY_LOST:
             message = f"etcd at {self.address} no longer remembers the changes after {after}"
-            raise HistoryLost(message) from error
-        if found.modifiedIndex <= after:
-            raise self._wiped()
-        return _event(found), found.etcd_index
+            raise HistoryLost(message)
+        event = _event(said)
+        if event.revision <= after:
+            raise self._replaced()
+        return event
 
-    def _require_index(self, directory: str, after: int) -> None:
+    def _require_same_store(self, directory: str, after: int) -> None:
+        """Raise if etcd says nothing at all, or that it has not come as far as `after`."""
+        with self._asking(_path(directory)) as poll:
+            answer = poll.wait(self._settings.timeout)
+            if answer is None:
+                raise DatastoreUnavailable(self.address, self._no_answer)
+            self._said(answer, directory)
+            if answer.index < after:
+                raise self._replaced()
+
+    def _said(self, answer: "_Answer", directory: str) -> dict[str, Any]:
+        """Return what etcd says: about a change, or an error about the key."""
+        said = _object(answer.body)
+        self._require_about_key(directory, said)
+        known, self._cluster = self._cluster, answer.headers.get("x-etcd-cluster-id")
+        if known is not None and self._cluster != known:
+            raise self._replaced()
+        return said
+
+    def _require_about_key(self, key: str, said: Mapping[str, Any]) -> None:
+        code = said.get("errorCode")
+        if code is not None and code not in _KEY_ERRORS:
+            raise self._refused(key, code, said.get("message"))
+
+    @contextmanager
+    def _asking(self, path: str) -> Iterator["_LongPoll"]:
+        """Lend a connection on which `path` was asked for; keep it unless something goes wrong."""
+        poll = self._waiting_poll(path) or self._new_poll()
         try:
-            current = self._request(self._client.read, directory).etcd_index
-        except etcd.EtcdKeyNotFound as error:
-            current = int(error.payload["index"])
-        if current < after:
-            raise self._wiped()
+            poll.ask(path)
+            yield poll
+        except BaseException as error:
+            poll.close()
+            if isinstance(error, OSError):
+                raise _ConnectionBroke(self.address, "connection lost") from error
+            if isinstance(error, ValueError | KeyError):
+                raise self._not_etcd() from error
+            raise
+        if not poll.closed:
+            self._polls.append(poll)
 
-    def _wiped(self) -> HistoryLost:
-        return HistoryLost(f"etcd at {self.address} was emptied or replaced")
+    def _waiting_poll(self, path: str) -> "_LongPoll | None":
+        with suppress(IndexError):
+            while True:
+                poll = self._polls.pop()
+                if poll.can_ask(path):
+                    return poll
+                poll.close()
+        return None
 
-    def _read(self, key: str, **options: bool) -> Any:  # noqa: ANN401 - python-etcd has no types
-        """Read; once more if the connection, perhaps an idle one, broke under it."""
+    def _new_poll(self) -> "_LongPoll":
+        self._resolve()
+        kind = HTTPSConnection if self._settings.scheme == "https" else HTTPConnection
+        connection = kind(
+            self._settings.host,
+            self._settings.port,
+            timeout=self._settings.connect_timeout,
+            socket_options=_KEEPALIVE,
+        )
         try:
-            return self._call(self._client.read, key, **options)
-        except _ConnectionBroke:
-            return self._call(self._client.read, key, **options)
+            connection.connect()
+        except HTTPError as error:
+            raise self._unavailable(error) from error
+        except OSError as error:
+            raise self._unavailable(SSLError(error)) from error
+        return _LongPoll(connection, self.address)
+
+    def _replaced(self) -> StoreReplaced:
+        return StoreReplaced(f"etcd at {self.address} was emptied or replaced")
 
     def _call(self, verb: _Verb, key: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401
-        """Make a request that any cluster may answer."""
-        self._client.expected_cluster_id = None
-        return self._request(verb, key, *arguments, **options)
-
-    def _request(self, verb: _Verb, key: str, *arguments: object, **options: object) -> Any:  # noqa: ANN401
         """Make one request. Errors about the key stay python-etcd's; all others become ours."""
         self._resolve()
+        self._client.expected_cluster_id = None
         try:
             return verb(quote(key), *arguments, **options)
-        except etcd.EtcdWatchTimedOut:
-            raise
         except etcd.EtcdConnectionFailed as error:
             raise self._unavailable(error.cause) from error
-        except etcd.EtcdClusterIdChanged as error:
-            raise self._wiped() from error
         except etcd.EtcdException as error:
             code = _error_code(error)
             if code in _KEY_ERRORS:
                 raise
-            raise self._refused(key, error, code) from error
+            raise self._refused(key, code, error) from error
 
     def _resolve(self) -> None:
         """Look the name up, once, in no more time than a connection may take."""
@@ -256,7 +345,7 @@ class Etcd:
             NameResolutionError: "name does not resolve",
             NewConnectionError: _system_error(cause),
             ConnectTimeoutError: f"no connection within {self._settings.connect_timeout:g} s",
-            ReadTimeoutError: f"no answer within {self._settings.timeout:g} s",
+            ReadTimeoutError: self._no_answer,
             SSLError: "TLS failed: is it an https endpoint, is its certificate trusted?",
             ProtocolError: "connection lost",
         }
@@ -264,23 +353,119 @@ class Etcd:
         kind = _ConnectionBroke if isinstance(cause, ProtocolError) else DatastoreUnavailable
         return kind(self.address, next(known, type(cause).__name__))
 
-    def _refused(self, key: str, error: Exception, code: int | None) -> CalicoError:
+    @property
+    def _no_answer(self) -> str:
+        return f"no answer within {self._settings.timeout:g} s"
+
+    def _refused(self, key: str, code: int | None, message: object) -> CalicoError:
         if code is None:
-            message = f"the answer from {self.address} is not etcd's"
-            return DatastoreError(message, hint=_NOT_V2)
+            return self._not_etcd()
         if code in _RAFT_TROUBLE:
             return DatastoreUnavailable(self.address, "the etcd cluster has no leader")
-        if isinstance(error, etcd.EtcdNotDir):
+        if code == _NOT_A_DIRECTORY:
             return _misplaced(key, "lies below a key that is not a directory")
-        return DatastoreError(f"etcd at {self.address} refused {key}: {error}")
+        return DatastoreError(f"etcd at {self.address} refused {key}: {message}")
+
+    def _not_etcd(self) -> DatastoreError:
+        return DatastoreError(f"the answer from {self.address} is not etcd's", hint=_NOT_V2)
 
 
 class _ConnectionBroke(DatastoreUnavailable):
     """The connection ended before the answer was complete."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An HTTP answer: header fields by their name in lower case, and the content."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def index(self) -> int:
+        """How far the store had come when it looked at the question. KeyError: not etcd's."""
+        return int(self.headers["x-etcd-index"])
+
+
+class _LongPoll:
+    """A connection on which one thing after another is asked for, and waited for again and again.
+
+    A question whose answer did not come in time stays out: `wait` can be called for it again.
+    Methods raise OSError if the connection broke, ValueError or KeyError if that is not HTTP.
+    """
+
+    def __init__(self, connection: HTTPConnection, host: str) -> None:
+        """Take over a connection that has been made."""
+        self._connection = connection
+        self._socket: socket.socket = connection.sock
+        self._host = host
+        self._asked = ""
+        self._received = b""
+        self.closed = False
+
+    def can_ask(self, path: str) -> bool:
+        """Say whether `path` is asked for already, or the connection is free and alive."""
+        return self._asked == path or not (self._asked or wait_for_read(self._socket, timeout=0))
+
+    def ask(self, path: str) -> None:
+        """Ask for a path unless the question is out already."""
+        if self._asked != path:
+            self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+            self._asked = path
+
+    def wait(self, seconds: float) -> _Answer | None:
+        """Return the answer, or None if nothing more of it came within that time."""
+        self._socket.settimeout(seconds)
+        while (answer := _parse(self._received)) is None:
+            try:
+                received = self._socket.recv(65536)
+            except TimeoutError:
+                return None
+            if not received:
+                raise ConnectionError("the connection was closed")
+            self._received += received
+        self._asked, self._received = "", b""
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.closed = True
+        self._connection.close()
+
+
+def _parse(received: bytes) -> _Answer | None:
+    """Return the HTTP answer that was received, or None if it is not complete."""
+    head, complete, rest = received.partition(b"\r\n\r\n")
+    if not complete:
+        return None
+    status, *lines = head.decode("latin-1").split("\r\n")
+    if not status.startswith("HTTP/1."):
+        raise ValueError(status)
+    fields = (line.partition(":") for line in lines)
+    headers = {name.lower(): value.strip() for name, _, value in fields}
+    if headers.get("transfer-encoding") == "chunked":
+        body = _unchunked(rest)
+    else:
+        body = rest if len(rest) >= int(headers["content-length"]) else None
+    return None if body is None else _Answer(headers, body)
+
+
+def _unchunked(rest: bytes) -> bytes | None:
+    """Join chunks: each has its length in hex digits before it; an empty one is the last."""
+    body = b""
+    while True:
+        size, complete, rest = rest.partition(b"\r\n")
+        length = int(size, 16) if complete else 0
+        if not complete or len(rest) < length + 2:
+            return None
+        if length == 0:
+            return body
+        body += rest[:length]
+        rest = rest[length + 2 :]
+
+
 # Not found, compare failed, not a file, exists, directory not empty, index cleared.
-_KEY_ERRORS = frozenset({100, 101, 102, 105, 108, 401})
+_KEY_ERRORS = frozenset({100, 101, 102, 105, 108, _HISTORY_LOST})
 
 
 def _system_error(error: BaseException) -> str:
@@ -298,17 +483,53 @@ def _entry(node: Any) -> Entry:  # noqa: ANN401 - python-etcd has no types
     return Entry(node.key, None if node.dir else node.value, node.modifiedIndex)
 
 
-def _below(nodes: Iterable[dict[str, Any]]) -> Iterator[Entry]:
-    for node in nodes:
-        value = None if node.get("dir") else str(node.get("value", ""))
-        yield Entry(node["key"], value, node["modifiedIndex"])
-        yield from _below(node.get("nodes", ()))
+def _entries(text: str, directory: str) -> tuple[Entry, ...]:
+    """Return what is below a directory according to an answer, in the order of keys.
+
+    Each node becomes an Entry as soon as it is parsed, and nothing else of it stays.
+    """
+    entries: list[Entry] = []
+
+    def take(node: dict[str, Any]) -> None:
+        if "modifiedIndex" in node:
+            entries.append(Entry(node["key"], node.get("value"), node["modifiedIndex"]))
+
+    json.loads(text, object_hook=take)
+    if entries and entries[-1].key == directory:
+        entries.pop()
+    entries.sort(key=attrgetter("key"))
+    return tuple(entries)
 
 
-def _event(found: Any) -> Event:  # noqa: ANN401 - python-etcd has no types
-    deleted = found.action in {"delete", "compareAndDelete", "expire"}
-    value = None if deleted or found.dir else found.value
-    return Event(found.key, value, found.modifiedIndex, deleted)
+def _event(said: Mapping[str, Any]) -> Event:
+    node = said["node"]
+    deleted = said["action"] in {"delete", "compareAndDelete", "expire"}
+    return Event(
+        node["key"], None if deleted else node.get("value"), node["modifiedIndex"], deleted
+    )
+
+
+def _again_if_broken(read: Callable[[], _T]) -> _T:
+    """Read; once more if the connection, perhaps an idle one, broke under it."""
+    try:
+        return read()
+    except _ConnectionBroke:
+        return read()
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    value = json.loads(text)
+    if isinstance(value, dict):
+        return value
+    raise ValueError("no JSON object")
+
+
+def _path(key: str) -> str:
+    return _KEYS + quote(key)
+
+
+def _change_after(directory: str, after: int) -> str:
+    return f"{_path(directory)}?wait=true&recursive=true&waitIndex={after + 1}"
 
 
 def _changed_meanwhile(key: str) -> Conflict:

@@ -8,22 +8,22 @@ once etcd answers again, another `Resync`. Whoever listens keeps what it has unt
 - etcd tells of a deleted directory once, for all that was in it. The leaves are known here, so it
   is posted leaf by leaf.
 - A watch that sees nothing is no error. But etcd remembers only the last 1,000 changes of the whole
-  store, so in a quiet tree of a busy store the position grows too old while nothing happens. Then
-  everything is read again, compared with what is known, and only differences are posted: silent,
-  and one read.
-- If the new reading is older than the position, the store was emptied or replaced. That is never
-  silent: `Disconnected`, then `Resync`.
+  store, so in a quiet tree of a busy store the position grows too old while nothing happens, and in
+  a burst of thousands of changes it may be overtaken. Then everything is read again, compared with
+  what is known, and only differences are posted: silent, and one read.
+- If the new reading is older than the position, or another cluster answers, the store was emptied
+  or replaced. That is never silent: `Disconnected`, then `Resync`. Nor is a connection that breaks
+  while changes are waited for: who knows what became of the store meanwhile.
 """
 
 import random as randomness
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from calico_ctl.datastore.store import Event, Store, Tree
+from calico_ctl.datastore.store import Event, Store, StoreReplaced, Tree
 from calico_ctl.errors import CalicoError, DatastoreError, DatastoreUnavailable, HistoryLost
-
-Leaves = dict[str, tuple[str, int]]
 
 WATCH_SECONDS = 10.0
 
@@ -105,13 +105,18 @@ def follow(
 
 
 class _Follower:
-    """What was posted (`_leaves`) and up to where; no position means that a Resync is due."""
+    """What was posted, and up to where; no position means that a Resync is due.
+
+    Of each leaf only the revision is kept: an equal one means an equal value, and whoever listens
+    has the values. `_keys` are the same keys in order, where those of a directory are neighbours.
+    """
 
     def __init__(self, store: Store, directory: str, post: Post) -> None:
         self._store = store
         self._directory = directory
         self._post = post
-        self._leaves: Leaves = {}
+        self._revisions: dict[str, int] = {}
+        self._keys: list[str] = []
         self._position: int | None = None
         self._told = ""
 
@@ -123,11 +128,11 @@ class _Follower:
         try:
             events = self._store.watch(self._directory, self._position, watch_seconds)
         except HistoryLost as error:
-            self._catch_up(error)
+            self._catch_up(self._position, error)
             return
         if events:
             self._position = events[-1].revision
-            self._post_changes(change for event in events for change in self._take(event))
+            self._post_changes([change for event in events for change in self._take(event)])
 
     def disconnected(self, error: CalicoError) -> None:
         """Tell that the datastore is away, once for each reason."""
@@ -137,47 +142,59 @@ class _Follower:
             self._post(Disconnected(error.message))
 
     def _resync(self, tree: Tree) -> None:
-        self._leaves = _leaves(tree)
-        self._position = tree.revision
+        self._remember(tree)
         self._told = ""
-        self._post(Resync(dict(self._leaves), tree.revision))
+        leaves = {e.key: (e.value, e.revision) for e in tree.entries if e.value is not None}
+        self._post(Resync(leaves, tree.revision))
 
-    def _catch_up(self, lost: HistoryLost) -> None:
+    def _catch_up(self, position: int, lost: HistoryLost) -> None:
         """Read everything again; post the differences, unless it is another store."""
         tree = self._store.tree(self._directory)
-        if self._position is None or tree.revision < self._position:
+        if isinstance(lost, StoreReplaced) or tree.revision < position:
             self.disconnected(lost)
             self._resync(tree)
             return
-        present = _leaves(tree)
-        gone = [key for key in self._leaves if key not in present]
-        changed = [key for key, seen in present.items() if self._leaves.get(key) != seen]
-        self._leaves, self._position = present, tree.revision
-        self._post_changes(
-            [Change(key, None, tree.revision) for key in gone]
-            + [Change(key, *present[key]) for key in changed]
-        )
+        known = self._revisions
+        self._remember(tree)
+        gone = [Change(key, None, tree.revision) for key in known if key not in self._revisions]
+        changed = [
+            Change(entry.key, entry.value, entry.revision)
+            for entry in tree.entries
+            if entry.value is not None and known.get(entry.key) != entry.revision
+        ]
+        self._post_changes(gone + changed)
+
+    def _remember(self, tree: Tree) -> None:
+        self._revisions = {e.key: e.revision for e in tree.entries if e.value is not None}
+        self._keys = sorted(self._revisions)
+        self._position = tree.revision
 
     def _take(self, event: Event) -> list[Change]:
         """Fold an event into what is known; return what it means leaf by leaf."""
         if event.value is not None:
-            self._leaves[event.key] = (event.value, event.revision)
+            if event.key not in self._revisions:
+                insort(self._keys, event.key)
+            self._revisions[event.key] = event.revision
             return [Change(event.key, event.value, event.revision)]
         if not event.deleted:
             return []  # a directory was made
-        if event.key in self._leaves:
-            gone = [event.key]
-        else:
-            gone = [key for key in self._leaves if key.startswith(event.key + "/")]
-        for key in gone:
-            del self._leaves[key]
+        gone = self._forget(event.key)
         return [Change(key, None, event.revision) for key in gone]
 
-    def _post_changes(self, changes: Iterable[Change]) -> None:
-        posted = tuple(changes)
-        if posted:
-            self._post(Changes(posted))
+    def _forget(self, key: str) -> list[str]:
+        """Take a leaf, or all that are in a directory, out of what is known."""
+        if key in self._revisions:
+            first = bisect_left(self._keys, key)
+            end = first + 1
+        else:
+            first = bisect_left(self._keys, key + "/")
+            end = bisect_left(self._keys, key + "0")  # the character after the slash
+        gone = self._keys[first:end]
+        del self._keys[first:end]
+        for each in gone:
+            del self._revisions[each]
+        return gone
 
-
-def _leaves(tree: Tree) -> Leaves:
-    return {e.key: (e.value, e.revision) for e in tree.entries if e.value is not None}
+    def _post_changes(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self._post(Changes(tuple(changes)))

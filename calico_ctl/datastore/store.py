@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from calico_ctl.errors import HistoryLost
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -28,7 +30,8 @@ class Entry:
 class Tree:
     """All entries below a directory (itself not among them), as they were at `revision`.
 
-    `entries` holds directories too, each before what is in it, so that an empty one is seen.
+    `entries` holds directories too, so that an empty one is seen. They are in the order of their
+    keys, which puts a directory before what is in it.
     """
 
     entries: Sequence[Entry]
@@ -43,6 +46,10 @@ class Event:
     value: str | None
     revision: int
     deleted: bool
+
+
+class StoreReplaced(HistoryLost):
+    """It was emptied, or is another one: its revisions mean nothing beside those seen before."""
 
 
 class Store(Protocol):
@@ -87,7 +94,8 @@ class Store(Protocol):
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Wait for changes below a directory with a revision greater than `after`, oldest first.
 
-        Returns an empty sequence if nothing came within `timeout` seconds. Raises HistoryLost if
-        etcd no longer remembers the changes after that revision.
+        Returns, as soon as there is one, as many as come at once; an empty sequence if nothing came
+        within `timeout` seconds. Raises HistoryLost if the store no longer remembers the changes
+        after that revision, or StoreReplaced.
         """
         ...

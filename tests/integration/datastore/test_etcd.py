@@ -187,7 +187,7 @@ def test_something_else_on_the_port_is_named_as_such(
         def log_message(self, *_args: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Page) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
             with pytest.raises(DatastoreError, match="not etcd's"):
                 VERBS[verb](Etcd(EtcdSettings("127.0.0.1", server.server_port)))
