@@ -28,13 +28,12 @@ DROP, ACCEPT, JUMP, GOTO, RETURN = 0, 1, -3, -4, -5
 _LINK, _NETWORK, _TRANSPORT = 0, 1, 2
 _MARK, _IN_NAME, _OUT_NAME, _IN_TYPE, _NFPROTO, _L4PROTO = 3, 6, 7, 8, 15, 16
 _ETHERNET = 1
-_FIRST_WORD = 8
-"""NFT_REG32_00: registers of four bytes, one after the other; number 1 to 4 are four words each."""
+_SECOND = 2
+"""NFT_REG_2: registers have 16 bytes, like the name of an interface, and lie behind each other."""
 
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
 _NFPROTOS = {"ipv4": 2, "ipv6": 10}
 _NFPROTO_OF = {"ip": "ipv4", "ip6": "ipv6", "icmp": "ipv4", "icmpv6": "ipv6"}
-_ETHERTYPES = {"ip": 0x0800, "ip6": 0x86DD}
 # offset and length of source and destination address
 _ADDRESSES = {
     ("ip", "saddr"): (12, 4),
@@ -286,23 +285,15 @@ def _interface(rule: _Writing, words: Sequence[str]) -> None:
 
 
 def _binding(rule: _Writing, words: Sequence[str]) -> None:
-    """Look interface, MAC and address up together: they lie in registers behind each other."""
-    protocol = words[-3]
-    loads = [_meta(_IN_NAME)]
-    word = _FIRST_WORD + 4
-    if "ether" in words:
-        rule.add(
-            _meta(_IN_TYPE),
-            _compare(EQUAL, struct.pack("=H", _ETHERNET)),
-            _payload(_LINK, 12, 2),
-            _compare(EQUAL, struct.pack(">H", _ETHERTYPES[protocol])),
-        )
-        loads.append(_payload(_LINK, 6, 6, word))
-        word += 2
+    """Look an interface up together with a source: they lie in registers behind each other."""
+    protocol = words[2]
+    if protocol == "ether":
+        rule.add(_meta(_IN_TYPE), _compare(EQUAL, struct.pack("=H", _ETHERNET)))
+        source = _payload(_LINK, 6, 6, _SECOND)
     else:
         rule.ask_nfproto(_NFPROTO_OF[protocol])
-    loads.append(_payload(_NETWORK, *_ADDRESSES[protocol, "saddr"], word))
-    rule.add(*loads, lookup(words[-1][1:]))
+        source = _payload(_NETWORK, *_ADDRESSES[protocol, "saddr"], _SECOND)
+    rule.add(_meta(_IN_NAME), source, lookup(words[-1][1:]))
 
 
 def _ct_state(rule: _Writing, words: Sequence[str]) -> None:
@@ -372,7 +363,7 @@ _GRAMMAR: dict[str, tuple[str, _Writer]] = {
     "ports": (rf"(?:th|tcp|udp) [sd]port {_VALUE}", _ports),
     "icmp": (rf"icmp(?:v6)? (?:type|code) {_VALUE}", _icmp),
     "tcp_flags": (r"tcp flags & \([\w |]+\) != \w+", _tcp_flags),
-    "binding": (r"iifname \. (?:ether saddr \. )?ip6? saddr @\S+", _binding),
+    "binding": (r"iifname \. (?:ether|ip6?) saddr @\S+", _binding),
     "interface": (r'[io]ifname (?:vmap |!= )?(?:@\S+|"\w+\*")', _interface),
     "ct_state": (r"ct state [\w,]+", _ct_state),
     "set_mark": (r"meta mark set meta mark [|&] 0x[\da-f]+", _set_mark),

@@ -405,20 +405,18 @@ def _addresses(endpoint: Endpoint) -> set[str]:
 def _elements(endpoint: Endpoint) -> dict[str, frozenset[str]]:
     """Return the elements of an endpoint, by set.
 
-    Interface, MAC (where known) and address are bound, so that nobody can use another's address.
+    Interface and address are bound, and interface and MAC (where known), so that nobody can use
+    another's.
     """
     interface = f'"{endpoint.name}"'
     elements: dict[str, frozenset[str]] = dict.fromkeys(layout.DROPPED, frozenset({interface}))
+    if endpoint.mac is None:
+        elements[layout.ANY_MAC] = frozenset({interface})
+    else:
+        elements[layout.MACS] = frozenset({f"{interface} . {endpoint.mac}"})
     for family in FAMILIES:
-        addresses = endpoint.of_family(family)
-        if endpoint.mac is None:
-            texts = frozenset(f"{interface} . {ip}" for ip in addresses)
-            name = f"src{family}"
-        else:
-            texts = frozenset(f"{interface} . {endpoint.mac} . {ip}" for ip in addresses)
-            name = f"src{family}m"
-        if texts:
-            elements[name] = texts
+        if addresses := endpoint.of_family(family):
+            elements[f"src{family}"] = frozenset(f"{interface} . {ip}" for ip in addresses)
     return elements
 
 

@@ -5,6 +5,8 @@ other interface of ours falls through to a drop. The chains are the tested desig
 
 - spoofed sources end in `anti-spoof`, before conntrack; router advertisements, redirects and
   answers of a DHCP server in `services4` and `services6`, even with the right source;
+- a MAC that is not the endpoint's can harm nobody else on a link with two ends, and looking for it
+  costs as much as conntrack: so `check-mac` sees the first packet of a flow only;
 - forwarded packets ask the sender's chain, then the receiver's; `ok` marks what both accepted;
 - packets to this host ask the sender's chain, then the setting DefaultEndpointToHostAction;
 - packets from this host to its containers are not asked;
@@ -30,6 +32,9 @@ DISPATCH = ("from-ep", TO_ENDPOINTS)
 
 DROPPED = ("from-drops", "to-drops", "spoofed")
 """Counting sets: packets of an interface dropped by policy (from it, to it), or as spoofed."""
+
+MACS, ANY_MAC = "macs", "any-mac"
+"""Sets: interface and MAC of endpoints whose MAC is known, interfaces of the others."""
 
 ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 
@@ -67,6 +72,13 @@ def static_chains() -> dict[str, Chain]:
                 "udp sport 547 udp dport 546 goto drop-spoofed",
             )
         ),
+        "check-mac": Chain(
+            (
+                f"iifname . ether saddr @{MACS} return",
+                f"iifname @{ANY_MAC} return",
+                "goto drop-spoofed",
+            )
+        ),
         "flt-fwd": Chain(_FORWARD, "filter hook forward priority filter - 5"),
         "ok": Chain((f"meta mark set meta mark | {ACCEPTED} accept",)),
         "flt-in": Chain(_INPUT, "filter hook input priority filter - 5"),
@@ -88,8 +100,8 @@ def static_sets() -> dict[str, Set]:
     """Return the sets that are always there, empty but for what never changes."""
     sets = {TCP_OR_UDP: Set("inet_proto", frozenset({"6", "17"}))}
     sets |= {name: Set("ifname", counted=True) for name in DROPPED}
+    sets |= {MACS: Set("ifname . ether_addr"), ANY_MAC: Set("ifname")}
     for family, kind in ADDRESS_TYPE.items():
-        sets[f"src{family}m"] = Set(f"ifname . ether_addr . {kind}")
         sets[f"src{family}"] = Set(f"ifname . {kind}")
         sets[f"pools{family}"] = Set(kind, interval=True)
         sets[f"masq{family}"] = Set(kind, interval=True)
@@ -98,8 +110,6 @@ def static_sets() -> dict[str, Set]:
 
 _ANTI_SPOOF = (
     # Most packets first: this is asked about each one, and not only about the first of a flow.
-    "iifname . ether saddr . ip saddr @src4m goto services4",
-    "iifname . ether saddr . ip6 saddr @src6m goto services6",
     "iifname . ip saddr @src4 goto services4",
     "iifname . ip6 saddr @src6 goto services6",
     "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 return",
@@ -118,6 +128,7 @@ _FORWARD = (
     "ct state established,related goto ok",
     "ct state invalid drop",
     f"{_FIRST_OF_TCP} counter drop",
+    f"iifname {_OURS} jump check-mac",
     CLEAR_MARKS,
     f"iifname {_OURS} jump disp-from",
     f"iifname {_OURS} {IS_NOT_ALLOWED} goto drop-from",
@@ -131,6 +142,7 @@ _INPUT = (
     f"iifname != {_OURS} return",
     "ct state established,related accept",
     "ct state invalid drop",
+    "jump check-mac",
     "icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done,"
     " mld2-listener-report, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept",
     "udp sport 68 udp dport 67 accept",

@@ -82,18 +82,21 @@ def test_nothing_known_means_nothing_passes():
     assert all(table.chains[name].rules[-1] == "counter drop" for name in ("disp-from", "disp-to"))
 
 
-def test_an_active_local_endpoint_is_let_in_by_interface_mac_and_address():
+def test_an_active_local_endpoint_is_let_in_by_interface_and_address_and_by_its_mac():
     table = ruleset(STATES["one endpoint"])
     assert table.maps["to-ep"].verdicts == {'"calia"': "goto t-web"}
     assert table.maps["from-ep"].verdicts == {'"calia"': "goto f-web"}
-    assert table.sets["src4m"].elements == {'"calia" . 02:00:00:00:00:97 . 10.65.0.97'}
-    assert table.sets["src6m"].elements == {'"calia" . 02:00:00:00:00:97 . fd80::61'}
+    assert table.sets["src4"].elements == {'"calia" . 10.65.0.97'}
+    assert table.sets["src6"].elements == {'"calia" . fd80::61'}
+    assert table.sets["macs"].elements == {'"calia" . 02:00:00:00:00:97'}
+    assert table.sets["any-mac"].elements == frozenset()
 
 
-def test_an_endpoint_without_mac_is_let_in_by_interface_and_address():
+def test_an_endpoint_without_mac_is_let_in_with_any():
     table = ruleset(STATES["without MAC"])
     assert table.sets["src4"].elements == {'"calia" . 10.65.0.97'}
-    assert table.sets["src4m"].elements == frozenset()
+    assert table.sets["any-mac"].elements == {'"calia"'}
+    assert table.sets["macs"].elements == frozenset()
 
 
 def test_every_endpoint_has_its_counters_of_dropped_packets():
