@@ -336,6 +336,10 @@ class Desired:
             if (old := self._pool_sets[name]) != new:
                 draft.before.sets[name], draft.after.sets[name] = old, new
         self._pool_sets = now
+        masquerade = any(pool.masquerade for pool in self.snapshot.pools.values())
+        self._tell_chain(
+            layout.MASQUERADE_CHAIN, layout.masquerade_chain() if masquerade else None, draft
+        )
 
     def _take_settings(self, draft: _Draft) -> None:
         if not self._settings_noted:

@@ -67,6 +67,8 @@ def changes(step: Step) -> list[Transaction]:
     for name, chain in sorted(after.chains.items()):
         if name in before.chains and before.chains[name].rules != chain.rules:
             change += _rules(name, chain)
+        elif name not in before.chains and chain.hook:
+            change += [AddChain(name, chain.hook), *_rules(name, chain)]
     change += _changed_maps(before, after)
     change += (Flush("chain", name) for name in gone)
     change += (Delete("chain", name) for name in gone)

@@ -7,7 +7,7 @@ other interface of ours falls through to a drop. The chains are the tested desig
   answers of a DHCP server in `services4` and `services6`, even with the right source;
 - a MAC that is not the endpoint's can harm nobody else on a link with two ends, and looking for it
   costs as much as conntrack: so `check-mac` sees the first packet of a flow only;
-- forwarded packets ask the sender's chain, then the receiver's; `ok` marks what both accepted;
+- forwarded packets ask the sender's chain, then the receiver's; what both accepted is marked;
 - packets to this host ask the sender's chain, then the setting DefaultEndpointToHostAction;
 - packets from this host to its containers are not asked;
 - only a packet that carries the mark of a profile's consent goes on, whatever way it took;
@@ -25,6 +25,7 @@ from calico_ctl.policy.ruleset import Chain, Set
 TO_HOST_SETTING = "DefaultEndpointToHostAction"
 TO_HOST_DEFAULT = "RETURN"
 TO_HOST_CHAIN = "to-host"
+MASQUERADE_CHAIN = "nat-post"
 
 TO_ENDPOINTS = "to-ep"
 DISPATCH = ("from-ep", TO_ENDPOINTS)
@@ -39,6 +40,7 @@ MACS, ANY_MAC = "macs", "any-mac"
 ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 _OURS = f'"{INTERFACE_PREFIX}*"'
+_ACCEPT = f"meta mark set meta mark | {ACCEPTED} accept"
 _FIRST_OF_TCP = "tcp flags & (fin | syn | rst | ack) != syn"
 _TO_HOST = {
     "RETURN": ("jump disp-from", f"{IS_NOT_ALLOWED} goto drop-from", "return"),
@@ -80,9 +82,7 @@ def static_chains() -> dict[str, Chain]:
             )
         ),
         "flt-fwd": Chain(_FORWARD, "filter hook forward priority filter - 5"),
-        "ok": Chain((f"meta mark set meta mark | {ACCEPTED} accept",)),
         "flt-in": Chain(_INPUT, "filter hook input priority filter - 5"),
-        "nat-post": Chain(_MASQUERADE, "nat hook postrouting priority srcnat - 5"),
         "disp-from": Chain(("iifname vmap @from-ep", "counter drop")),
         "disp-to": Chain(("oifname vmap @to-ep", "counter drop")),
         "drop-from": Chain(("iifname @from-drops drop", "counter drop")),
@@ -94,6 +94,15 @@ def static_chains() -> dict[str, Chain]:
 def to_host_chain(setting: str) -> Chain:
     """Return the chain for packets to this host that the setting decides about."""
     return Chain(_TO_HOST[to_host_action(setting)])
+
+
+def masquerade_chain() -> Chain:
+    """Return the chain that hides pools behind the host.
+
+    It is there only while some pool wants it: where there is a chain for address translation, each
+    packet of the host is asked about it.
+    """
+    return Chain(_MASQUERADE, "nat hook postrouting priority srcnat - 5")
 
 
 def static_sets() -> dict[str, Set]:
@@ -125,7 +134,7 @@ _ANTI_SPOOF = (
 
 _FORWARD = (
     f"iifname != {_OURS} oifname != {_OURS} return",
-    "ct state established,related goto ok",
+    f"ct state established,related {_ACCEPT}",
     "ct state invalid drop",
     f"{_FIRST_OF_TCP} counter drop",
     f"iifname {_OURS} jump check-mac",
@@ -135,7 +144,7 @@ _FORWARD = (
     CLEAR_MARKS,
     f"oifname {_OURS} jump disp-to",
     f"oifname {_OURS} {IS_NOT_ALLOWED} goto drop-to",
-    "goto ok",
+    _ACCEPT,
 )
 
 _INPUT = (

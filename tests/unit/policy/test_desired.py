@@ -195,6 +195,15 @@ def test_a_set_of_ports_that_goes_and_comes_in_one_change_stays():
         assert "p-80.443" not in step.before.sets.keys() | step.after.sets.keys()
 
 
+def test_translation_is_asked_about_only_while_a_pool_wants_it():
+    assert "nat-post" in ruleset(STATES["pools"]).chains
+    plain = {"/calico/ipam/v4/pool/10.65.0.0-16": '{"cidr": "10.65.0.0/16"}'}
+    assert "nat-post" not in ruleset(plain).chains
+    told = change("pools", dict.fromkeys(STATES["pools"].keys() - STATES["one endpoint"].keys()))
+    assert "nat-post" in told.step.before.chains
+    assert "nat-post" not in told.step.after.chains
+
+
 def test_pools_that_touch_are_written_as_one():
     table = ruleset(STATES["pools"])
     assert table.sets["pools4"].elements == table.sets["masq4"].elements == {"10.65.0.0/16"}

@@ -54,7 +54,7 @@ def test_a_member_more_is_one_element_a_family():
 
 
 def test_a_set_of_networks_is_written_as_a_whole():
-    written = [line for line in lines("one endpoint", "pools") if "pools4" in line]
+    written = [line for line in lines("one endpoint", "pools") if "calico pools4" in line]
     assert written == [
         "flush set inet calico pools4",
         "add element inet calico pools4 { 10.65.0.0/16 }",
@@ -68,7 +68,8 @@ def test_an_endpoint_that_changes_its_chain_in_the_map_is_taken_out_first():
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
 def test_nothing_is_used_before_it_is_there_nor_gone_while_it_is_used(before: str, after: str):
-    written = lines(before, after)
+    # A chain with a hook refers to others and is referred to by nobody: it may come last.
+    written = [line for line in lines(before, after) if "nat-post" not in line]
     for earlier, later in (
         ("add set", "add rule"),
         ("add chain", "add rule"),
@@ -89,8 +90,10 @@ def test_what_is_new_is_whole_before_anybody_is_sent_to_it(before: str, after: s
     known = host.table()
     first, *second = diff.changes(walk(host, STATES[before], STATES[after])) or [[]]
     assert len(second) <= 1
+    assert not any(isinstance(each, AddChain) and each.hook for each in first if second)
     if second:
-        assert not any(isinstance(each, AddSet | AddChain) for each in second[0])
+        assert not any(isinstance(each, AddSet) for each in second[0])
+        assert all(each.hook for each in second[0] if isinstance(each, AddChain))
         made = (each for each in first if isinstance(each, AddSet | AddChain | AddElements))
         named = {each.name for each in made}
         named |= {each.chain for each in first if isinstance(each, AddRule)}
@@ -98,7 +101,7 @@ def test_what_is_new_is_whole_before_anybody_is_sent_to_it(before: str, after: s
 
 
 def test_a_rebuild_empties_and_deletes_what_it_does_not_know():
-    live = Names(frozenset({"stale-1", "ok"}), frozenset({"t4-old"}), frozenset())
+    live = Names(frozenset({"stale-1", "flt-in"}), frozenset({"t4-old"}), frozenset())
     written = text(diff.rebuild(live, ruleset(STATES["empty"])))
     deletions = [line for line in written if line.startswith("delete")]
     assert deletions == ["delete chain inet calico stale-1", "delete set inet calico t4-old"]
