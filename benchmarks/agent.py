@@ -37,23 +37,12 @@ _MEMORY_EMPTY = 45
 
 
 def start(measured: Measured) -> Iterator[Line]:
-    """Start it on a host that has nothing, and again on one that has everything."""
-    fresh: list[float] = []
-    again: list[float] = []
-    end = time.monotonic() + measured.seconds
-    while len(fresh) < _STARTS and time.monotonic() < end:
-        measured.stop()
-        measured.host.forget()
-        fresh.append(measured.start())
-    memory = measured.running.memory()
-    end = time.monotonic() + measured.seconds
-    while len(again) < _STARTS and time.monotonic() < end:
-        measured.stop()
-        again.append(measured.start())
+    """Start it where five profiles each make all 1,000 profiles of the cluster matter here."""
+    fresh, again = _started(measured)
     felix = "1.1 s with 10,000 elsewhere, 3.2 s with 500 here"
-    yield _starts("start to in sync, from nothing", fresh, felix)
-    yield _starts("start to in sync, again", again, felix)
-    yield from _memory("after the start", memory, _MEMORY)
+    yield Line("start from nothing, all 1,000 profiles in use here", _shown(fresh), felix=felix)
+    yield Line("start again, all 1,000 profiles in use here", _shown(again), felix=felix)
+    yield from _memory("after the start", measured.running.memory(), _MEMORY)
 
 
 def idle(measured: Measured) -> Iterator[Line]:
@@ -79,11 +68,17 @@ def burst_and_memory(measured: Measured) -> Iterator[Line]:
 
 
 def single(measured: Measured) -> Iterator[Line]:
-    """Do the main things once more with one profile for each endpoint."""
+    """Do the main things once more with one profile for each endpoint, as the guide has it."""
     measured.stop()
     measured.have_local(cluster.locals_(HOSTNAME, LOCAL_ENDPOINTS, 1))
-    measured.host.forget()
-    yield _starts("start from nothing, 1 profile each", [measured.start()], "")
+    fresh, again = _started(measured)
+    felix = "1.1 s with 10,000 elsewhere, 3.2 s with 500 here"
+    for what, taken in (("from nothing", fresh), ("again", again)):
+        middle = report.percentile(taken, 50)
+        name = f"start to in sync, 1 profile each, {what}"
+        yield Line(name, _shown(taken), "≤ 1 s", middle <= 1, felix)
+    acknowledged = f"{measured.acknowledged:.2f} s"
+    yield Line(f"… and all {LOCAL_ENDPOINTS} endpoints acknowledged in etcd", acknowledged)
     yield from _memory("with 1 profile each", measured.running.memory(), _MEMORY)
     what = f"a rule: {LOCAL_ENDPOINTS} endpoints, 1 profile each"
     yield from latency.rule_writes(measured, what, 100)
@@ -127,15 +122,26 @@ PARTS: dict[str, Part] = {
 }
 
 
-def _starts(what: str, taken: list[float], felix: str) -> Line:
-    middle, worst = report.percentile(taken, 50), max(taken)
-    measured = f"{middle:.2f} s, at most {worst:.2f} s (n={len(taken)})"
-    return Line(what, measured, "≤ 1 s", middle <= 1, felix)
+def _started(measured: Measured) -> tuple[list[float], list[float]]:
+    """Start it on a host that has nothing, and again on one that has everything."""
+    fresh: list[float] = []
+    again: list[float] = []
+    for taken in (fresh, again):
+        for _ in range(_STARTS):
+            measured.stop()
+            if taken is fresh:
+                measured.host.forget()
+            taken.append(measured.start())
+    return fresh, again
+
+
+def _shown(taken: list[float]) -> str:
+    return f"{report.percentile(taken, 50):.2f} s, at most {max(taken):.2f} s (n={len(taken)})"
 
 
 def _memory(what: str, memory: lab.Memory, limit: float) -> Iterator[Line]:
     yield report.at_most(f"memory {what}", memory.now, limit, "MB", felix="120 MB")
-    yield report.at_most(f"memory {what}, peak", memory.peak, limit, "MB")
+    yield Line(f"memory {what}, peak", f"{memory.peak:.2f} MB")
 
 
 def _lines(only: list[str], checkout: Path, seconds: float) -> Iterator[Line]:

@@ -123,9 +123,15 @@ class Host:
         return Store(self.address)
 
     def start_agent(self) -> Agent:
-        """Start an agent; it has not done anything yet."""
-        argv = [sys.executable, str(self._checkout / "calicoctl.py"), "daemon", "felix"]
+        """Start an agent as calico-node does; it has not done anything yet."""
+        calicoctl = self._scratch / "calicoctl"
+        calicoctl.write_text(
+            f'#!/bin/sh\nexec {sys.executable} {self._checkout}/calicoctl.py "$@"\n'
+        )
+        calicoctl.chmod(0o755)
+        argv = ["sh", str(self._checkout / "calico_node/service/felix/run")]
         environment = command.clean_environment({"ETCD_AUTHORITY": f"127.0.0.1:{_PORT}"})
+        environment["PATH"] = f"{self._scratch}:{environment['PATH']}"
         log = self._scratch / "agent.log"
         started = time.monotonic()
         with self.namespace.entered():

@@ -27,6 +27,8 @@ class Measured:
     agent: Agent | None = None
     endpoints: dict[Endpoint, int] = field(default_factory=dict)
     """This host's own, each with the revision of its key."""
+    acknowledged: float = 0.0
+    """Seconds from the start of the agent until it had acknowledged every endpoint."""
     revision: int = 0
     """The revision of the last write before an agent is started."""
     ports: "itertools.count[int]" = field(default_factory=lambda: itertools.count(20_000))
@@ -65,7 +67,11 @@ class Measured:
         """Start an agent and wait until it is in sync; return how long that took."""
         patience = max(60.0, self.seconds)
         self.agent = self.host.start_agent()
-        return lab.wait_in_sync(self.host, self.agent, self.revision, self.endpoints, patience)
+        taken = lab.wait_in_sync(self.host, self.agent, self.revision, {}, patience)
+        self.acknowledged = lab.wait_in_sync(
+            self.host, self.agent, self.revision, self.endpoints, patience
+        )
+        return taken
 
     def stop(self) -> None:
         """End the agent; what it made stays."""

@@ -25,6 +25,7 @@ from calico_ctl.daemons.runtime import Tick
 from calico_ctl.dataplane import host_side
 from calico_ctl.dataplane.conntrack import Flow
 from calico_ctl.dataplane.host_side import HostSide
+from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.datastore import status
 from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
@@ -53,11 +54,16 @@ class LinksChanged:
 class Agent:
     """The deciding thread's state. Every method runs in that one thread."""
 
-    def __init__(self, platform: Platform, reports: Reports, flows: Flows) -> None:
-        """Close what is unknown before anything else; keep a table that is there already."""
+    def __init__(
+        self, platform: Platform, reports: Reports, flows: Flows, watch: NftWatch | None = None
+    ) -> None:
+        """Close what is unknown before anything else; keep a table that is there already.
+
+        `watch` is who looks out for others that change the table.
+        """
         self._platform = platform
         self._reports, self._flows = reports, flows
-        self._table, self._host = KernelTable(), HostSide()
+        self._table, self._host = KernelTable(watch), HostSide()
         # what etcd says, whether it is believed, and what the kernel was made to hold last
         self._seen: Desired | None = None
         self._believed = False
@@ -83,6 +89,9 @@ class Agent:
         """Take in a batch, make the host right, report."""
         began = self._platform.clock.monotonic()
         look = self._take_in(batch)
+        if self._table.disturbed:
+            self._table.disturbed = False
+            self._repairing.touched("somebody, perhaps")
         trouble = self._doubt()
         statuses: dict[EndpointKey, EndpointStatus] | None = None
         done: list[str] = []

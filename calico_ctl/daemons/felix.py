@@ -9,6 +9,7 @@ clock ────────────┘                        └──�
 import gc
 import logging
 import sys
+from functools import partial
 
 from calico_ctl.daemons import guard
 from calico_ctl.daemons.agent import Agent, LinksChanged
@@ -16,6 +17,7 @@ from calico_ctl.daemons.flows import Flows
 from calico_ctl.daemons.reports import Reports
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping
 from calico_ctl.dataplane import links
+from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.datastore import follow
 from calico_ctl.datastore.follow import Resync
 from calico_ctl.model import keys
@@ -38,10 +40,11 @@ def run(platform: Platform) -> None:
     runtime = Runtime()
     runtime.stop_on_signals()
     reports, flows = Reports(platform.store, platform.hostname), Flows()
-    agent = Agent(platform, reports, flows)
+    watch = NftWatch()
+    agent = Agent(platform, reports, flows, watch)
     runtime.listen("etcd", lambda post, stopping: _follow(platform, post, stopping))
     runtime.listen("links", _follow_links)
-    runtime.listen("nftables", guard.run)
+    runtime.listen("nftables", partial(guard.run, watch))
     runtime.listen("flows", flows.run)
     runtime.listen("reports", reports.run)
     runtime.tick_every(VERIFY_SECONDS)

@@ -38,27 +38,28 @@ class FirewallMended:
     chains: int
 
 
-def run(post: Post, stopping: Stopping) -> None:
+def run(watch: NftWatch, post: Post, stopping: Stopping) -> None:
     """Watch until `stopping` is set."""
-    # First the watch: what somebody changes while the rules are put there is not to be missed.
-    watch = NftWatch()
-    try:
-        docker_firewall.ensure()
-        looked = time.monotonic()
-        while not stopping.is_set():
-            touched = watch.wait(_WAIT_SECONDS)
-            if touched:
-                touched = _gather(watch, touched)
-            if touched.unknown or TABLE in touched.tables:
-                post(TableTouched(", ".join(sorted(touched.by))))
-            overdue = docker_firewall.uses_legacy() and time.monotonic() - looked > LOOK_SECONDS
-            if touched.unknown or touched.tables & docker_firewall.NFT_TABLES or overdue:
-                looked = time.monotonic()
-                if mended := docker_firewall.ensure():
-                    log.warning("put the accept rules before Docker's filter again")
-                    post(FirewallMended(mended))
-    finally:
-        watch.close()
+    # The watch is open already: what somebody changes while the rules are put there is not missed.
+    docker_firewall.ensure()
+    looked = time.monotonic()
+    while not stopping.is_set():
+        touched = watch.wait(_WAIT_SECONDS)
+        if touched:
+            touched = _gather(watch, touched)
+        if touched.unknown or TABLE in touched.tables:
+            post(TableTouched(", ".join(sorted(touched.by))))
+        # Of changes by iptables-legacy nobody is told, and of others not while we looked away.
+        overdue = time.monotonic() - looked > LOOK_SECONDS and _has_to_be_looked_at(watch)
+        if touched.unknown or touched.tables & docker_firewall.NFT_TABLES or overdue:
+            looked = time.monotonic()
+            if mended := docker_firewall.ensure():
+                log.warning("put the accept rules before Docker's filter again")
+                post(FirewallMended(mended))
+
+
+def _has_to_be_looked_at(watch: NftWatch) -> bool:
+    return watch.has_looked_away() or docker_firewall.uses_legacy()
 
 
 def _gather(watch: NftWatch, first: Touched) -> Touched:

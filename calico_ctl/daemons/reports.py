@@ -78,9 +78,9 @@ class Reports:
             statuses, agent, urgent = self._statuses or {}, self._agent, self._urgent
             self._urgent = False
         try:
-            self._write_endpoints(statuses)
             if agent is not None and (urgent or periodic):
                 status.write_agent(self._store, self._hostname, agent)
+            self._write_endpoints(statuses)
         except CalicoError:
             self._urgent = True
             raise

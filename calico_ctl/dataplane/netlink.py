@@ -43,6 +43,7 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP = 1
+_DROP_MEMBERSHIP = 2
 _CAP_ACK = 10
 _GET_STRICT_CHECK = 12
 _SO_ATTACH_FILTER = 26
@@ -92,7 +93,7 @@ class Netlink:
             self._socket.setsockopt(_SOL_NETLINK, _GET_STRICT_CHECK, 1)
         self._socket.bind((0, 0))
         for group in groups:
-            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+            self.join(group)
         self._socket.settimeout(_PATIENCE)
         self._sequence = 0
 
@@ -120,6 +121,14 @@ class Netlink:
     def fileno(self) -> int:
         """Return its file descriptor."""
         return self._socket.fileno()
+
+    def join(self, group: int) -> None:
+        """Be told from now on what a multicast group is told. Any thread may call this."""
+        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+
+    def leave(self, group: int) -> None:
+        """Be told no more. Any thread may call this."""
+        self._socket.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, group)
 
     def keep_out(self, program: Sequence[Instruction]) -> None:
         """Have the kernel ask a program about each message, which is dropped if it returns 0.

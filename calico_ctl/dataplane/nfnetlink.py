@@ -57,6 +57,7 @@ _NEW_CHAIN, _GET_CHAIN, _DELETE_CHAIN = SUBSYSTEM | 3, SUBSYSTEM | 4, SUBSYSTEM 
 _NEW_RULE, _GET_RULE, _DELETE_RULE = SUBSYSTEM | 6, SUBSYSTEM | 7, SUBSYSTEM | 8
 _NEW_SET, _GET_SET, _DELETE_SET = SUBSYSTEM | 9, SUBSYSTEM | 10, SUBSYSTEM | 11
 _NEW_ELEMENT, _GET_ELEMENT, _DELETE_ELEMENT = SUBSYSTEM | 12, SUBSYSTEM | 13, SUBSYSTEM | 14
+_GET_GENERATION = SUBSYSTEM | 16
 _BATCH_BEGIN, _BATCH_END = 16, 17
 _APPEND = 0x800
 
@@ -157,6 +158,24 @@ def _lengths(operations: Iterable[Operation]) -> Iterator[tuple[Operation, int]]
     numbers = itertools.count(1)
     for operation in operations:
         yield operation, sum(1 for _ in _write(operation, numbers))
+
+
+def generation(kernel: Netlink) -> int:
+    """Return the number of the last transaction that anybody made in this network namespace."""
+    answer = kernel.get("number its transactions", _GET_GENERATION, _HEADER)
+    return int.from_bytes(attributes(answer, 4)[1], "big")  # NFTA_GEN_ID
+
+
+def weight(operations: Iterable[Operation]) -> int:
+    """Say of how many rules, elements and other objects operations are."""
+    return sum(
+        len(each.elements)
+        if isinstance(each, AddElements | DeleteElements)
+        else len(each.pairs)
+        if isinstance(each, AddVerdicts | DeleteVerdicts)
+        else 1
+        for each in operations
+    )
 
 
 def names(kernel: Netlink) -> Names | None:

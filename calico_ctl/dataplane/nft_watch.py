@@ -8,7 +8,8 @@ goes through nftables is seen here, iptables-nft among them.
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,17 +56,37 @@ class Touched:
 
 
 class NftWatch:
-    """Follows what others change. Make it after the sockets that shall be filtered out."""
+    """Follows what others change; what comes through this process's own sockets is filtered out."""
 
     def __init__(self) -> None:
         """Join the group."""
         self._news = Netlink(NETFILTER, [nfnetlink.GROUP_NFTABLES], _BUFFER)
         self._ours: frozenset[int] = frozenset()
+        self._away = False
         self._ignore_ours()
 
     def close(self) -> None:
         """Leave the group."""
         self._news.close()
+
+    @contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Be told of nothing meanwhile. Any thread may call this.
+
+        Where somebody listens, the kernel writes down each of many thousand changes for him before
+        it commits them, also those that he filters out: that takes longer than the changes.
+        """
+        self._away = True
+        self._news.leave(nfnetlink.GROUP_NFTABLES)
+        try:
+            yield
+        finally:
+            self._news.join(nfnetlink.GROUP_NFTABLES)
+
+    def has_looked_away(self) -> bool:
+        """Say, once, whether something may have been missed."""
+        was_away, self._away = self._away, False
+        return was_away
 
     def wait(self, timeout: float) -> Touched:
         """Wait for changes by others, at most `timeout` seconds, and return what they touched."""

@@ -5,10 +5,11 @@ packets in flight; and there is never a moment without a table.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from calico_ctl.dataplane import nfnetlink
 from calico_ctl.dataplane.netlink import NETFILTER, KernelRefused, Netlink
+from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.policy import diff
 from calico_ctl.policy.diff import Transaction
 from calico_ctl.policy.layout import TO_ENDPOINTS
@@ -18,12 +19,22 @@ from calico_ctl.policy.ruleset import Names, Ruleset, Step
 log = logging.getLogger(__name__)
 
 
-class KernelTable:
-    """The table `inet calico` of this network namespace. Use from one thread."""
+_MANY = 500
+"""Objects from which on a change is made while nobody listens."""
 
-    def __init__(self) -> None:
+
+class KernelTable:
+    """The table `inet calico` of this network namespace. Use from one thread.
+
+    `disturbed` says that somebody else made a transaction, of whatever table, that `watch` was not
+    told of; whoever sees it sets it back.
+    """
+
+    def __init__(self, watch: NftWatch | None = None) -> None:
         """Open the way to the kernel; change nothing."""
         self._kernel = Netlink(NETFILTER)
+        self._watch = watch
+        self.disturbed = False
 
     def close(self) -> None:
         """Close the socket; the table stays."""
@@ -53,7 +64,17 @@ class KernelTable:
         """Take a step; raise KernelRefused, with no packet's way changed, if not."""
         self._apply(diff.changes(step))
 
-    def _apply(self, transactions: Iterable[Transaction]) -> None:
+    def _apply(self, transactions: Sequence[Transaction]) -> None:
+        if self._watch is None or sum(map(nfnetlink.weight, transactions)) < _MANY:
+            self._apply_each(transactions)
+            return
+        with self._watch.looking_away():
+            before = nfnetlink.generation(self._kernel)
+            self._apply_each(transactions)
+        if nfnetlink.generation(self._kernel) != before + len(transactions):
+            self.disturbed = True
+
+    def _apply_each(self, transactions: Iterable[Transaction]) -> None:
         for each in transactions:
             nfnetlink.apply(self._kernel, each)
 

@@ -36,12 +36,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-import etcd
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
@@ -66,6 +66,11 @@ from calico_ctl.errors import (
 )
 
 _T = TypeVar("_T")
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import etcd
+
 _Verb = Callable[..., Any]
 
 # A peer that vanished without a word (power cut, firewall) is noticed within a minute.
@@ -115,16 +120,18 @@ class Etcd:
         logging.getLogger("etcd").setLevel(logging.CRITICAL)  # what it reports, we raise
         self._settings = settings
         self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._client = etcd.Client(self._host, settings.port, protocol=settings.scheme)
-        self._client.http = urllib3.PoolManager(
-            retries=False, maxsize=10, socket_options=_KEEPALIVE
-        )
-        self._client._read_timeout = urllib3.Timeout(  # there is no public way
-            connect=settings.connect_timeout, total=settings.timeout
-        )
+        self._http = urllib3.PoolManager(retries=False, maxsize=10, socket_options=_KEEPALIVE)
+        self._limit = urllib3.Timeout(connect=settings.connect_timeout, total=settings.timeout)
         self._resolved = False
         self._cluster: str | None = None
         self._polls: deque[_LongPoll] = deque()  # idle, or with a question that is still out
+
+    @cached_property
+    def _client(self) -> "etcd.Client":
+        client = _library().Client(self._host, self._settings.port, protocol=self._settings.scheme)
+        client.http = self._http
+        client._read_timeout = self._limit  # there is no public way
+        return client
 
     @property
     def address(self) -> str:
@@ -133,7 +140,7 @@ class Etcd:
 
     def close(self) -> None:
         """Close idle connections; the store stays usable."""
-        self._client.http.clear()
+        self._http.clear()
         while self._polls:
             self._polls.pop().close()
 
@@ -141,7 +148,7 @@ class Etcd:
         """Return the entry, or None if there is none. Reads are linearized (quorum)."""
         try:
             return _entry(_again_if_broken(lambda: self._call(self._client.read, key, quorum=True)))
-        except etcd.EtcdKeyNotFound:
+        except _library().EtcdKeyNotFound:
             return None
 
     def tree(self, directory: str) -> Tree:
@@ -150,11 +157,11 @@ class Etcd:
 
     def _tree(self, directory: str) -> Tree:
         self._resolve()
-        url = f"{self._client.base_uri}{_path(directory)}?recursive=true&quorum=true&sorted=true"
-        limit = self._client.read_timeout
+        base = f"{self._settings.scheme}://{self.address}"
+        url = f"{base}{_path(directory)}?recursive=true&quorum=true&sorted=true"
         text = ""
         try:
-            response = self._client.http.request("GET", url, timeout=limit, preload_content=False)
+            response = self._http.request("GET", url, timeout=self._limit, preload_content=False)
             # Piece by piece: joined at the end, the pieces and the whole would be there at once.
             for piece in codecs.iterdecode(response.stream(_PIECE), "utf-8"):
                 text += piece
@@ -171,7 +178,7 @@ class Etcd:
         """Write without a condition: only for keys with a single writer."""
         try:
             return _entry(self._call(self._client.write, key, value, ttl=ttl))
-        except etcd.EtcdNotFile as error:
+        except _library().EtcdNotFile as error:
             raise _misplaced(key, "is a directory") from error
 
     def create(self, key: str, value: str | None) -> Entry:
@@ -179,7 +186,7 @@ class Etcd:
         as_directory = value is None
         try:
             made = self._call(self._client.write, key, value, dir=as_directory, prevExist=False)
-        except (etcd.EtcdAlreadyExist, etcd.EtcdNotFile) as error:
+        except (_library().EtcdAlreadyExist, _library().EtcdNotFile) as error:
             raise AlreadyExists(f"{key} exists already") from error
         return _entry(made)
 
@@ -187,7 +194,11 @@ class Etcd:
         """Write if the key is still as `seen`; raise Conflict if it changed or is gone."""
         try:
             return _entry(self._call(self._client.write, seen.key, value, prevIndex=seen.revision))
-        except (etcd.EtcdCompareFailed, etcd.EtcdKeyNotFound, etcd.EtcdNotFile) as error:
+        except (
+            _library().EtcdCompareFailed,
+            _library().EtcdKeyNotFound,
+            _library().EtcdNotFile,
+        ) as error:
             raise _changed_meanwhile(seen.key) from error
 
     def delete(self, key: str, seen: Entry | None = None) -> bool:
@@ -203,9 +214,13 @@ class Etcd:
             condition = {"prevIndex": seen.revision}
         try:
             self._call(self._client.delete, key, **condition)
-        except etcd.EtcdKeyNotFound:
+        except _library().EtcdKeyNotFound:
             return False
-        except (etcd.EtcdCompareFailed, etcd.EtcdNotFile, etcd.EtcdDirNotEmpty) as error:
+        except (
+            _library().EtcdCompareFailed,
+            _library().EtcdNotFile,
+            _library().EtcdDirNotEmpty,
+        ) as error:
             raise _changed_meanwhile(key) from error
         return True
 
@@ -323,9 +338,9 @@ class Etcd:
         self._client.expected_cluster_id = None
         try:
             return verb(quote(key), *arguments, **options)
-        except etcd.EtcdConnectionFailed as error:
+        except _library().EtcdConnectionFailed as error:
             raise self._unavailable(error.cause) from error
-        except etcd.EtcdException as error:
+        except _library().EtcdException as error:
             code = _error_code(error)
             if code in _KEY_ERRORS:
                 raise
@@ -368,6 +383,14 @@ class Etcd:
 
     def _not_etcd(self) -> DatastoreError:
         return DatastoreError(f"the answer from {self.address} is not etcd's", hint=_NOT_V2)
+
+
+def _library() -> "ModuleType":
+    # Imported when a key is first read or written: it costs 60 ms, and the agent's watch and first
+    # read do without.
+    import etcd
+
+    return etcd  # type: ignore[no-any-return]
 
 
 class _ConnectionBroke(DatastoreUnavailable):

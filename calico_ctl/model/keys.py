@@ -4,8 +4,8 @@ The paths are interface: orchestrators write them over plain HTTP. `parse` is to
 none of ours is None, never an error.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from netaddr import IPNetwork
 
@@ -43,8 +43,7 @@ class Leaf(StrEnum):
     BGP_GLOBAL = "bgp global"
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedKey:
+class ParsedKey(NamedTuple):
     """What a key is about. `name` is a profile, a setting or a CIDR; `host` where there is one."""
 
     leaf: Leaf

@@ -64,14 +64,15 @@ class Snapshot:
 
     def _learn(self, parsed: ParsedKey, value: str) -> None:
         match parsed:
+            # by far the most first
+            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
+                self.endpoints[key] = codec.decode_endpoint(key, value)
             case ParsedKey(Leaf.READY):
                 self.ready = value == "true"
             case ParsedKey(Leaf.PROFILE_RULES, name=name):
                 self.rules[names.parse_profile_name(name)] = codec.decode_rules(value)
             case ParsedKey(Leaf.PROFILE_TAGS, name=name):
                 self.tags[names.parse_profile_name(name)] = codec.decode_tags(value)
-            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
-                self.endpoints[key] = codec.decode_endpoint(key, value)
             case ParsedKey(Leaf.POOL, name=name):
                 cidr = keys.parse_cidr_segment(name)
                 self.pools[cidr] = codec.decode_pool(cidr, value)
@@ -84,15 +85,15 @@ class Snapshot:
 
     def _forget(self, parsed: ParsedKey) -> None:
         match parsed:
+            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
+                self.endpoints.pop(key, None)
+                self.revisions.pop(key, None)
             case ParsedKey(Leaf.READY):
                 self.ready = False
             case ParsedKey(Leaf.PROFILE_RULES, name=name):
                 self.rules.pop(name, None)
             case ParsedKey(Leaf.PROFILE_TAGS, name=name):
                 self.tags.pop(name, None)
-            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
-                self.endpoints.pop(key, None)
-                self.revisions.pop(key, None)
             case ParsedKey(Leaf.POOL, name=name):
                 # The key may spell the network with host bits: what it means is what goes.
                 with suppress(InvalidValue):

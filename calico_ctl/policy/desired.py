@@ -51,11 +51,18 @@ class _Side:
 
     chains: dict[str, Chain] = field(default_factory=dict)
     sets: dict[str, Set] = field(default_factory=dict)
+    # what endpoints have in static sets and in maps
+    elements: dict[str, set[str]] = field(default_factory=dict)
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def ruleset(self) -> Ruleset:
+        static = layout.static_sets() if self.elements else {}
+        sets = {
+            name: replace(static[name], elements=frozenset(texts))
+            for name, texts in self.elements.items()
+        }
         maps = {name: VerdictMap(verdicts) for name, verdicts in self.maps.items()}
-        return Ruleset(self.chains, self.sets, maps)
+        return Ruleset(self.chains, self.sets | sets, maps)
 
 
 @dataclass(slots=True)
@@ -147,14 +154,14 @@ class Desired:
         """Fold in one key (`value` None: it is gone); return what it was about if we follow it."""
         parsed = self.snapshot.apply(key, value, revision)
         match parsed:
-            case ParsedKey(Leaf.PROFILE_RULES, name=name):
-                self._profiles_noted.add(name)
-            case ParsedKey(Leaf.PROFILE_TAGS, name=name):
-                self.tags.set_profile(name, self.snapshot.tags.get(name, ()))
             case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as endpoint_key):
                 self.tags.set_endpoint(endpoint_key, self.snapshot.endpoints.get(endpoint_key))
                 if endpoint_key.host == self._hostname:
                     self._note_local(endpoint_key)
+            case ParsedKey(Leaf.PROFILE_RULES, name=name):
+                self._profiles_noted.add(name)
+            case ParsedKey(Leaf.PROFILE_TAGS, name=name):
+                self.tags.set_profile(name, self.snapshot.tags.get(name, ()))
             case ParsedKey(Leaf.POOL):
                 self._pools_noted = True
             case ParsedKey(Leaf.GLOBAL_CONFIG | Leaf.HOST_CONFIG):
@@ -178,15 +185,15 @@ class Desired:
 
     def table(self) -> Ruleset:
         """Return the whole table: the sum of all that `take` told."""
-        elements: dict[str, frozenset[str]] = {}
+        elements: dict[str, set[str]] = {}
         maps: dict[str, dict[str, str]] = {name: {} for name in layout.DISPATCH}
         for endpoint in self._enforced.values():
             for name, texts in _elements(endpoint).items():
-                elements[name] = elements.get(name, frozenset()) | texts
+                elements.setdefault(name, set()).update(texts)
             for name, (key, verdict) in _verdicts(endpoint).items():
                 maps[name][key] = verdict
         sets = {
-            name: replace(static, elements=static.elements | elements.get(name, frozenset()))
+            name: replace(static, elements=static.elements.union(elements.get(name, ())))
             for name, static in layout.static_sets().items()
         }
         for tag in self._tag_users:
@@ -382,15 +389,13 @@ def empty() -> Ruleset:
 
 def _move(old: Endpoint | None, new: Endpoint | None, draft: _Draft) -> None:
     """Replace what an interface's endpoint has in sets and maps, and note its connections."""
-    empty_sets = layout.static_sets()
     for side, endpoint in ((draft.before, old), (draft.after, new)):
         if endpoint is None:
             continue
         for name, texts in _elements(endpoint).items():
             for each in (draft.before, draft.after):
-                each.sets.setdefault(name, empty_sets[name])
-            present = side.sets[name]
-            side.sets[name] = replace(present, elements=present.elements | texts)
+                each.elements.setdefault(name, set())
+            side.elements[name] |= texts
         for name, (key, verdict) in _verdicts(endpoint).items():
             for each in (draft.before, draft.after):
                 each.maps.setdefault(name, {})

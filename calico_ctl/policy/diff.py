@@ -44,13 +44,20 @@ def rebuild(live: Names, desired: Ruleset) -> list[Transaction]:
 
     Of a table that does not exist there are no names; it is made in one transaction.
     """
-    new = _new(desired, live.sets, live.chains)
     if not live.chains:
-        return [[AddTable(), *_rewritten(Names(), desired)]]
-    known = Names(live.chains | new.chains.keys(), live.sets | new.sets.keys(), live.maps)
-    return _without_empty(
-        [AddTable(), *_made(new)] if _any(new) else [], _rewritten(known, desired)
+        return [[AddTable(), *_rewritten(live, desired)]]
+    new = _new(desired, live.sets, live.chains)
+    known = Ruleset(
+        {name: item for name, item in desired.chains.items() if name not in new.chains},
+        {name: item for name, item in desired.sets.items() if name not in new.sets},
+        desired.maps,
     )
+    gone = Names(
+        live.chains - desired.chains.keys(),
+        live.sets - desired.sets.keys(),
+        live.maps - desired.maps.keys(),
+    )
+    return _without_empty(_made(new), _rewritten(gone, known))
 
 
 def replace(desired: Ruleset) -> list[Transaction]:
@@ -86,10 +93,6 @@ def _new(desired: Ruleset, sets: Iterable[str], chains: Iterable[str]) -> Rulese
     )
 
 
-def _any(part: Ruleset) -> bool:
-    return bool(part.chains or part.sets)
-
-
 def _made(new: Ruleset) -> Transaction:
     """Make sets and chains, all names before any rule."""
     steps: Transaction = [AddSet(name, item) for name, item in sorted(new.sets.items())]
@@ -101,8 +104,8 @@ def _made(new: Ruleset) -> Transaction:
     return steps
 
 
-def _rewritten(live: Names, desired: Ruleset) -> Transaction:
-    """Empty and fill again all that is desired, then delete what is not."""
+def _rewritten(gone: Names, desired: Ruleset) -> Transaction:
+    """Empty and fill again all that is desired, then delete what is gone."""
     steps: Transaction = [AddSet(name, item) for name, item in sorted(desired.sets.items())]
     steps += (AddMap(name) for name in sorted(desired.maps))
     steps += (AddChain(name, item.hook) for name, item in sorted(desired.chains.items()))
@@ -114,12 +117,10 @@ def _rewritten(live: Names, desired: Ruleset) -> Transaction:
     for name, verdicts in sorted(desired.maps.items()):
         steps.append(Flush("map", name))
         steps += _verdicts(name, verdicts.verdicts.items())
-    # A stale chain may jump to another stale one: empty them all before any goes.
-    stale = sorted(live.chains - desired.chains.keys())
-    steps += (Flush("chain", name) for name in stale)
-    steps += (Delete("map", name) for name in sorted(live.maps - desired.maps.keys()))
-    steps += (Delete("chain", name) for name in stale)
-    steps += (Delete("set", name) for name in sorted(live.sets - desired.sets.keys()))
+    # A chain that goes may jump to another such: empty them all before any goes.
+    steps += (Flush("chain", name) for name in sorted(gone.chains))
+    for kind, names in (("map", gone.maps), ("chain", gone.chains), ("set", gone.sets)):
+        steps += (Delete(kind, name) for name in sorted(names))
     return steps
 
 

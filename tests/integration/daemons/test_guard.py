@@ -8,6 +8,7 @@ import pytest
 
 from calico_ctl.daemons import guard
 from calico_ctl.daemons.guard import FirewallMended, TableTouched
+from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.dataplane.table import KernelTable
 from tests.support.command import wait_until
 from tests.support.netns import NetNs, private_netns
@@ -30,8 +31,8 @@ def posted(host: NetNs) -> Iterator[list[object]]:
     stopping = threading.Event()
 
     def stand() -> None:
-        with host.entered():
-            guard.run(messages.append, stopping)
+        with host.entered(), closing(NftWatch()) as watch:
+            guard.run(watch, messages.append, stopping)
 
     thread = threading.Thread(target=stand)
     thread.start()

@@ -9,7 +9,6 @@ import pytest
 from calico_ctl.dataplane.nft_watch import NftWatch, Touched
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.policy.ruleset import TABLE
-from tests.support import nft
 from tests.support.netns import NetNs, private_netns
 from tests.support.states import STATES, ruleset
 

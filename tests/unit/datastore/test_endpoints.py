@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 from netaddr import IPAddress
@@ -118,4 +117,4 @@ def test_the_last_endpoint_takes_its_workload_along(store: MemoryStore) -> None:
 
 
 def replace_id(id_: str) -> EndpointKey:
-    return replace(KEY, id=id_)
+    return KEY._replace(id=id_)
