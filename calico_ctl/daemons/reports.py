@@ -38,7 +38,8 @@ class Reports:
         self._statuses: Statuses | None = None
         self._agent: AgentStatus | None = None
         self._urgent = False
-        self._written: dict[EndpointKey, EndpointStatus] = {}
+        # None: what a former agent has written is not known yet
+        self._written: dict[EndpointKey, EndpointStatus] | None = None
 
     def submit(self, statuses: Statuses | None, agent: AgentStatus, *, urgent: bool) -> None:
         """Say how things are; `statuses` None: as said before. Returns at once."""
@@ -52,13 +53,15 @@ class Reports:
 
     def acknowledged(self, key: EndpointKey) -> bool:
         """Say whether anything was written about an endpoint."""
-        return key in self._written
+        return self._written is not None and key in self._written
 
     def run(self, post: Post, stopping: Stopping) -> None:
         """Write what is submitted until `stopping` is set; a listener that posts nothing."""
         del post
         jitter = random.Random()  # noqa: S311 - spreads load, hides nothing
         told = ""
+        # What a former agent reported is read while this one reads all the rest.
+        self._something.set()
         while not stopping.is_set():
             timely = self._something.wait(REPORT_SECONDS * jitter.uniform(0.8, 1.0))
             try:
@@ -74,22 +77,27 @@ class Reports:
     def write(self, *, periodic: bool = False) -> None:
         """Write what was submitted and differs from what is written."""
         self._something.clear()
+        if self._written is None:
+            self._written = status.read_endpoints(self._store, self._hostname)
         with self._lock:
-            statuses, agent, urgent = self._statuses or {}, self._agent, self._urgent
+            statuses, agent, urgent = self._statuses, self._agent, self._urgent
             self._urgent = False
         try:
             if agent is not None and (urgent or periodic):
                 status.write_agent(self._store, self._hostname, agent)
-            self._write_endpoints(statuses)
+            if statuses is not None:
+                self._write_endpoints(statuses, self._written)
         except CalicoError:
             self._urgent = True
             raise
 
-    def _write_endpoints(self, statuses: Statuses) -> None:
+    def _write_endpoints(
+        self, statuses: Statuses, written: dict[EndpointKey, EndpointStatus]
+    ) -> None:
         for key, value in statuses.items():
-            if self._written.get(key) != value:
+            if written.get(key) != value:
                 status.write_endpoint(self._store, key, value)
-                self._written[key] = value
-        for key in self._written.keys() - statuses.keys():
+                written[key] = value
+        for key in written.keys() - statuses.keys():
             status.remove_endpoint(self._store, key)
-            del self._written[key]
+            del written[key]

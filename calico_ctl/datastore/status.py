@@ -6,7 +6,7 @@ cannot be read counts as none.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
@@ -123,19 +123,24 @@ def write_endpoint(store: Store, key: EndpointKey, report: EndpointStatus) -> No
     store.put(keys.endpoint_status(key), json.dumps(asdict(report)))
 
 
+def read_endpoints(store: Store, host: str) -> dict[EndpointKey, EndpointStatus]:
+    """Return what a host's agent reported about each of its endpoints."""
+    found = {}
+    for entry in store.tree(keys.endpoint_statuses(host)).entries:
+        match entry.key.split("/")[7:]:
+            case [orchestrator, workload, "endpoint", id_]:
+                report = _decode_endpoint(entry.value)
+                if report is not None:
+                    found[EndpointKey(host, orchestrator, workload, id_)] = report
+            case _:
+                pass
+    return found
+
+
 def read_endpoint(store: Store, key: EndpointKey) -> EndpointStatus | None:
     """Return what the agent reported about an endpoint, or None."""
     entry = store.get(keys.endpoint_status(key))
     return None if entry is None else _decode_endpoint(entry.value)
-
-
-def read_endpoints(
-    store: Store, host: str, wanted: Iterable[EndpointKey]
-) -> dict[EndpointKey, EndpointStatus]:
-    """Return what the agent reported about those of a host's endpoints that it reported about."""
-    values = {entry.key: entry.value for entry in store.tree(keys.host_status(host)).entries}
-    found = ((key, _decode_endpoint(values.get(keys.endpoint_status(key)))) for key in wanted)
-    return {key: report for key, report in found if report is not None}
 
 
 def remove_endpoint(store: Store, key: EndpointKey) -> None:

@@ -172,9 +172,14 @@ def service_status(hostname: str, service: str) -> str:
     return f"{STATUS}/{hostname}/service/{service}"
 
 
+def endpoint_statuses(hostname: str) -> str:
+    """Return the directory of what the policy agent reports about a host's endpoints."""
+    return f"{STATUS}/{hostname}/workload"
+
+
 def endpoint_status(key: EndpointKey) -> str:
     """Return the key under which the policy agent acknowledges an endpoint."""
-    workload_status = f"{STATUS}/{key.host}/workload/{key.orchestrator}/{key.workload}"
+    workload_status = f"{endpoint_statuses(key.host)}/{key.orchestrator}/{key.workload}"
     return f"{workload_status}/endpoint/{key.id}"
 
 

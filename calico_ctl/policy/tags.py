@@ -10,16 +10,16 @@ are texts here, as nft writes them.
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from calico_ctl.model import address
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.endpoint import Endpoint, EndpointKey
 
-Addresses = Mapping[Family, tuple[str, ...]]
+Addresses = tuple[tuple[str, ...], tuple[str, ...]]
+"""An endpoint's addresses: the IPv4 ones and the IPv6 ones."""
 
-_NOBODY: tuple[tuple[str, ...], Addresses] = ((), {})
+_NOBODY: tuple[tuple[str, ...], Addresses] = ((), ((), ()))
 
 
 @dataclass(slots=True)
@@ -141,13 +141,11 @@ class TagIndex:
 
 
 def _of_family(owners: Iterable[Addresses], family: Family) -> Iterator[str]:
-    return itertools.chain.from_iterable(each.get(family, ()) for each in owners)
+    place = FAMILIES.index(family)
+    return itertools.chain.from_iterable(each[place] for each in owners)
 
 
 def _addresses(endpoint: Endpoint) -> Addresses:
-    split: dict[Family, tuple[str, ...]] = {}
-    for family in FAMILIES:
-        texts = tuple(str(ip) for ip in endpoint.addresses if address.family(ip) == family)
-        if texts:
-            split[family] = texts
-    return split
+    four = tuple(str(ip) for ip in endpoint.addresses if ip.version == 4)
+    six = tuple(str(ip) for ip in endpoint.addresses if ip.version == 6)
+    return four, six

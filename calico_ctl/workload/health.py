@@ -132,10 +132,11 @@ def _stored(platform: Platform) -> Stored:
 
 
 def _refused(store: Store, host: str) -> Mapping[str, str]:
-    present, _ = endpoints.all(store, host)
-    reports = status.read_endpoints(store, host, [each.key for each in present])
+    present = {each.key for each in endpoints.all(store, host)[0]}
     return {
-        each.id: report.reason for each, report in reports.items() if report.status == status.ERROR
+        key.id: report.reason
+        for key, report in status.read_endpoints(store, host).items()
+        if report.status == status.ERROR and key in present
     }
 
 

@@ -77,6 +77,22 @@ def test_a_report_that_could_not_be_written_is_written_later(store, reports):
     assert status.read_agent(store, HOST) == CALM
 
 
+def test_a_new_agent_removes_what_a_former_one_left_and_writes_nothing_twice(store, reports):
+    gone = EndpointKey(HOST, "docker", "d", "f")
+    reports.submit({KEY: UP, gone: UP}, CALM, urgent=False)
+    reports.write()
+    again = Reports(store, HOST)
+    again.write()
+    assert status.read_endpoints(store, HOST) == {KEY: UP, gone: UP}
+    assert again.acknowledged(KEY)
+    before = store.writes
+    again.submit({KEY: UP}, CALM, urgent=False)
+    again.write()
+    assert status.read_endpoints(store, HOST) == {KEY: UP}
+    assert status.read_endpoint(store, gone) is None
+    assert store.writes - before <= 3  # the key, and directories that became empty
+
+
 def test_the_thread_writes_what_is_submitted_and_outlives_an_absence_of_etcd(store, reports):
     stopping = threading.Event()
     thread = threading.Thread(target=reports.run, args=(lambda _: None, stopping))
@@ -84,7 +100,7 @@ def test_the_thread_writes_what_is_submitted_and_outlives_an_absence_of_etcd(sto
     try:
         store.fail("connection refused")
         reports.submit({KEY: UP}, CALM, urgent=True)
-        wait_until(lambda: store.writes > 0, 5, "the thread tries to write")
+        wait_until(lambda: store.reads > 0, 5, "the thread asks etcd")
         store.fail(None)
         wait_until(lambda: status.read_agent(store, HOST) is not None, 5, "the report is there")
         assert status.read_endpoint(store, KEY) == UP
