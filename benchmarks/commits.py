@@ -124,18 +124,6 @@ def showing(*signs: Sign) -> Callable[[Commit], bool]:
     return content
 
 
-def counting(kind: int, addresses: int) -> Callable[[Commit], bool]:
-    """Return what is content once so many IPv4 and so many IPv6 addresses have come (or gone)."""
-    left = {4: addresses, 16: addresses}
-
-    def content(commit: Commit) -> bool:
-        for key in commit.keys_of_elements(kind):
-            left[len(key)] = left.get(len(key), 0) - 1
-        return max(left.values()) <= 0
-
-    return content
-
-
 def port_in_rules(port: int) -> Sign:
     """Return the sign of a port in a rule, or in a set that a rule has."""
     kinds = frozenset({NEW_RULE, NEW_ELEMENT})

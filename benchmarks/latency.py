@@ -16,6 +16,8 @@ from benchmarks.commits import DEL_ELEMENT, NEW_ELEMENT, Commit, Commits
 from benchmarks.lab import HOSTNAME
 from benchmarks.measured import LOCAL_ENDPOINTS, OUTSIDERS, Measured
 from benchmarks.report import Line, latency, percentile
+from calico_ctl.dataplane import nfnetlink
+from calico_ctl.dataplane.netlink import NETFILTER, Netlink
 
 _PATIENCE = 20.0
 _PAUSE = (0.005, 0.03)
@@ -108,19 +110,27 @@ def joins(measured: Measured) -> Iterator[Line]:
 
 
 def tag_added(measured: Measured) -> Iterator[Line]:
-    """Give the profile of the 10,000 one more tag, and take it away again."""
+    """Give the profile of the 10,000 one more tag, and take it away again.
+
+    Nobody listens here: for a listener the kernel writes down each of 20,000 elements, which takes
+    longer than to change them. The number of the last transaction is asked for again and again.
+    """
+    added: list[float] = []
     removed: list[float] = []
-    with Stopwatch(measured) as watch:
+    with measured.host.namespace.entered(), Netlink(NETFILTER) as asked:
 
-        def change(_number: int) -> float:
-            all_in = commits.counting(NEW_ELEMENT, REMOTE_ENDPOINTS)
-            added = watch.write(*cluster.write_fleet_tags(FLEET, FLEET_EXTRA), all_in)
-            all_out = commits.counting(DEL_ELEMENT, REMOTE_ENDPOINTS)
-            removed.append(watch.write(*cluster.write_fleet_tags(FLEET), all_out))
-            return added
+        def change(*tags: str) -> float:
+            before, began = nfnetlink.generation(asked), time.monotonic()
+            measured.store.put(*cluster.write_fleet_tags(*tags))
+            while nfnetlink.generation(asked) == before:
+                if time.monotonic() - began > measured.seconds:
+                    return float("inf")
+            return (time.monotonic() - began) * 1000
 
-        samples = watch.repeat(10, change)
-    yield latency("a profile of 10,000 gets a tag", samples, felix="116 ms")
+        for _ in range(10):
+            added.append(change(FLEET, FLEET_EXTRA))
+            removed.append(change(FLEET))
+    yield latency("a profile of 10,000 gets a tag", added, felix="116 ms")
     yield latency("a profile of 10,000 loses a tag", removed)
 
 
