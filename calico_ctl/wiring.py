@@ -32,10 +32,6 @@ class RealPlatform:
     @cached_property
     def store(self) -> "Etcd":
         """The etcd that ETCD_AUTHORITY names."""
-        return self.open_store()
-
-    def open_store(self) -> "Etcd":
-        """Return that etcd by a connection of its own, as whoever watches it needs one."""
         from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 
         authority = self.settings.etcd()

@@ -57,8 +57,7 @@ def run(platform: Platform) -> None:
 
 
 def _follow(platform: Platform, post: Post, stopping: Stopping) -> None:
-    # A watch needs a connection of its own: see `datastore.etcd`.
-    follow.follow(platform.open_store(), keys.ROOT, post, stopping)
+    follow.follow(platform.store, keys.ROOT, post, stopping)
 
 
 def _follow_links(post: Post, stopping: Stopping) -> None:

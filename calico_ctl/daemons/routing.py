@@ -149,7 +149,7 @@ def run(platform: Platform) -> None:
     routing = Routing(platform, Bird())
     runtime.listen(
         "etcd",
-        lambda post, stopping: follow.follow(platform.open_store(), keys.ROOT, post, stopping),
+        lambda post, stopping: follow.follow(platform.store, keys.ROOT, post, stopping),
     )
     runtime.tick_every(TICK_SECONDS)
     for batch in runtime.batches():

@@ -96,10 +96,6 @@ class Platform(Protocol):
         """The datastore."""
         ...
 
-    def open_store(self) -> Store:
-        """Return the datastore by a connection of its own, as whoever watches it needs one."""
-        ...
-
     @property
     def docker(self) -> Docker:
         """The Docker Engine."""

@@ -42,10 +42,6 @@ class FakePlatform:
     counters: Counters = field(default_factory=Untouched)
     clock: Clock = field(default_factory=Untouched)
 
-    def open_store(self) -> MemoryStore:
-        """The same store: one in memory needs no connection."""
-        return self.store
-
 
 @dataclass(frozen=True, slots=True)
 class Finished:

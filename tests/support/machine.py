@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from netaddr import IPAddress
 
 from calico_ctl.datastore import nodes, status
-from calico_ctl.datastore.store import Entry, Event, Store, Tree
+from calico_ctl.datastore.store import Entry, Event, Tree
 from calico_ctl.errors import AlreadyExists, CalicoError, NotFound
 from calico_ctl.model import keys
 from calico_ctl.model.container import Container, OwnContainer
@@ -179,10 +179,6 @@ class Machine:
         self.store = AnsweringStore(self.clock)
         nodes.register(self.store, Node(HOST, GATEWAY))
         self.docker.containers["web"] = Container(CONTAINER, "web", True, 42, "default")
-
-    def open_store(self) -> Store:
-        """The same store: one in memory needs no connection."""
-        return self.store
 
     def left(self) -> list[str]:
         """Return what a container has left behind; the agent's report is the agent's to remove."""

@@ -54,10 +54,6 @@ class Host:
     counters: KernelCounters = field(default_factory=KernelCounters)
     agents: ExitStack = field(default_factory=ExitStack)
 
-    def open_store(self) -> MemoryStore:
-        """The same store."""
-        return self.store
-
     def agent(self) -> Agent:
         """Start an agent; its reports are written after each turn."""
         self.reports = Reports(self.store, HOST)

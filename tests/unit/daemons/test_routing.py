@@ -29,9 +29,6 @@ class FakePlatform:
         self.store = MemoryStore()
         self.clock = SystemClock()
 
-    def open_store(self) -> MemoryStore:
-        return self.store
-
     @property
     def docker(self) -> Docker:
         raise NotImplementedError
