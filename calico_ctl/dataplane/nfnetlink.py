@@ -256,6 +256,7 @@ def elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
 @singledispatch
 def _write(operation: Operation, numbers: _Number) -> Iterable[Message]:
     """Write the messages of an operation, without what they all begin with."""
+    # No operation gets here: each kind is registered below, and a new one has to be.
     raise NotImplementedError(operation)
 
 
