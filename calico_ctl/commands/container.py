@@ -60,9 +60,9 @@ def _add(words: Words, platform: Platform, console: Console) -> None:
     timeout = _parse_timeout(words.text("--timeout"))
     console.require_root("calicoctl container add")
     wanted = attach.Attachment(
-        workload.running(platform, name), request, interface, timeout=timeout
+        workload.running(platform, name), (request,), interface, timeout=timeout
     )
-    ip = attach.attach(platform, wanted)
+    (ip,) = attach.attach(platform, wanted).addresses
     console.result(f"IP {ip} added to {name}")
 
 

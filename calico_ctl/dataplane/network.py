@@ -1,7 +1,7 @@
 """The kernel's network as `workload` sees it: plug, unplug, look."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
 from calico_ctl.dataplane import veth
@@ -42,9 +42,25 @@ class KernelNetwork:
             return False
         return True
 
+    def is_plugged(self, host_name: str, netns: str) -> bool:
+        """Say whether the other end of our pair is in that namespace, whatever its name there."""
+        ours = _links(["ip", "-j", "link", "show"])
+        end = next((link for link in ours if link["ifname"] == host_name), None)
+        if end is None:
+            return False
+        inside = _links([*_inside(netns), "ip", "-j", "link", "show"])
+        return any(
+            (link["ifindex"], link.get("link_index")) == (end.get("link_index"), end["ifindex"])
+            for link in inside
+        )
+
+    def is_there(self, host_name: str) -> bool:
+        """Say whether the host has our side of a pair."""
+        return link_exists(host_name)
+
     def interface_exists(self, netns: str, name: str) -> bool:
         """Say whether a namespace has an interface of that name."""
-        return name in _link_names(command.run([*_inside(netns), "ip", "-j", "link", "show"]))
+        return name in _names(_links([*_inside(netns), "ip", "-j", "link", "show"]))
 
     def _take_default_routes(self, interface: Interface, undo: ExitStack) -> None:
         shown = command.run(
@@ -70,11 +86,16 @@ def enable_ipv6(netns: str, interface: str) -> None:
 
 def link_exists(name: str) -> bool:
     """Say whether this namespace has a link of that name."""
-    return name in _link_names(command.run(["ip", "-j", "link", "show"]))
+    return name in _names(_links(["ip", "-j", "link", "show"]))
 
 
-def _link_names(shown: str) -> set[str]:
-    return {str(link["ifname"]) for link in json.loads(shown or "[]")}
+def _links(show: Sequence[str]) -> Sequence[Mapping[str, object]]:
+    links: Sequence[Mapping[str, object]] = json.loads(command.run(show) or "[]")
+    return links
+
+
+def _names(links: Iterable[Mapping[str, object]]) -> set[str]:
+    return {str(link["ifname"]) for link in links}
 
 
 def _inside(netns: str) -> list[str]:

@@ -53,6 +53,20 @@ def claim(
     return _Search(store, holder, wanted, reserved, random).claim(str(request))
 
 
+def require_free(store: Store, request: AddressRequest) -> None:
+    """Raise what `claim` would raise at once: NoSuchPool, or Conflict if an address is taken.
+
+    Takes nothing; that a pool has room is not looked for.
+    """
+    _pools(store, request)
+    if not isinstance(request, IPAddress):
+        return
+    _require_not_reserved(request, _addresses_of_hosts(store, address.family(request)))
+    owner = assigned(store, request)
+    if owner is not None:
+        raise block.taken(request, owner)
+
+
 def release(store: Store, ip: IPAddress, owner: str | None) -> bool:
     """Free an address if that owner, or for None anybody, has it; say whether it did."""
     return _change(store, block.cidr_of(ip), lambda seen: seen.release(ip, owner))
@@ -194,9 +208,7 @@ def _pools(store: Store, request: AddressRequest) -> list[IPNetwork]:
 
 
 def _claim_this(store: Store, ip: IPAddress, holder: Owner, reserved: Reserved) -> IPAddress:
-    if ip in reserved:
-        message = f"address {ip} is the address of host {reserved[ip]}"
-        raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
+    _require_not_reserved(ip, reserved)
     cidr = block.cidr_of(ip)
     for _ in range(entries.ATTEMPTS):
         entry = store.get(keys.block(cidr))
@@ -209,6 +221,12 @@ def _claim_this(store: Store, ip: IPAddress, holder: Owner, reserved: Reserved) 
             store.swap(entry, block.encode(claimed))
             return ip
     raise entries.gave_up(keys.block(cidr))
+
+
+def _require_not_reserved(ip: IPAddress, reserved: Reserved) -> None:
+    if ip in reserved:
+        message = f"address {ip} is the address of host {reserved[ip]}"
+        raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
 
 
 def _create(store: Store, cidr: IPNetwork, ip: IPAddress, holder: Owner) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from calico_ctl.docker_api.request import CONFIGURATION_LABEL, ContainerRequest
 from calico_ctl.errors import DeadlineExceeded, DockerError, NotFound
-from calico_ctl.model.container import Container, OwnContainer
+from calico_ctl.model.container import Container, ContainerEvent, OwnContainer
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -80,15 +80,51 @@ class Engine:
         Raises NotFound, or Conflict for a prefix of more than one id.
         """
         found = self._inspect(name_or_id)
-        state = cast("Json", found["State"])
-        running = bool(state["Running"])
+        state, config = cast("Json", found["State"]), cast("Json", found["Config"])
+        # Between two tries of a restart policy it "runs", but has no process.
+        pid = int(str(state["Pid"])) if state["Running"] else 0
         return Container(
             id=str(found["Id"]),
             name=str(found["Name"]).removeprefix("/"),
-            running=running,
-            pid=int(str(state["Pid"])) if running else 0,
+            running=pid != 0,
+            pid=pid,
             network_mode=str(cast("Json", found["HostConfig"])["NetworkMode"]),
+            environment=tuple(cast("Sequence[str]", config.get("Env") or ())),
+            hostname=str(config.get("Hostname") or ""),
+            domain=str(config.get("Domainname") or ""),
+            hosts_path=str(found.get("HostsPath") or ""),
         )
+
+    def container_ids(self) -> set[str]:
+        """Return the ids of all containers, also of those that do not run."""
+        with self._asking("its containers"):
+            return {str(each["Id"]) for each in self._api.containers(all=True)}
+
+    def container_events(self) -> Iterator[ContainerEvent]:
+        """Follow what happens to containers from now on, until the engine goes away.
+
+        "From now on" is when this returns, not when the first event is asked for.
+        """
+        with self._asking("its events"):
+            events = self._api.events(decode=True, filters={"type": "container"})
+        return self._container_events(events)
+
+    def _container_events(self, events: Iterator[Json]) -> Iterator[ContainerEvent]:
+        with self._asking("its events"):
+            for event in events:
+                yield ContainerEvent(str(event.get("id")), str(event.get("Action")))
+
+    def kill(self, container_id: str) -> None:
+        """End a container at once; no error if it does not run or is gone.
+
+        As somebody who stops it: a restart policy does not start it again.
+        """
+        with suppress(NotFound), self._asking(f"container {container_id}"):
+            self._api.stop(container_id, timeout=0)
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; no error if it is gone."""
+        self._remove(container_id)
 
     def is_running(self, name: str) -> bool:
         """Say whether there is such a container and it runs (not between two restarts)."""

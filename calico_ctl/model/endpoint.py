@@ -13,6 +13,9 @@ from calico_ctl.model.address import Family
 DOCKER = "docker"
 """The orchestrator of containers that Docker runs; the workload is the full container id."""
 
+DEFAULT_INTERFACE = "eth1"
+_INTERFACE_FIELD = "interface"
+
 NAMESPACE = "namespace"
 """The orchestrator of network namespaces given by path."""
 
@@ -34,6 +37,11 @@ class EndpointKey(NamedTuple):
     orchestrator: str
     workload: str
     id: str
+
+
+def named_inside(interface: str) -> Mapping[str, object]:
+    """Return what an endpoint says beside its eight fields: its name inside, if it is unusual."""
+    return {} if interface == DEFAULT_INTERFACE else {_INTERFACE_FIELD: interface}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,16 @@ class Endpoint:
     def of_family(self, family: Family) -> tuple[IPAddress, ...]:
         """Return the addresses of that family."""
         return tuple(ip for ip in self.addresses if address.family(ip) == family)
+
+    @property
+    def interface(self) -> str:
+        """The interface's name inside the workload."""
+        name = self.extra.get(_INTERFACE_FIELD)
+        return name if isinstance(name, str) else DEFAULT_INTERFACE
+
+    def with_state(self, state: State) -> "Endpoint":
+        """Return the same endpoint in that state."""
+        return replace(self, state=state)
 
     def with_profiles(self, profiles: tuple[str, ...]) -> "Endpoint":
         """Return the same endpoint with exactly these profiles, in this order."""

@@ -1,4 +1,4 @@
-"""Give a workload a Calico interface: claim an address, plumb, publish, wait for the agent.
+"""Give a workload its endpoint: claim addresses, publish, plumb, wait for the agent.
 
 Each step that is done registers how to take it back; on any failure all of them run, in reverse.
 Around it all stands an intent on disk: if this process is killed, or etcd is away when something
@@ -8,18 +8,20 @@ should be taken back, `recover` finishes the job later.
 import json
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from netaddr import IPAddress
 
-from calico_ctl.datastore import addresses, endpoints, nodes, status
+from calico_ctl.datastore import addresses, endpoints, nodes
 from calico_ctl.errors import AlreadyExists, CalicoError, NotFound
-from calico_ctl.host import intents
+from calico_ctl.host import intents, locks
 from calico_ctl.model import address, names
-from calico_ctl.model.address import AddressRequest
+from calico_ctl.model import endpoint as model_endpoint
+from calico_ctl.model.address import AddressRequest, Family
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
-from calico_ctl.model.interface import Interface
+from calico_ctl.workload import restore
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.steps import Step, incomplete, try_all
 from calico_ctl.workload.workload import Workload
@@ -30,46 +32,42 @@ class Attachment:
     """What is asked for. `interface` is the name inside; `timeout` in seconds."""
 
     workload: Workload
-    request: AddressRequest
-    interface: str = "eth1"
+    requests: tuple[AddressRequest, ...]
+    interface: str = model_endpoint.DEFAULT_INTERFACE
     profiles: tuple[str, ...] = ()
     timeout: float = 10.0
 
 
-def attach(platform: Platform, wanted: Attachment) -> IPAddress:
-    """Return the address once it works; raise a CalicoError with nothing left behind otherwise."""
-    gateway = _gateway(platform, wanted.request)
-    _require_unattached(platform, wanted.workload)
-    key = _new_key(platform.hostname, wanted.workload)
-    undo: list[Step] = []
-    with intents.declared(key.id, describe(key)) as withdraw:
-        try:
-            return _attach(platform, wanted, key, gateway, undo)
-        except BaseException as error:
-            failures = try_all(reversed(undo))
-            if failures:
-                what = f"{error}; not everything could be taken back"
-                raise incomplete(what, failures) from error
-            withdraw()
-            raise
+def attach(platform: Platform, wanted: Attachment) -> Endpoint:
+    """Return the endpoint once it works; raise a CalicoError with nothing left behind otherwise."""
+    with locks.held(wanted.workload.id):
+        return _all_or_nothing(platform, wanted, plumbed=True)
 
 
-def _attach(
-    platform: Platform, wanted: Attachment, key: EndpointKey, gateway: IPAddress, undo: list[Step]
-) -> IPAddress:
-    store = platform.store
-    # Each undo stands before its step: a step may fail with half of it done, and an answer of
-    # etcd may get lost after the change was made.
-    undo.append(partial(addresses.release_all, store, key.id))
-    ip = addresses.claim(store, platform.hostname, wanted.request, key.id, random.Random())  # noqa: S311
-    endpoint = _endpoint(key, ip, gateway, wanted.profiles)
-    undo.append(partial(platform.network.unplug, endpoint.name))
-    platform.network.plug(_interface(endpoint, wanted, gateway))
-    undo.append(partial(endpoints.remove, store, key))
-    revision = endpoints.create(store, endpoint)
-    deadline = platform.clock.monotonic() + wanted.timeout
-    status.wait_for_endpoint(store, key, revision, deadline, platform.clock)
-    return ip
+def reserve(platform: Platform, wanted: Attachment) -> Endpoint:
+    """Return an endpoint for a workload that does not run yet: all but the interface.
+
+    For who holds the workload's lock.
+    """
+    return _all_or_nothing(platform, wanted, plumbed=False)
+
+
+def gateway(platform: Platform, family: Family) -> IPAddress:
+    """Return this host's address, over which its workloads reach the rest; raise if it has none."""
+    node = nodes.get(platform.store, platform.hostname)
+    if node is None:
+        raise NotFound(
+            f"this host ({platform.hostname}) is not a Calico node yet",
+            hint="start it: sudo calicoctl node --ip=<IP>",
+        )
+    found = node.address(family)
+    if found is None:
+        option = "--ip" if family == 4 else "--ip6"
+        raise CalicoError(
+            f"this host ({platform.hostname}) has no IPv{family} address to be a gateway",
+            hint=f"give it one: sudo calicoctl node {option}=<IP>",
+        )
+    return found
 
 
 def describe(key: EndpointKey) -> str:
@@ -96,22 +94,68 @@ def recover(platform: Platform) -> list[EndpointKey]:
     return recovered
 
 
-def _gateway(platform: Platform, request: AddressRequest) -> IPAddress:
-    node = nodes.get(platform.store, platform.hostname)
-    if node is None:
-        raise NotFound(
-            f"this host ({platform.hostname}) is not a Calico node yet",
-            hint="start it: sudo calicoctl node --ip=<IP>",
-        )
-    family = address.wanted_family(request)
-    gateway = node.address(family)
-    if gateway is None:
-        option = "--ip" if family == 4 else "--ip6"
-        raise CalicoError(
-            f"this host ({platform.hostname}) has no IPv{family} address to be a gateway",
-            hint=f"give it one: sudo calicoctl node {option}=<IP>",
-        )
-    return gateway
+def _all_or_nothing(platform: Platform, wanted: Attachment, *, plumbed: bool) -> Endpoint:
+    families = sorted({address.wanted_family(request) for request in wanted.requests})
+    gateways = {family: gateway(platform, family) for family in families}
+    _require_unattached(platform, wanted.workload)
+    key = _new_key(platform.hostname, wanted.workload)
+    undo: list[Step] = []
+    with intents.declared(key.id, describe(key)) as withdraw:
+        try:
+            endpoint = _reserve(platform, wanted, key, gateways, undo)
+            return _plumb(platform, wanted, endpoint, undo) if plumbed else endpoint
+        except BaseException as error:
+            failures = try_all(reversed(undo))
+            if failures:
+                what = f"{error}; not everything could be taken back"
+                raise incomplete(what, failures) from error
+            withdraw()
+            raise
+
+
+def _reserve(
+    platform: Platform,
+    wanted: Attachment,
+    key: EndpointKey,
+    gateways: dict[Family, IPAddress],
+    undo: list[Step],
+) -> Endpoint:
+    store = platform.store
+    # Each undo stands before its step: a step may fail with half of it done, and an answer of
+    # etcd may get lost after the change was made.
+    undo.append(partial(addresses.release_all, store, key.id))
+    chance = random.Random()  # noqa: S311 - spreads hosts over blocks, hides nothing
+    ips = [
+        addresses.claim(store, platform.hostname, request, key.id, chance)
+        for request in _definite_first(wanted.requests)
+    ]
+    endpoint = Endpoint(
+        key=key,
+        state=State.INACTIVE,
+        name=names.host_interface(key.id),
+        mac=names.mac_address(key.id),
+        profiles=wanted.profiles,
+        addresses=tuple(ips),
+        ipv4_gateway=gateways.get(4),
+        ipv6_gateway=gateways.get(6),
+        extra=model_endpoint.named_inside(wanted.interface),
+    )
+    undo.append(partial(endpoints.remove, store, key))
+    endpoints.create(store, endpoint)
+    return endpoint
+
+
+def _definite_first(requests: Sequence[AddressRequest]) -> list[AddressRequest]:
+    """Put single addresses before wishes for any: one of those must not be given what is asked."""
+    return sorted(requests, key=lambda request: not isinstance(request, IPAddress))
+
+
+def _plumb(
+    platform: Platform, wanted: Attachment, endpoint: Endpoint, undo: list[Step]
+) -> Endpoint:
+    undo.append(partial(platform.network.unplug, endpoint.name))
+    deadline = platform.clock.monotonic() + wanted.timeout
+    return restore.connect(platform, endpoint, wanted.workload.netns, deadline)
 
 
 def _require_unattached(platform: Platform, workload: Workload) -> None:
@@ -127,29 +171,3 @@ def _require_unattached(platform: Platform, workload: Workload) -> None:
 
 def _new_key(hostname: str, workload: Workload) -> EndpointKey:
     return EndpointKey(hostname, workload.orchestrator, workload.id, uuid.uuid4().hex)
-
-
-def _endpoint(
-    key: EndpointKey, ip: IPAddress, gateway: IPAddress, profiles: tuple[str, ...]
-) -> Endpoint:
-    return Endpoint(
-        key=key,
-        state=State.ACTIVE,
-        name=names.host_interface(key.id),
-        mac=names.mac_address(key.id),
-        profiles=profiles,
-        addresses=(ip,),
-        ipv4_gateway=gateway if gateway.version == 4 else None,
-        ipv6_gateway=gateway if gateway.version == 6 else None,
-    )
-
-
-def _interface(endpoint: Endpoint, wanted: Attachment, gateway: IPAddress) -> Interface:
-    return Interface(
-        host_name=endpoint.name,
-        netns=wanted.workload.netns,
-        name=wanted.interface,
-        mac=endpoint.mac or names.mac_address(endpoint.key.id),
-        addresses=endpoint.addresses,
-        gateways=(gateway,),
-    )

@@ -8,7 +8,7 @@ from functools import partial
 
 from calico_ctl.datastore import addresses, endpoints
 from calico_ctl.errors import NotFound
-from calico_ctl.host import intents
+from calico_ctl.host import intents, locks
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.workload import attach
 from calico_ctl.workload.platform import Platform
@@ -18,20 +18,29 @@ from calico_ctl.workload.workload import Workload
 
 def detach(platform: Platform, workload: Workload) -> None:
     """Remove every endpoint of a workload on this host; raise NotFound if it has none."""
-    present = endpoints.of_workload(
-        platform.store, platform.hostname, workload.orchestrator, workload.id
-    )
-    if not present:
+    if not release(platform, workload.orchestrator, workload.id):
         raise NotFound(
             f"container {workload.label} has no Calico networking on this host",
             hint="see what has: calicoctl endpoint show --detailed",
         )
-    for endpoint in present:
-        detach_endpoint(platform, endpoint)
+
+
+def release(platform: Platform, orchestrator: str, workload: str) -> int:
+    """Remove the endpoints that a workload (by its id) has on this host; say how many it had."""
+    with locks.held(workload):
+        present = endpoints.of_workload(platform.store, platform.hostname, orchestrator, workload)
+        for endpoint in present:
+            _remove(platform, endpoint)
+    return len(present)
 
 
 def detach_endpoint(platform: Platform, endpoint: Endpoint) -> None:
     """Remove one endpoint of this host with all that belongs to it."""
+    with locks.held(endpoint.key.workload):
+        _remove(platform, endpoint)
+
+
+def _remove(platform: Platform, endpoint: Endpoint) -> None:
     key = endpoint.key
     with intents.declared(key.id, attach.describe(key)):
         failures = try_all(

@@ -3,11 +3,11 @@
 Real ones are made in `wiring`; tests pass fakes that obey the same contract.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from calico_ctl.datastore.store import Store
-from calico_ctl.model.container import Container, OwnContainer
+from calico_ctl.model.container import Container, ContainerEvent, OwnContainer
 from calico_ctl.model.count import Count, Drops
 from calico_ctl.model.interface import Interface
 from calico_ctl.model.rule import Direction
@@ -21,6 +21,22 @@ class Docker(Protocol):
 
         Raises NotFound, Conflict (ambiguous prefix) or DockerUnavailable.
         """
+        ...
+
+    def container_ids(self) -> set[str]:
+        """Return the ids of all containers, also of those that do not run."""
+        ...
+
+    def container_events(self) -> Iterator[ContainerEvent]:
+        """Follow what happens to containers from when this returns, until the engine goes away."""
+        ...
+
+    def kill(self, container_id: str) -> None:
+        """End a container at once; no error if it does not run or is gone."""
+        ...
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, running or not; no error if it is gone."""
         ...
 
     def hurried(self) -> "Docker":
@@ -48,6 +64,14 @@ class Network(Protocol):
 
     def unplug(self, host_name: str) -> bool:
         """Remove the pair by its host side; say whether it was there."""
+        ...
+
+    def is_plugged(self, host_name: str, netns: str) -> bool:
+        """Say whether the other end of our pair is in that namespace."""
+        ...
+
+    def is_there(self, host_name: str) -> bool:
+        """Say whether the host has our side of a pair."""
         ...
 
     def interface_exists(self, netns: str, name: str) -> bool:

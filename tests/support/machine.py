@@ -1,7 +1,9 @@
 """A machine made of fakes: what the steps on workloads see, without kernel, Docker or etcd."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from netaddr import IPAddress
 
@@ -9,7 +11,7 @@ from calico_ctl.datastore import nodes, status
 from calico_ctl.datastore.store import Entry, Event, Tree
 from calico_ctl.errors import AlreadyExists, CalicoError, NotFound
 from calico_ctl.model import keys
-from calico_ctl.model.container import Container, OwnContainer
+from calico_ctl.model.container import Container, ContainerEvent, OwnContainer
 from calico_ctl.model.count import Count, Drops
 from calico_ctl.model.interface import Interface
 from calico_ctl.model.keys import Leaf
@@ -43,6 +45,7 @@ class FakeNetwork:
 
     plugged: dict[str, Interface] = field(default_factory=dict)
     fail: BaseException | None = None
+    unplugged: list[str] = field(default_factory=list)
 
     def plug(self, interface: Interface) -> None:
         """Remember the interface."""
@@ -54,11 +57,30 @@ class FakeNetwork:
 
     def unplug(self, host_name: str) -> bool:
         """Forget the interface."""
+        self.unplugged.append(host_name)
         return self.plugged.pop(host_name, None) is not None
+
+    def is_plugged(self, host_name: str, netns: str) -> bool:
+        """Look for it in that namespace."""
+        interface = self.plugged.get(host_name)
+        return interface is not None and _same_file(interface.netns, netns)
+
+    def is_there(self, host_name: str) -> bool:
+        """Look for our side of it."""
+        return host_name in self.plugged
 
     def interface_exists(self, netns: str, name: str) -> bool:
         """Look for it."""
         return any((each.netns, each.name) == (netns, name) for each in self.plugged.values())
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Say whether two paths are one namespace; one that is not there is only like itself."""
+    if one == other:
+        return True
+    with suppress(OSError):
+        return Path(one).samefile(other)
+    return False
 
 
 @dataclass
@@ -74,6 +96,7 @@ class FakeDocker:
     fail: CalicoError | None = None
     fail_to_execute: CalicoError | None = None
     executed: list[tuple[str, ...]] = field(default_factory=list)
+    events: Sequence[ContainerEvent] = ()
 
     def container(self, name_or_id: str) -> Container:
         """Find one by its name or the beginning of its id."""
@@ -81,6 +104,24 @@ class FakeDocker:
             if name == name_or_id or container.id.startswith(name_or_id):
                 return container
         raise NotFound(f"there is no container {name_or_id}")
+
+    def container_ids(self) -> set[str]:
+        """List them."""
+        return {container.id for container in self.containers.values()}
+
+    def container_events(self) -> Iterator[ContainerEvent]:
+        """Tell what was prepared, then go away."""
+        return iter(self.events)
+
+    def kill(self, container_id: str) -> None:
+        """Let it have no process."""
+        for name, container in self.containers.items():
+            if container.id == container_id:
+                self.containers[name] = replace(container, running=False, pid=0)
+
+    def remove(self, container_id: str) -> None:
+        """Forget it."""
+        self.containers = {k: v for k, v in self.containers.items() if v.id != container_id}
 
     def hurried(self) -> "FakeDocker":
         """The same: nobody waits for it."""
@@ -138,8 +179,15 @@ class AnsweringStore(MemoryStore):
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key; the agent answers if it is an endpoint."""
         self.before("create", key)
-        entry = super().create(key, value)
-        parsed = keys.parse(key)
+        return self._answered(super().create(key, value))
+
+    def swap(self, seen: Entry, value: str) -> Entry:
+        """Replace a key's value; the agent answers if it is an endpoint."""
+        self.before("swap", seen.key)
+        return self._answered(super().swap(seen, value))
+
+    def _answered(self, entry: Entry) -> Entry:
+        parsed = keys.parse(entry.key)
         if parsed is not None and parsed.leaf is Leaf.ENDPOINT and parsed.endpoint is not None:
             report = self.answer(entry.revision)
             if report is not None:

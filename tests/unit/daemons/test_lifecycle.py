@@ -18,7 +18,7 @@ def test_an_abandoned_intent_is_carried_out_and_a_failure_is_tried_again(tmp_pat
     monkeypatch.setattr(intents, "DIRECTORY", tmp_path)
     machine = Machine()
     web = Workload("docker", CONTAINER, "web", "/proc/42/ns/net")
-    attach.attach(machine, Attachment(web, IPAddress("192.168.1.5")))
+    attach.attach(machine, Attachment(web, (IPAddress("192.168.1.5"),)))
     (interface,) = machine.network.plugged.values()
     (endpoint_id,) = [
         key.rpartition("/")[2]

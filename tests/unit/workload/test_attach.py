@@ -37,11 +37,11 @@ def machine() -> Machine:
 
 
 def wanted(**changes) -> Attachment:
-    return replace(Attachment(WEB, ADDRESS), **changes)
+    return replace(Attachment(WEB, (ADDRESS,)), **changes)
 
 
 def test_an_attached_container_has_an_interface_an_endpoint_and_its_address(machine, directory):
-    assert attach.attach(machine, wanted(profiles=("web",))) == ADDRESS
+    assert attach.attach(machine, wanted(profiles=("web",))).addresses == (ADDRESS,)
     (endpoint,) = endpoints.of_workload(machine.store, HOST, "docker", CONTAINER)
     (interface,) = machine.network.plugged.values()
     assert endpoint.addresses == interface.addresses == (ADDRESS,)
@@ -115,11 +115,11 @@ def test_an_agent_that_refuses_leaves_nothing_and_says_why(machine):
 
 
 def test_an_address_outside_all_pools_leaves_nothing(machine):
-    assert "10.1.2.3" in refuse(machine, CalicoError, request=IPAddress("10.1.2.3"))
+    assert "10.1.2.3" in refuse(machine, CalicoError, requests=(IPAddress("10.1.2.3"),))
 
 
 def test_an_address_of_a_family_that_the_node_has_not_is_refused_first(machine):
-    assert "IPv6" in refuse(machine, CalicoError, request=AnyAddress.IPV6)
+    assert "IPv6" in refuse(machine, CalicoError, requests=(AnyAddress.IPV6,))
 
 
 def test_a_machine_that_is_no_node_is_told_so(machine):
@@ -130,7 +130,7 @@ def test_a_machine_that_is_no_node_is_told_so(machine):
 def test_a_second_interface_is_refused_and_the_first_stays(machine):
     attach.attach(machine, wanted())
     with pytest.raises(AlreadyExists, match="web already has Calico networking"):
-        attach.attach(machine, wanted(request=AnyAddress.IPV4))
+        attach.attach(machine, wanted(requests=(AnyAddress.IPV4,)))
     assert len(machine.network.plugged) == 1
 
 

@@ -19,7 +19,7 @@ WEB = Workload("docker", CONTAINER, "web", "/proc/42/ns/net")
 def machine(tmp_path, monkeypatch) -> Machine:
     monkeypatch.setattr(intents, "DIRECTORY", tmp_path)
     machine = Machine()
-    attach.attach(machine, Attachment(WEB, IPAddress("192.168.1.5")))
+    attach.attach(machine, Attachment(WEB, (IPAddress("192.168.1.5"),)))
     return machine
 
 

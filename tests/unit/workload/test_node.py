@@ -59,7 +59,7 @@ def engine() -> Containers:
 
 def give_it_a_container(machine: Machine) -> None:
     web = Workload("docker", CONTAINER, "web", "/proc/42/ns/net")
-    attach.attach(machine, Attachment(web, IPAddress("192.168.1.5")))
+    attach.attach(machine, Attachment(web, (IPAddress("192.168.1.5"),)))
 
 
 def stop(machine: Machine, engine: Engine, *, force: bool = False) -> list[str]:

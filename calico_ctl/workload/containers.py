@@ -1,0 +1,176 @@
+"""The whole life of a Docker container: who wishes a network gets it, keeps it, and gives it back.
+
+The Docker API proxy asks for these steps when a client waits for them, the life-cycle service when
+Docker tells what has happened by any other door. Each step looks at what is there and does what is
+missing, one process at a time for each container: so it does not matter who comes first.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from netaddr import IPAddress
+
+from calico_ctl.datastore import addresses, endpoints, profiles
+from calico_ctl.errors import AlreadyExists, CalicoError, Conflict, NotFound
+from calico_ctl.host import hosts_file, locks, namespaces
+from calico_ctl.model import address, wish
+from calico_ctl.model.container import Container
+from calico_ctl.model.endpoint import DOCKER, Endpoint
+from calico_ctl.model.wish import Wish
+from calico_ctl.workload import attach, detach, restore
+from calico_ctl.workload.platform import Platform
+from calico_ctl.workload.workload import Workload
+
+CONNECT_SECONDS = 8.0
+"""How long an agent may take to let an interface in: whoever started the container is waiting."""
+
+_TRIES = 5
+
+
+def wish_of(container: Container) -> Wish | None:
+    """Return what a container wishes of us, if anything: it has CALICO_IP and no other network.
+
+    Raises InvalidValue if the wish cannot be read.
+    """
+    return wish.parse(container.environment) if container.network_mode == "none" else None
+
+
+def is_left_alone(container: Container) -> bool:
+    """Say whether a container has CALICO_IP, but is on a network of Docker's."""
+    asks = any(line.startswith(f"{wish.IP_VARIABLE}=") for line in container.environment)
+    return asks and container.network_mode != "none"
+
+
+def check(platform: Platform, wanted: Wish) -> None:
+    """Raise the CalicoError that `reserve` would raise; nothing is taken yet."""
+    for request in wanted.requests:
+        attach.gateway(platform, address.wanted_family(request))
+        try:
+            addresses.require_free(platform.store, request)
+        except Conflict:
+            # Docker may have told us of its owner's end only a moment ago.
+            if not _release_dead_owner(platform, request):
+                raise
+            addresses.require_free(platform.store, request)
+
+
+def reserve(platform: Platform, container_id: str, wanted: Wish) -> None:
+    """Reserve what a container that was just created wishes; without that, it is removed again."""
+    try:
+        with locks.held(container_id):
+            _reserve(platform, container_id, wanted)
+    except CalicoError:
+        platform.docker.remove(container_id)
+        raise
+
+
+def connect(platform: Platform, container_id: str, seconds: float = CONNECT_SECONDS) -> None:
+    """Make a container's network as it shall be while it runs, or, if it does not run, while not.
+
+    Returns when the network works. A container that has neither a wish nor an endpoint is left
+    alone. One that ends again and again meanwhile may be left for its next start.
+    """
+    deadline = platform.clock.monotonic() + seconds
+    with locks.held(container_id):
+        for _ in range(_TRIES):
+            container = platform.docker.container(container_id)
+            if not container.running:
+                _suspend(platform, container_id)
+                return
+            try:
+                _connect(platform, container, deadline)
+            except CalicoError:
+                if _still_runs(platform, container):
+                    raise
+                # It ended, or was started anew, while we were at it.
+                continue
+            return
+
+
+def connect_or_kill(platform: Platform, container_id: str) -> None:
+    """Connect a container that somebody has just started; if that fails, it is stopped again."""
+    try:
+        connect(platform, container_id)
+    except CalicoError:
+        platform.docker.kill(container_id)
+        raise
+
+
+def release(platform: Platform, container_id: str) -> int:
+    """Give back all that a container had which is gone; say how many endpoints that were."""
+    return detach.release(platform, DOCKER, container_id)
+
+
+def _reserve(platform: Platform, container_id: str, wanted: Wish) -> Endpoint:
+    for name in wanted.profiles:
+        try:
+            profiles.create(platform.store, name)
+        except AlreadyExists:
+            continue
+    workload = Workload(DOCKER, container_id, container_id[:12])
+    return attach.reserve(
+        platform, attach.Attachment(workload, wanted.requests, profiles=wanted.profiles)
+    )
+
+
+def _connect(platform: Platform, container: Container, deadline: float) -> None:
+    with _namespace(platform, container) as netns:
+        present = _endpoints(platform, container.id)
+        wanted = wish_of(container)
+        if not present and wanted is not None:
+            present = [_reserve(platform, container.id, wanted)]
+        for endpoint in present:
+            connected = restore.connect(platform, endpoint, netns, deadline)
+            if wanted is not None:
+                hosts_file.add(container.hosts_path, _hosts_lines(container, connected))
+
+
+@contextmanager
+def _namespace(platform: Platform, container: Container) -> Iterator[str]:
+    """Keep the container's namespace, and be sure that it is the container's."""
+    with namespaces.pinned(container.pid) as netns:
+        # Between Docker's answer and our grasp the process may have ended, and its number may have
+        # become another's. If Docker still says this number, it is the right one.
+        if not _still_runs(platform, container):
+            raise NotFound(f"container {container.name} has ended")
+        yield netns
+
+
+def _still_runs(platform: Platform, container: Container) -> bool:
+    try:
+        return platform.docker.container(container.id).pid == container.pid
+    except NotFound:
+        return False
+
+
+def _suspend(platform: Platform, container_id: str) -> None:
+    for endpoint in _endpoints(platform, container_id):
+        restore.suspend(platform, endpoint)
+
+
+def _endpoints(platform: Platform, container_id: str) -> list[Endpoint]:
+    return endpoints.of_workload(platform.store, platform.hostname, DOCKER, container_id)
+
+
+def _hosts_lines(container: Container, endpoint: Endpoint) -> list[str]:
+    """Write what Docker would have written into /etc/hosts for an address of its own."""
+    name = container.hostname
+    if container.domain:
+        name = f"{name}.{container.domain} {name}"
+    families = {ip.version: ip for ip in reversed(endpoint.addresses)}
+    return [f"{families[version]}\t{name}" for version in sorted(families) if name]
+
+
+def _release_dead_owner(platform: Platform, request: address.AddressRequest) -> bool:
+    """Release an address whose container is gone from this host; say whether that was so."""
+    if not isinstance(request, IPAddress):
+        return False
+    listed, _ = endpoints.all(platform.store, platform.hostname, DOCKER)
+    owner = next((each for each in listed if request in each.addresses), None)
+    if owner is None:
+        return False
+    try:
+        platform.docker.container(owner.key.workload)
+    except NotFound:
+        return release(platform, owner.key.workload) > 0
+    return False
