@@ -1,33 +1,247 @@
-"""Finishes what broke off on this host: see `workload.attach.recover`."""
+"""Follows the life of this host's containers, through whichever door it is changed.
+
+Docker tells what has happened to a container; what is to be done about it is read from what the
+container is now, so lost, late and repeated news do no harm. After a start of this service, or of
+Docker, every container is looked at.
+
+A container that Docker has destroyed gives back what it had. Of one that is merely unknown to
+Docker nobody may be sure: it is looked for once more after a while, and as long as its interface is
+there it lives. Besides, what a command left half-done is taken back (`workload.attach.recover`).
+"""
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
-from calico_ctl.daemons.runtime import Runtime
-from calico_ctl.errors import CalicoError
-from calico_ctl.workload import attach
+from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
+from calico_ctl.daemons.workers import Workers
+from calico_ctl.datastore import endpoints, status
+from calico_ctl.datastore.status import ServiceStatus
+from calico_ctl.errors import CalicoError, InvalidValue, NotFound
+from calico_ctl.model.container import ContainerEvent
+from calico_ctl.model.endpoint import DOCKER
+from calico_ctl.workload import attach, containers
 from calico_ctl.workload.platform import Platform
 
 log = logging.getLogger(__name__)
 
-RECOVER_SECONDS = 2.0
+TICK_SECONDS = 2.0
+
+_WORKERS = 4
+_RECONNECT_SECONDS = 1.0
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
+_UNKNOWN_SECONDS = 30.0
+_REPORT_SECONDS = status.LIFETIME / 3
+
+_WORTH_A_LOOK = {"start", "die", "destroy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Docker answers, and has these containers; all events from now on will follow."""
+
+    ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A container was looked at.
+
+    `problem` is why it has no network yet, `left_alone` why it will not get one.
+    """
+
+    id: str
+    name: str
+    problem: str = ""
+    left_alone: str = ""
+
+
+@dataclass(slots=True)
+class _Again:
+    """When to look at a container again that could not be settled."""
+
+    due: float
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """A container that Docker does not know: since when, and our sides of its interfaces."""
+
+    since: float
+    interfaces: tuple[str, ...]
 
 
 def run(platform: Platform) -> None:
-    """Look every few seconds until told to stop."""
+    """Follow until told to stop."""
     runtime = Runtime()
     runtime.stop_on_signals()
-    runtime.tick_every(RECOVER_SECONDS)
+    runtime.listen("docker", lambda post, stopping: follow(platform, post, stopping))
+    runtime.tick_every(TICK_SECONDS)
     for _ in turns(platform, runtime):
         pass
 
 
 def turns(platform: Platform, runtime: Runtime) -> Iterator[None]:
-    """Take back what broke off at every tick; yield after each."""
-    for _ in runtime.batches():
+    """Take in what has come in, again and again; yield after each batch."""
+    lifecycle = Lifecycle(platform)
+    lifecycle.workers.start(runtime, _WORKERS)
+    for batch in runtime.batches():
+        lifecycle.turn(batch)
+        yield
+
+
+def follow(platform: Platform, post: Post, stopping: Stopping) -> None:
+    """Post which containers there are and what happens to them; outlives Docker's restarts."""
+    told = ""
+    while not stopping.is_set():
         try:
-            for key in attach.recover(platform):
+            events = platform.docker.container_events()
+            post(Listed(frozenset(platform.docker.container_ids())))
+            told = ""
+            for event in events:
+                if event.action in _WORTH_A_LOOK:
+                    post(event)
+        except CalicoError as error:
+            if error.message != told:
+                log.warning("cannot follow Docker, trying again: %s", error.message)
+            told = error.message
+        stopping.wait(_RECONNECT_SECONDS)
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """The deciding thread's state; the workers only look at containers and settle them."""
+
+    platform: Platform
+    workers: Workers = field(init=False)
+    _destroyed: set[str] = field(default_factory=set)
+    _unsettled: dict[str, Settled] = field(default_factory=dict)
+    _again: dict[str, _Again] = field(default_factory=dict)
+    _unknown: dict[str, _Unknown] = field(default_factory=dict)
+    _listed: Listed | None = None
+    _since: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    _reported: tuple[float, ServiceStatus] | None = None
+
+    def __post_init__(self) -> None:
+        """Have nobody looked at yet."""
+        self.workers = Workers(self.settle)
+
+    def turn(self, batch: Iterable[object]) -> None:
+        """Take in a batch: have containers looked at, and see to what is due."""
+        for message in batch:
+            match message:
+                case Listed():
+                    self._listed = message
+                case ContainerEvent(id=container, action=action):
+                    if action == "destroy":
+                        self._destroyed.add(container)
+                    self.workers.ask(container)
+                case Settled():
+                    self._take_in(message)
+                case _:
+                    pass
+        if self._listed is not None:
+            self._look_at_all(self._listed)
+        if any(isinstance(message, Tick) for message in batch):
+            self._recover()
+            self._ask_for_what_is_due()
+        self._report()
+
+    def _take_in(self, settled: Settled) -> None:
+        self._unsettled.pop(settled.id, None)
+        former = self._again.pop(settled.id, None)
+        if settled.problem or settled.left_alone:
+            self._unsettled[settled.id] = settled
+        if settled.problem:
+            delay = min(former.delay * 2, _LONGEST_DELAY) if former else _FIRST_DELAY
+            due = self.platform.clock.monotonic() + delay
+            self._again[settled.id] = _Again(due, delay)
+
+    def _look_at_all(self, listed: Listed) -> None:
+        """Have every container looked at that Docker or etcd knows on this host."""
+        try:
+            stored, _ = endpoints.all(self.platform.store, self.platform.hostname, DOCKER)
+        except CalicoError as error:
+            log.warning("cannot read this host's endpoints yet: %s", error.message)
+            return
+        self._listed = None
+        now = self.platform.clock.monotonic()
+        self._unknown = {}
+        for endpoint in stored:
+            container = endpoint.key.workload
+            if container not in listed.ids:
+                former = self._unknown.get(container, _Unknown(now, ()))
+                self._unknown[container] = _Unknown(now, (*former.interfaces, endpoint.name))
+        for container in sorted(listed.ids):
+            self.workers.ask(container)
+
+    def _ask_for_what_is_due(self) -> None:
+        now = self.platform.clock.monotonic()
+        for container, again in self._again.items():
+            if now >= again.due:
+                again.due = now + _LONGEST_DELAY
+                self.workers.ask(container)
+        for container, unknown in list(self._unknown.items()):
+            alive = any(self.platform.network.is_there(name) for name in unknown.interfaces)
+            if now - unknown.since >= _UNKNOWN_SECONDS and not alive:
+                del self._unknown[container]
+                self._destroyed.add(container)
+                self.workers.ask(container)
+
+    def _recover(self) -> None:
+        try:
+            for key in attach.recover(self.platform):
                 log.info("took back what broke off: %s of workload %s", key.id, key.workload)
         except CalicoError as error:
             log.warning("cannot take back what broke off, trying again: %s", error.message)
-        yield
+
+    def settle(self, container_id: str, post: Post) -> None:
+        """Settle a container; in a worker's thread."""
+        name = container_id[:12]
+        try:
+            try:
+                container = self.platform.docker.container(container_id)
+            except NotFound:
+                self._release(container_id)
+                post(Settled(container_id, name))
+                return
+            name = container.name
+            done = containers.connect(self.platform, container.id)
+            if done:
+                log.info("container %s: %s", name, done)
+            reason = containers.why_left_alone(container)
+            post(Settled(container_id, name, left_alone=reason))
+        except InvalidValue as error:
+            post(Settled(container_id, name, left_alone=error.message))
+        except CalicoError as error:
+            log.warning("container %s has no network yet: %s", name, error.message)
+            post(Settled(container_id, name, problem=error.message))
+
+    def _release(self, container_id: str) -> None:
+        if container_id not in self._destroyed:
+            return
+        if containers.release(self.platform, container_id):
+            log.info("container %s is gone: released what it had", container_id[:12])
+        self._destroyed.discard(container_id)
+
+    def _report(self) -> None:
+        unsettled = self._unsettled.values()
+        report = ServiceStatus(
+            self._since,
+            problems={each.name: each.problem for each in unsettled if each.problem},
+            left_alone={each.name: each.left_alone for each in unsettled if each.left_alone},
+        )
+        now = self.platform.clock.monotonic()
+        if self._reported is not None:
+            at, former = self._reported
+            if report == former and now - at < _REPORT_SECONDS:
+                return
+        try:
+            status.write_service(
+                self.platform.store, self.platform.hostname, status.LIFECYCLE, report
+            )
+        except CalicoError as error:
+            log.warning("cannot report to etcd: %s", error.message)
+        self._reported = now, report

@@ -6,15 +6,15 @@ from pathlib import Path
 from calico_ctl.errors import CalicoError
 
 # Inside calico-node this is the host's own root directory.
-_ROOT = "/proc/1/root"
+ROOT = "/proc/1/root"
 
 
-def add(path: str, lines: Sequence[str], root: str = _ROOT) -> None:
+def add(path: str, lines: Sequence[str], root: str | None = None) -> None:
     """Append the lines that are not there; the file stays the same one, it is mounted elsewhere.
 
     The engine makes the file anew at each start of the container. No file: nothing to do.
     """
-    file = Path(f"{root}{path}")
+    file = Path(f"{ROOT if root is None else root}{path}")
     try:
         present = file.read_text(errors="replace")
         missing = [line for line in lines if line not in present.splitlines()]

@@ -5,7 +5,7 @@ Docker tells what has happened by any other door. Each step looks at what is the
 missing, one process at a time for each container: so it does not matter who comes first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from netaddr import IPAddress
@@ -35,10 +35,13 @@ def wish_of(container: Container) -> Wish | None:
     return wish.parse(container.environment) if container.network_mode == "none" else None
 
 
-def is_left_alone(container: Container) -> bool:
-    """Say whether a container has CALICO_IP, but is on a network of Docker's."""
+def why_left_alone(container: Container) -> str:
+    """Say why a container that has CALICO_IP is not given a network; empty if nothing is wrong."""
     asks = any(line.startswith(f"{wish.IP_VARIABLE}=") for line in container.environment)
-    return asks and container.network_mode != "none"
+    if not asks or container.network_mode == "none":
+        return ""
+    mode = container.network_mode
+    return f"it has {wish.IP_VARIABLE}, but was made with --net={mode} instead of --net=none"
 
 
 def check(platform: Platform, wanted: Wish) -> None:
@@ -64,27 +67,26 @@ def reserve(platform: Platform, container_id: str, wanted: Wish) -> None:
         raise
 
 
-def connect(platform: Platform, container_id: str, seconds: float = CONNECT_SECONDS) -> None:
+def connect(platform: Platform, container_id: str, seconds: float = CONNECT_SECONDS) -> str:
     """Make a container's network as it shall be while it runs, or, if it does not run, while not.
 
-    Returns when the network works. A container that has neither a wish nor an endpoint is left
-    alone. One that ends again and again meanwhile may be left for its next start.
+    Returns when the network works, and says in words what the container has; nothing if it has
+    neither a wish nor an endpoint. One that ends again and again meanwhile may be left for its next
+    start.
     """
     deadline = platform.clock.monotonic() + seconds
     with locks.held(container_id):
         for _ in range(_TRIES):
             container = platform.docker.container(container_id)
             if not container.running:
-                _suspend(platform, container_id)
-                return
+                return _suspend(platform, container_id)
             try:
-                _connect(platform, container, deadline)
+                return _connect(platform, container, deadline)
             except CalicoError:
+                # If it has ended, or was started anew, while we were at it: once more.
                 if _still_runs(platform, container):
                     raise
-                # It ended, or was started anew, while we were at it.
-                continue
-            return
+    return ""
 
 
 def connect_or_kill(platform: Platform, container_id: str) -> None:
@@ -113,7 +115,7 @@ def _reserve(platform: Platform, container_id: str, wanted: Wish) -> Endpoint:
     )
 
 
-def _connect(platform: Platform, container: Container, deadline: float) -> None:
+def _connect(platform: Platform, container: Container, deadline: float) -> str:
     with _namespace(platform, container) as netns:
         present = _endpoints(platform, container.id)
         wanted = wish_of(container)
@@ -121,8 +123,9 @@ def _connect(platform: Platform, container: Container, deadline: float) -> None:
             present = [_reserve(platform, container.id, wanted)]
         for endpoint in present:
             connected = restore.connect(platform, endpoint, netns, deadline)
-            if wanted is not None:
+            if wanted is not None and container.hosts_path:
                 hosts_file.add(container.hosts_path, _hosts_lines(container, connected))
+    return f"connected with {_listed(present)}" if present else ""
 
 
 @contextmanager
@@ -143,9 +146,15 @@ def _still_runs(platform: Platform, container: Container) -> bool:
         return False
 
 
-def _suspend(platform: Platform, container_id: str) -> None:
-    for endpoint in _endpoints(platform, container_id):
+def _suspend(platform: Platform, container_id: str) -> str:
+    present = _endpoints(platform, container_id)
+    for endpoint in present:
         restore.suspend(platform, endpoint)
+    return f"does not run, {_listed(present)} stays reserved" if present else ""
+
+
+def _listed(present: Iterable[Endpoint]) -> str:
+    return ", ".join(str(ip) for endpoint in present for ip in endpoint.addresses)
 
 
 def _endpoints(platform: Platform, container_id: str) -> list[Endpoint]:

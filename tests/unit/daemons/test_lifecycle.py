@@ -1,55 +1,270 @@
-"""What broke off is taken back while the daemon runs."""
+"""What happens to containers is followed, whatever the order of the news."""
 
+import os
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from netaddr import IPAddress
 
 from calico_ctl.daemons import lifecycle
-from calico_ctl.daemons.runtime import Runtime
-from calico_ctl.errors import CalicoError
-from calico_ctl.host import intents
+from calico_ctl.daemons.lifecycle import Lifecycle, Listed
+from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
+from calico_ctl.datastore import endpoints, status
+from calico_ctl.errors import CalicoError, DockerUnavailable
+from calico_ctl.host import hosts_file, intents
+from calico_ctl.model.container import Container, ContainerEvent
+from calico_ctl.model.endpoint import Endpoint, State
 from calico_ctl.workload import attach
 from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.workload import Workload
-from tests.support.machine import CONTAINER, Machine
+from tests.support.machine import CONTAINER, HOST, Machine
+
+START, DIE, DESTROY = (ContainerEvent(CONTAINER, each) for each in ("start", "die", "destroy"))
 
 
-def test_an_abandoned_intent_is_carried_out_and_a_failure_is_tried_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(intents, "DIRECTORY", tmp_path)
+@pytest.fixture
+def machine(tmp_path, monkeypatch) -> Machine:
+    """A node with one container that wishes 192.168.1.5."""
+    monkeypatch.setattr(intents, "DIRECTORY", tmp_path / "intents")
+    monkeypatch.setattr(hosts_file, "ROOT", str(tmp_path))
     machine = Machine()
-    web = Workload("docker", CONTAINER, "web", "/proc/42/ns/net")
-    attach.attach(machine, Attachment(web, (IPAddress("192.168.1.5"),)))
-    (interface,) = machine.network.plugged.values()
-    (endpoint_id,) = [
-        key.rpartition("/")[2]
-        for key in (entry.key for entry in machine.store.tree("/calico/host").entries)
-        if "/endpoint/" in key
-    ]
-    assert interface.host_name.endswith(endpoint_id[:11])
-    (tmp_path / endpoint_id).write_text(f'["host1", "docker", "{CONTAINER}", "{endpoint_id}"]')
+    environment = ("CALICO_IP=192.168.1.5",)
+    web = Container(CONTAINER, "web", True, os.getpid(), "none", environment)
+    machine.docker.containers["web"] = web
+    return machine
 
-    failures = [ConnectionError]
-    runtime = Runtime()
 
-    def sometimes(verb: str, key: str) -> None:
-        if verb == "delete" and failures:
-            failures.pop()
-            raise CalicoError("etcd is away")
+class Service:
+    """The service without its threads: what the workers are asked is done at the end of a turn."""
 
-    machine.store.before = sometimes
-    runtime.tick_every(0.01)
-    watchdog = threading.Timer(10, runtime.stopping.set)
-    watchdog.start()
-    for _ in lifecycle.turns(machine, runtime):
-        if not list(tmp_path.iterdir()):
-            runtime.stopping.set()
-    watchdog.cancel()
-    assert failures == []
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.lifecycle = Lifecycle(machine)
+
+    def turn(self, *messages: object) -> None:
+        batch = list(messages)
+        while batch:
+            self.lifecycle.turn(batch)
+            batch = []
+            while (name := self.lifecycle.workers.take(0.0)) is not None:
+                self.lifecycle.settle(name, batch.append)
+                self.lifecycle.workers.give_back(name)
+
+    def pass_time(self, seconds: float) -> None:
+        self.machine.clock.now += seconds
+        self.turn(Tick())
+
+    @property
+    def report(self) -> status.ServiceStatus:
+        found = status.read_service(self.machine.store, HOST, status.LIFECYCLE)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def service(machine) -> Service:
+    return Service(machine)
+
+
+def stored(machine: Machine) -> list[Endpoint]:
+    return endpoints.of_workload(machine.store, HOST, "docker", CONTAINER)
+
+
+def stop(machine: Machine) -> None:
+    web = machine.docker.containers["web"]
+    machine.docker.containers["web"] = replace(web, running=False, pid=0)
+    machine.network.plugged.clear()
+
+
+def test_a_container_around_the_proxy_is_networked(machine, service):
+    service.turn(START)
+    assert [each.state for each in stored(machine)] == [State.ACTIVE]
+    assert len(machine.network.plugged) == 1
+
+
+def test_containers_that_were_there_before_are_networked_too(machine, service):
+    service.turn(Listed(frozenset({CONTAINER})))
+    assert len(machine.network.plugged) == 1
+
+
+def test_what_died_keeps_its_address(machine, service):
+    service.turn(START)
+    stop(machine)
+    service.turn(DIE)
+    assert [each.state for each in stored(machine)] == [State.INACTIVE]
+
+
+def test_late_news_of_a_death_do_not_stop_who_runs_again(machine, service):
+    service.turn(START)
+    service.turn(DIE)
+    assert [each.state for each in stored(machine)] == [State.ACTIVE]
+    assert len(machine.network.plugged) == 1
+
+
+def test_what_was_destroyed_gives_everything_back(machine, service):
+    service.turn(START)
+    machine.docker.containers.clear()
+    service.turn(DIE, DESTROY)
     assert machine.left() == []
 
 
-def test_the_daemon_stops_when_it_is_told_to(tmp_path, monkeypatch):
-    monkeypatch.setattr(intents, "DIRECTORY", tmp_path)
+def test_what_was_only_not_found_keeps_everything(machine, service):
+    service.turn(START)
+    machine.docker.containers.clear()
+    service.turn(DIE)
+    assert len(stored(machine)) == 1
+
+
+def test_an_unknown_container_is_collected_after_a_while_but_not_while_it_lives(machine, service):
+    service.turn(START)
+    machine.docker.containers.clear()
+    service.turn(Listed(frozenset()))
+    service.pass_time(60.0)
+    assert len(stored(machine)) == 1, "its interface is there: it lives"
+    machine.network.plugged.clear()
+    service.pass_time(1.0)
+    assert machine.left() == []
+
+
+def test_an_unknown_container_is_not_collected_at_once(machine, service):
+    service.turn(START)
+    stop(machine)
+    machine.docker.containers.clear()
+    service.turn(Listed(frozenset()))
+    service.pass_time(20.0)
+    assert len(stored(machine)) == 1
+    service.pass_time(20.0)
+    assert machine.left() == []
+
+
+def test_a_container_that_docker_knows_again_is_not_collected(machine, service):
+    service.turn(START)
+    stop(machine)
+    service.turn(Listed(frozenset()))
+    service.turn(Listed(frozenset({CONTAINER})))
+    service.pass_time(60.0)
+    assert len(stored(machine)) == 1
+
+
+def test_a_failure_is_told_and_tried_again(machine, service):
+    machine.network.fail = CalicoError("no veth today")
+    service.turn(START)
+    assert service.report.problems == {"web": "no veth today"}
+    machine.network.fail = None
+    service.pass_time(0.5)
+    assert stored(machine)[0].state is State.INACTIVE
+    service.pass_time(1.0)
+    assert stored(machine)[0].state is State.ACTIVE
+    assert service.report.problems == {}
+
+
+def test_failures_are_tried_again_more_and_more_seldom(machine, service):
+    machine.network.fail = CalicoError("no veth today")
+    service.turn(START)
+    tries = []
+    for second in range(120):
+        before = len(machine.network.unplugged)
+        service.pass_time(1.0)
+        if len(machine.network.unplugged) > before:
+            tries.append(second)
+    assert tries[:3] == [0, 2, 6]
+    assert len(tries) < 9
+
+
+def test_a_container_on_another_network_is_left_alone_and_told(machine, service):
+    web = machine.docker.containers["web"]
+    machine.docker.containers["web"] = replace(web, network_mode="bridge")
+    service.turn(START)
+    assert machine.left() == []
+    assert "--net=bridge" in service.report.left_alone["web"]
+
+
+def test_a_wish_that_nobody_can_read_is_told(machine, service):
+    web = machine.docker.containers["web"]
+    machine.docker.containers["web"] = replace(web, environment=("CALICO_IP=web",))
+    service.turn(START)
+    assert "CALICO_IP" in service.report.left_alone["web"]
+
+
+def test_etcd_that_is_away_at_the_start_is_waited_for(machine, service):
+    def away(verb: str, key: str) -> None:
+        raise CalicoError("etcd is away")
+
+    machine.store.before = away
+    service.turn(Listed(frozenset({CONTAINER})))
+    assert machine.network.plugged == {}
+    machine.store.before = lambda verb, key: None
+    service.pass_time(2.0)
+    assert len(machine.network.plugged) == 1
+
+
+def test_an_abandoned_intent_is_carried_out_and_a_failure_is_tried_again(machine, service):
+    web = Workload("docker", CONTAINER, "web", "/run/netns/web")
+    endpoint = attach.attach(machine, Attachment(web, (IPAddress("192.168.1.5"),)))
+    intents.DIRECTORY.mkdir(exist_ok=True)
+    (intents.DIRECTORY / endpoint.key.id).write_text(attach.describe(endpoint.key))
+    failures = [CalicoError("etcd is away")]
+
+    def sometimes(verb: str, key: str) -> None:
+        if verb == "delete" and failures:
+            raise failures.pop()
+
+    machine.store.before = sometimes
+    service.turn(Tick())
+    assert len(stored(machine)) == 1
+    service.turn(Tick())
+    assert machine.left() == []
+
+
+def follow(machine: Machine, until: Callable[[list[object]], bool]) -> list[object]:
+    """Follow Docker until enough was posted."""
+    posted: list[object] = []
+    stopping = threading.Event()
+
+    def post(message: object) -> None:
+        posted.append(message)
+        if until(posted):
+            stopping.set()
+
+    lifecycle.follow(machine, post, stopping)
+    return posted
+
+
+def test_docker_is_listed_before_its_events_and_only_what_matters_is_posted(machine):
+    machine.docker.events = [ContainerEvent(CONTAINER, "exec_start: sh"), START]
+    posted = follow(machine, lambda posted: len(posted) == 2)
+    assert posted == [Listed(frozenset({CONTAINER})), START]
+
+
+def test_a_docker_that_is_away_is_waited_for(machine, monkeypatch):
+    monkeypatch.setattr(lifecycle, "_RECONNECT_SECONDS", 0.01)
+    failures = [DockerUnavailable("Docker is away"), DockerUnavailable("Docker is away")]
+    real: Callable[[], set[str]] = machine.docker.container_ids
+
+    def sometimes() -> set[str]:
+        if failures:
+            raise failures.pop()
+        return real()
+
+    monkeypatch.setattr(machine.docker, "container_ids", sometimes)
+    assert follow(machine, bool) == [Listed(frozenset({CONTAINER}))]
+
+
+def test_the_service_works_with_its_threads_and_stops_when_it_is_told_to(machine):
     runtime = Runtime()
-    runtime.stopping.set()
-    assert list(lifecycle.turns(Machine(), runtime)) == []
+    runtime.tick_every(0.01)
+
+    def tell(post: Post, stopping: Stopping) -> None:
+        post(START)
+        stopping.wait()
+
+    runtime.listen("docker", tell)
+    watchdog = threading.Timer(10, runtime.stopping.set)
+    watchdog.start()
+    for _ in lifecycle.turns(machine, runtime):
+        if machine.network.plugged:
+            runtime.stopping.set()
+    watchdog.cancel()
+    assert [each.state for each in stored(machine)] == [State.ACTIVE]

@@ -48,7 +48,7 @@ def test_profiles_keep_their_order():
 
 @pytest.mark.parametrize("value", ["web,web", "a b", "web,,db", ".."])
 def test_profiles_that_cannot_be(value):
-    with pytest.raises(InvalidValue, match="profile|CALICO_PROFILE"):
+    with pytest.raises(InvalidValue, match=r"profile|PROFILE"):
         wish.parse(["CALICO_IP=auto", f"CALICO_PROFILE={value}"])
 
 

@@ -1,0 +1,24 @@
+"""A namespace that is kept is this one and no other."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from calico_ctl.errors import NotFound
+from calico_ctl.host import namespaces
+
+
+def test_a_kept_namespace_has_a_file():
+    with namespaces.pinned(os.getpid()) as path:
+        assert Path(path).samefile("/proc/self/ns/net")
+    assert not Path(path).exists()
+
+
+def test_a_process_that_has_ended_has_none():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    with pytest.raises(NotFound, match="has ended"), namespaces.pinned(child):
+        pass
