@@ -102,3 +102,21 @@ def test_the_host_reaches_its_container_in_both_families(host, container):
         container.run(["ping", "-c", "1", "-W", "2", str(gateway)])
     for address in ADDRESSES:
         host.run(["ping", "-c", "1", "-W", "2", str(address)])
+
+
+def test_an_interface_is_where_its_other_end_is_whatever_happens_inside(host, container):
+    network = KernelNetwork()
+    assert not network.is_plugged("cali0a", str(container.path))
+    network.plug(interface(container))
+    assert network.is_there("cali0a")
+    assert network.is_plugged("cali0a", str(container.path))
+    container.run(["ip", "link", "set", "eth1", "down"])
+    container.run(["ip", "link", "set", "eth1", "name", "eth9", "address", "02:00:00:00:00:09"])
+    assert network.is_plugged("cali0a", str(container.path))
+    with private_netns() as other:
+        # Numbers of links are only unique within a namespace: this one has the same.
+        other.run(["ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth2"])
+        assert not network.is_plugged("cali0a", str(other.path))
+    network.unplug("cali0a")
+    assert not network.is_there("cali0a")
+    assert not network.is_plugged("cali0a", str(container.path))

@@ -206,3 +206,44 @@ def test_nothing_runs_in_a_container_that_does_not(engine):
         time.sleep(0.05)
     with pytest.raises(DockerError, match="is not running"):
         engine.execute(NAME, ["true"])
+
+
+def test_what_a_container_wishes_is_in_its_environment(engine):
+    body = dict(RUNS.body) | {"Env": ["CALICO_IP=auto"], "Hostname": "www", "Domainname": "a.org"}
+    engine.ensure(ContainerRequest(NAME, body))
+    found = engine.container(NAME)
+    assert "CALICO_IP=auto" in found.environment
+    assert (found.hostname, found.domain) == ("www", "a.org")
+    assert found.hosts_path.endswith(f"{found.id}/hosts")
+
+
+def test_events_tell_of_the_life_of_a_container(engine):
+    events = engine.container_events()
+    engine.ensure(RUNS)
+    made = engine.container(NAME)
+    assert made.id in engine.container_ids()
+    engine.kill(made.id)
+    engine.kill(made.id)
+    assert not engine.container(NAME).running
+    engine.remove(made.id)
+    engine.remove(made.id)
+    assert made.id not in engine.container_ids()
+    seen: list[str] = []
+    for event in events:
+        if event.id == made.id:
+            seen.append(event.action)
+        if event.action == "destroy":
+            break
+    assert [action for action in seen if action in {"start", "die", "destroy"}] == [
+        "start",
+        "die",
+        "destroy",
+    ]
+
+
+def test_a_container_that_was_killed_is_not_started_by_its_restart_policy(engine):
+    host_config = {"NetworkMode": "none", "RestartPolicy": {"Name": "always"}}
+    engine.ensure(ContainerRequest(NAME, dict(RUNS.body) | {"HostConfig": host_config}))
+    made = engine.container(NAME)
+    engine.kill(made.id)
+    assert not engine.container(made.id).running
