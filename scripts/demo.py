@@ -18,6 +18,7 @@ from tests.support.lab import Lab
 
 ETCD = "10.99.0.1:2379"
 WEB, CLIENT = "192.168.1.1", "192.168.1.2"
+PROXY = "docker -H localhost:2377"
 PAGE = "sh -c 'echo hello from web >/var/www/index.html; exec httpd -f -h /var/www'"
 
 PING = f"docker exec client ping -c 1 -W 1 {WEB}"
@@ -78,18 +79,20 @@ def show_routing(hosts: list[Host], ctl1: str, ctl2: str) -> None:
     typed(host1, f"{ctl1} node --ip={host1.ip} --with-etcd")
     typed(host2, f"{ctl2} node --ip={host2.ip}")
 
-    title("Two ordinary containers get an address each, one on either host")
-    typed(host1, f"docker run -d --name web busybox {PAGE}")
+    title("Docker starts a container with an address and a profile, through the node's proxy")
+    asked = f"-e CALICO_IP={WEB} -e CALICO_PROFILE=web"
+    typed(host1, f"{PROXY} run {asked} -td --name web busybox")
+    typed(host1, f"{PROXY} inspect -f '{{{{.NetworkSettings.IPAddress}}}}' web")
+    typed(host1, f"{PROXY} exec -d web {PAGE}")
+
+    title("On the other host, one that runs already gets an address beside Docker's own network")
     typed(host2, "docker run -d --name client busybox sleep 1d")
-    typed(host1, f"{ctl1} container add web {WEB}")
     typed(host2, f"{ctl2} container add client {CLIENT}")
 
     title("Without a profile nothing may pass")
     traffic(host2, PING, works=False)
 
     title("With the same profile they reach each other, routed from host to host")
-    typed(host1, f"{ctl1} profile add web")
-    typed(host1, f"{ctl1} container web profile append web")
     typed(host2, f"{ctl2} container client profile append web")
     traffic(host2, PING, works=True)
     traffic(host2, FETCH, works=True)
@@ -127,9 +130,8 @@ def clean_up(hosts: list[Host], ctl1: str, ctl2: str) -> None:
     """Take everything away again, and prove that nothing is left."""
     host1, host2 = hosts
     title("Clean-up leaves nothing: no interface, route, rule, key or container")
-    typed(host1, f"{ctl1} container remove web")
+    typed(host1, f"{PROXY} rm -f web")
     typed(host2, f"{ctl2} container remove client")
-    typed(host1, "docker rm -f web")
     typed(host2, "docker rm -f client")
     typed(host2, f"{ctl2} node stop")
     left = leftovers.keys(host1, ETCD, "/calico/host/host2")

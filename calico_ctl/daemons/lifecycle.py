@@ -10,15 +10,14 @@ there it lives. Besides, what a command left half-done is taken back (`workload.
 """
 
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
+from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.daemons.workers import Workers
 from calico_ctl.datastore import endpoints, status
-from calico_ctl.datastore.status import ServiceStatus
-from calico_ctl.errors import CalicoError, InvalidValue, NotFound
+from calico_ctl.errors import CalicoError, InvalidValue
 from calico_ctl.model.container import ContainerEvent
 from calico_ctl.model.endpoint import DOCKER
 from calico_ctl.workload import attach, containers
@@ -32,7 +31,6 @@ _WORKERS = 4
 _RECONNECT_SECONDS = 1.0
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 _UNKNOWN_SECONDS = 30.0
-_REPORT_SECONDS = status.LIFETIME / 3
 
 _WORTH_A_LOOK = {"start", "die", "destroy"}
 
@@ -87,6 +85,7 @@ def turns(platform: Platform, runtime: Runtime) -> Iterator[None]:
     """Take in what has come in, again and again; yield after each batch."""
     lifecycle = Lifecycle(platform)
     lifecycle.workers.start(runtime, _WORKERS)
+    runtime.listen("report", lifecycle.report.run)
     for batch in runtime.batches():
         lifecycle.turn(batch)
         yield
@@ -116,17 +115,18 @@ class Lifecycle:
 
     platform: Platform
     workers: Workers = field(init=False)
+    report: ServiceReport = field(init=False)
     _destroyed: set[str] = field(default_factory=set)
     _unsettled: dict[str, Settled] = field(default_factory=dict)
     _again: dict[str, _Again] = field(default_factory=dict)
     _unknown: dict[str, _Unknown] = field(default_factory=dict)
     _listed: Listed | None = None
-    _since: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
-    _reported: tuple[float, ServiceStatus] | None = None
 
     def __post_init__(self) -> None:
         """Have nobody looked at yet."""
         self.workers = Workers(self.settle)
+        platform = self.platform
+        self.report = ServiceReport(platform.store, platform.hostname, status.LIFECYCLE)
 
     def turn(self, batch: Iterable[object]) -> None:
         """Take in a batch: have containers looked at, and see to what is due."""
@@ -147,7 +147,7 @@ class Lifecycle:
         if any(isinstance(message, Tick) for message in batch):
             self._recover()
             self._ask_for_what_is_due()
-        self._report()
+        self._say()
 
     def _take_in(self, settled: Settled) -> None:
         self._unsettled.pop(settled.id, None)
@@ -201,9 +201,8 @@ class Lifecycle:
         """Settle a container; in a worker's thread."""
         name = container_id[:12]
         try:
-            try:
-                container = self.platform.docker.container(container_id)
-            except NotFound:
+            container = containers.find(self.platform, container_id)
+            if container is None:
                 self._release(container_id)
                 post(Settled(container_id, name))
                 return
@@ -226,22 +225,9 @@ class Lifecycle:
             log.info("container %s is gone: released what it had", container_id[:12])
         self._destroyed.discard(container_id)
 
-    def _report(self) -> None:
+    def _say(self) -> None:
         unsettled = self._unsettled.values()
-        report = ServiceStatus(
-            self._since,
+        self.report.say(
             problems={each.name: each.problem for each in unsettled if each.problem},
             left_alone={each.name: each.left_alone for each in unsettled if each.left_alone},
         )
-        now = self.platform.clock.monotonic()
-        if self._reported is not None:
-            at, former = self._reported
-            if report == former and now - at < _REPORT_SECONDS:
-                return
-        try:
-            status.write_service(
-                self.platform.store, self.platform.hostname, status.LIFECYCLE, report
-            )
-        except CalicoError as error:
-            log.warning("cannot report to etcd: %s", error.message)
-        self._reported = now, report

@@ -14,6 +14,7 @@ from calico_ctl.datastore import addresses, endpoints, profiles
 from calico_ctl.errors import AlreadyExists, CalicoError, Conflict, NotFound
 from calico_ctl.host import hosts_file, locks, namespaces
 from calico_ctl.model import address, wish
+from calico_ctl.model.address import AddressRequest
 from calico_ctl.model.container import Container
 from calico_ctl.model.endpoint import DOCKER, Endpoint
 from calico_ctl.model.wish import Wish
@@ -25,6 +26,7 @@ CONNECT_SECONDS = 8.0
 """How long an agent may take to let an interface in: whoever started the container is waiting."""
 
 _TRIES = 5
+_RELEASE_SECONDS, _LOOK_SECONDS = 2.0, 0.02
 
 
 def wish_of(container: Container) -> Wish | None:
@@ -44,17 +46,19 @@ def why_left_alone(container: Container) -> str:
     return f"it has {wish.IP_VARIABLE}, but was made with --net={mode} instead of --net=none"
 
 
+def find(platform: Platform, name_or_id: str) -> Container | None:
+    """Return a container as Docker has it, or None if it has none of that name."""
+    try:
+        return platform.docker.container(name_or_id)
+    except NotFound:
+        return None
+
+
 def check(platform: Platform, wanted: Wish) -> None:
     """Raise the CalicoError that `reserve` would raise; nothing is taken yet."""
     for request in wanted.requests:
         attach.gateway(platform, address.wanted_family(request))
-        try:
-            addresses.require_free(platform.store, request)
-        except Conflict:
-            # Docker may have told us of its owner's end only a moment ago.
-            if not _release_dead_owner(platform, request):
-                raise
-            addresses.require_free(platform.store, request)
+        _require_free(platform, request)
 
 
 def reserve(platform: Platform, container_id: str, wanted: Wish) -> None:
@@ -71,13 +75,15 @@ def connect(platform: Platform, container_id: str, seconds: float = CONNECT_SECO
     """Make a container's network as it shall be while it runs, or, if it does not run, while not.
 
     Returns when the network works, and says in words what the container has; nothing if it has
-    neither a wish nor an endpoint. One that ends again and again meanwhile may be left for its next
-    start.
+    neither a wish nor an endpoint, or is gone. One that ends again and again meanwhile may be left
+    for its next start.
     """
     deadline = platform.clock.monotonic() + seconds
     with locks.held(container_id):
         for _ in range(_TRIES):
-            container = platform.docker.container(container_id)
+            container = find(platform, container_id)
+            if container is None:
+                return ""
             if not container.running:
                 return _suspend(platform, container_id)
             try:
@@ -140,10 +146,8 @@ def _namespace(platform: Platform, container: Container) -> Iterator[str]:
 
 
 def _still_runs(platform: Platform, container: Container) -> bool:
-    try:
-        return platform.docker.container(container.id).pid == container.pid
-    except NotFound:
-        return False
+    found = find(platform, container.id)
+    return found is not None and found.pid == container.pid
 
 
 def _suspend(platform: Platform, container_id: str) -> str:
@@ -170,16 +174,29 @@ def _hosts_lines(container: Container, endpoint: Endpoint) -> list[str]:
     return [f"{families[version]}\t{name}" for version in sorted(families) if name]
 
 
-def _release_dead_owner(platform: Platform, request: address.AddressRequest) -> bool:
-    """Release an address whose container is gone from this host; say whether that was so."""
-    if not isinstance(request, IPAddress):
-        return False
+def _require_free(platform: Platform, request: AddressRequest) -> None:
+    """Raise Conflict if an address is taken, but not by a container of this host that is gone.
+
+    Docker may have told us of its end only a moment ago.
+    """
+    deadline = platform.clock.monotonic() + _RELEASE_SECONDS
+    while True:
+        try:
+            addresses.require_free(platform.store, request)
+        except Conflict:
+            late = platform.clock.monotonic() >= deadline
+            if late or not isinstance(request, IPAddress) or not _is_coming_free(platform, request):
+                raise
+            platform.clock.sleep(_LOOK_SECONDS)
+        else:
+            return
+
+
+def _is_coming_free(platform: Platform, ip: IPAddress) -> bool:
+    """Release an address whose container is gone; also say so if somebody is just doing that."""
     listed, _ = endpoints.all(platform.store, platform.hostname, DOCKER)
-    owner = next((each for each in listed if request in each.addresses), None)
+    owner = next((each for each in listed if ip in each.addresses), None)
     if owner is None:
-        return False
-    try:
-        platform.docker.container(owner.key.workload)
-    except NotFound:
-        return release(platform, owner.key.workload) > 0
-    return False
+        holder = addresses.assigned(platform.store, ip)
+        return holder is None or holder.host == platform.hostname
+    return find(platform, owner.key.workload) is None and release(platform, owner.key.workload) > 0

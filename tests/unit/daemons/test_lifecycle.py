@@ -58,6 +58,7 @@ class Service:
 
     @property
     def report(self) -> status.ServiceStatus:
+        self.lifecycle.report.write()
         found = status.read_service(self.machine.store, HOST, status.LIFECYCLE)
         assert found is not None
         return found

@@ -221,3 +221,39 @@ def test_the_address_of_a_container_that_is_there_is_not_free(machine):
     containers.reserve(machine, CONTAINER, WISH)
     with pytest.raises(Conflict, match=r"192\.168\.1\.5"):
         containers.check(machine, WISH)
+
+
+def test_a_container_that_removes_itself_meanwhile_is_no_error(machine):
+    def go(verb: str, key: str) -> None:
+        if verb == "swap":
+            machine.store.before = lambda verb, key: None
+            machine.docker.containers.clear()
+            raise CalicoError("its namespace is gone")
+
+    machine.store.before = go
+    assert containers.connect(machine, CONTAINER) == ""
+    assert containers.release(machine, CONTAINER) == 1
+
+
+def test_an_address_that_is_just_being_released_is_waited_for(machine):
+    containers.reserve(machine, OTHER, WISH)
+    (endpoint,) = stored(machine, OTHER)
+    endpoints.remove(machine.store, endpoint.key)
+    waited: list[float] = []
+
+    def release(seconds: float) -> None:
+        waited.append(seconds)
+        addresses.release_all(machine.store, endpoint.key.id)
+
+    machine.clock.sleep = release
+    containers.check(machine, WISH)
+    assert len(waited) == 1
+
+
+def test_an_address_that_nobody_releases_is_not_waited_for_in_vain(machine):
+    containers.reserve(machine, OTHER, WISH)
+    (endpoint,) = stored(machine, OTHER)
+    endpoints.remove(machine.store, endpoint.key)
+    with pytest.raises(Conflict):
+        containers.check(machine, WISH)
+    assert machine.clock.now == pytest.approx(2.0, abs=0.1)

@@ -1,0 +1,70 @@
+"""Answers what the Docker API proxy asks about this host's containers."""
+
+import logging
+
+from calico_ctl.daemons.local_endpoints import LocalEndpoints
+from calico_ctl.errors import CalicoError, InvalidValue
+from calico_ctl.model.container import Container
+from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.model.wish import Wish
+from calico_ctl.workload import containers
+from calico_ctl.workload.platform import Platform
+
+log = logging.getLogger(__name__)
+
+
+class HostContainers:
+    """Implements `docker_proxy.Workloads`: called by many threads."""
+
+    def __init__(self, platform: Platform, known: LocalEndpoints) -> None:
+        """Take what is outside, and this host's endpoints."""
+        self._platform = platform
+        self._known = known
+
+    def check(self, wish: Wish) -> None:
+        """Raise what stands in the way of a container with this wish."""
+        containers.check(self._platform, wish)
+
+    def reserve(self, container_id: str, wish: Wish) -> None:
+        """Reserve what a container that was just created wishes."""
+        containers.reserve(self._platform, container_id, wish)
+        self._learn(container_id)
+
+    def identify(self, name: str) -> str | None:
+        """Return a container's id if it has to do with Calico."""
+        container = containers.find(self._platform, name)
+        return container.id if container is not None and self._is_ours(container) else None
+
+    def connect(self, name: str) -> None:
+        """Give a container that was just started its network, or stop it again."""
+        # One that was to be removed at its end may be gone already.
+        container = containers.find(self._platform, name)
+        if container is not None and self._is_ours(container):
+            containers.connect_or_kill(self._platform, container.id)
+            self._learn(container.id)
+
+    def release(self, container_id: str) -> None:
+        """Give back what a container had that was just removed."""
+        containers.release(self._platform, container_id)
+        self._learn(container_id)
+
+    def endpoint(self, container_id: str) -> Endpoint | None:
+        """Return a container's endpoint, from memory."""
+        return self._known.of(container_id)
+
+    def _learn(self, container_id: str) -> None:
+        """Have the next inspection show what has just changed."""
+        try:
+            self._known.read(container_id)
+        except CalicoError as error:
+            # What follows etcd will learn it too, only later.
+            log.warning("cannot read the endpoint of %s: %s", container_id[:12], error.message)
+
+    def _is_ours(self, container: Container) -> bool:
+        # Neither asks etcd: without it, Docker goes on working for all containers but ours.
+        if self._known.of(container.id) is not None:
+            return True
+        try:
+            return containers.wish_of(container) is not None
+        except InvalidValue:
+            return True

@@ -1,0 +1,226 @@
+"""What becomes of an address while its container lives, through whichever door, on a real host."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import cluster as calico
+from tests.support import leftovers, probes
+from tests.support.cluster import Cluster
+from tests.support.command import wait_until
+from tests.support.host import Host
+from tests.support.lab import Lab
+
+pytestmark = pytest.mark.system
+
+ADDRESS = "192.168.1.5"
+WISHES = ("--net=none", "-e", f"CALICO_IP={ADDRESS}", "-e", "CALICO_PROFILE=web")
+
+
+@pytest.fixture(scope="module")
+def cluster(lab1: Lab) -> Cluster:
+    return calico.start(lab1)
+
+
+@pytest.fixture
+def host(cluster: Cluster) -> Iterator[Host]:
+    (host,) = cluster.hosts
+    yield host
+    for name in host.docker("ps", "-aq", "--filter", "ancestor=busybox").out.split():
+        host.docker("rm", "-f", name)
+    calico.nothing_of_containers_left(cluster, host)
+
+
+def works(host: Host, address: str = ADDRESS) -> None:
+    wait_until(
+        lambda: probes.pings(host, probes.HOST_ITSELF, address), 15, f"{address} is reachable"
+    )
+
+
+def is_state(cluster: Cluster, host: Host, container: str, state: str) -> None:
+    wait_until(
+        lambda: cluster.endpoint(host, container)["state"] == state, 10, f"the endpoint is {state}"
+    )
+
+
+def shown_inside(host: Host, container: str) -> str:
+    """What an interface is inside: its name, MAC and addresses."""
+    link = json.loads(probes.run_in(host, container, ["ip", "-j", "addr", "show", "eth1"]).out)[0]
+    return str((link["address"], [each["local"] for each in link["addr_info"]][:1]))
+
+
+def test_a_container_made_around_the_proxy_gets_its_network(cluster: Cluster, host: Host) -> None:
+    container = cluster.run(host, "web", *WISHES, "--hostname=www")
+    works(host)
+    endpoint = cluster.endpoint(host, container)
+    assert endpoint["ipv4_nets"] == [f"{ADDRESS}/32"]
+    assert endpoint["profile_id"] == "web"
+    assert "/calico/policy/profile/web/rules" in cluster.leaves("/calico/policy")
+    assert f"{ADDRESS}\twww" in host.docker("exec", "web", "cat", "/etc/hosts").out
+    assert host.docker("exec", "web", "ping", "-c1", "-W1", "www").code == 0
+    assert "nameserver" in host.docker("exec", "web", "cat", "/etc/resolv.conf").out
+
+
+def test_stopped_it_keeps_what_it_has_and_started_it_has_it_again(
+    cluster: Cluster, host: Host
+) -> None:
+    container = cluster.run(host, "web", *WISHES)
+    works(host)
+    inside, endpoint = shown_inside(host, "web"), cluster.endpoint(host, container)
+    for how in ("stop -t 0", "kill"):
+        host.docker(*how.split(), "web")
+        is_state(cluster, host, container, "inactive")
+        wait_until(lambda: not leftovers.links(host), 5, "no interface is left")
+        wait_until(
+            lambda: not host.run("ip route show proto 80", quiet=True).out, 5, "no route is left"
+        )
+        cluster.run(host, "other", "--net=none")
+        said = cluster.calicoctl(host, f"container add other {ADDRESS}", check=False)
+        assert "already assigned" in said.err
+        host.docker("rm", "-f", "other")
+        host.docker("start", "web")
+        works(host)
+        assert cluster.endpoint(host, container) == endpoint
+        assert shown_inside(host, "web") == inside
+    host.docker("restart", "-t", "0", "web")
+    works(host)
+    is_state(cluster, host, container, "active")
+    assert cluster.endpoint(host, container) == endpoint
+
+
+def test_a_container_of_container_add_keeps_its_network_too(cluster: Cluster, host: Host) -> None:
+    container = cluster.run(host, "web")
+    cluster.calicoctl(host, f"container add web {ADDRESS} --interface=cal0")
+    endpoint = cluster.endpoint(host, container)
+    host.docker("restart", "-t", "0", "web")
+    works(host)
+    assert cluster.endpoint(host, container) == endpoint
+    shown = probes.run_in(host, "web", ["ip", "-br", "addr", "show", "cal0"]).out
+    assert f"{ADDRESS}/32" in shown
+    routes = probes.run_in(host, "web", ["ip", "route"]).out
+    assert "default via 10.99.0.1 dev cal0 \n" in routes
+
+
+def test_one_that_ends_by_itself_and_goes_away_gives_everything_back(
+    cluster: Cluster, host: Host
+) -> None:
+    for _ in range(5):
+        host.docker("run", "--rm", *WISHES, "busybox", "true")
+    calico.nothing_of_containers_left(cluster, host)
+
+
+def test_renamed_and_paused_it_stays_as_it_is(cluster: Cluster, host: Host) -> None:
+    container = cluster.run(host, "web", *WISHES)
+    works(host)
+    endpoint = cluster.endpoint(host, container)
+    host.docker("rename", "web", "www")
+    host.docker("pause", "www")
+    host.docker("unpause", "www")
+    works(host)
+    assert cluster.endpoint(host, container) == endpoint
+
+
+def test_crash_loops_leave_nothing(cluster: Cluster, host: Host) -> None:
+    for number in range(3):
+        host.docker(
+            *("run", "-d", "--restart=always", "--name", f"crash{number}", "--net=none"),
+            *("-e", "CALICO_IP=auto", "busybox", "false"),
+        )
+
+    def restarts() -> int:
+        line = "inspect -f {{.RestartCount}} crash0 crash1 crash2"
+        return sum(map(int, host.docker(*line.split()).out.split()))
+
+    wait_until(lambda: restarts() >= 12, 30, "they crash again and again")
+    assert len(calico.claims(cluster)) <= 3
+    assert len(leftovers.links(host)) <= 3
+
+
+def test_on_another_network_it_is_left_alone_and_status_says_so(
+    cluster: Cluster, host: Host
+) -> None:
+    cluster.run(host, "web", "-e", f"CALICO_IP={ADDRESS}")
+    wait_until(
+        lambda: "instead of --net=none" in cluster.calicoctl(host, "status", check=False).out,
+        10,
+        "status says it",
+    )
+    assert leftovers.links(host) == []
+
+
+def test_of_two_that_wish_one_address_the_second_is_told_of_until_the_first_goes(
+    cluster: Cluster, host: Host
+) -> None:
+    cluster.run(host, "web", *WISHES)
+    works(host)
+    other = cluster.run(host, "other", *WISHES)
+    wait_until(
+        lambda: "already assigned" in cluster.calicoctl(host, "status", check=False).out,
+        10,
+        "status says it",
+    )
+    host.docker("rm", "-f", "web")
+    wait_until(
+        lambda: cluster.leaves(f"/calico/host/{host.name}/workload/docker/{other}"),
+        40,
+        "the other one gets it",
+    )
+    works(host)
+
+
+def test_docker_restarted_without_live_restore(cluster: Cluster, host: Host) -> None:
+    always = cluster.run(host, "web", *WISHES, "--restart=always")
+    never = cluster.run(host, "never", "--net=none", "-e", "CALICO_IP=192.168.1.6")
+    works(host)
+    works(host, "192.168.1.6")
+    host.stop_docker()
+    host.start_docker()
+    works(host)
+    is_state(cluster, host, always, "active")
+    is_state(cluster, host, never, "inactive")
+
+
+def test_docker_restarted_with_live_restore_loses_no_packet(cluster: Cluster, host: Host) -> None:
+    host.run("echo '{\"live-restore\": true}' >/etc/docker/daemon.json")
+    host.run("kill -HUP $(cat /run/docker.pid)")
+    wait_until(
+        lambda: "true" in host.docker("info", "-f", "{{.LiveRestoreEnabled}}").out, 10, "it is on"
+    )
+    container = cluster.run(host, "web", *WISHES)
+    works(host)
+    endpoint = cluster.endpoint(host, container)
+    pinging = ["ping", "-i", "0.05", "-c", "100", "-W", "1", ADDRESS]
+    running = host.spawn(pinging, "ping.log")
+    host.stop_docker()
+    host.start_docker()
+    host.docker("restart", "calico-node")
+    assert running.wait(60) == 0
+    assert " 0% packet loss" in (host.directory / "ping.log").read_text()
+    assert cluster.endpoint(host, container) == endpoint
+    host.run("rm /etc/docker/daemon.json; kill -HUP $(cat /run/docker.pid)")
+    host.docker("stop", "-t", "0", "web")
+    is_state(cluster, host, container, "inactive")
+
+
+def test_what_was_removed_while_nobody_looked_is_collected(cluster: Cluster, host: Host) -> None:
+    cluster.run(host, "web", *WISHES)
+    works(host)
+    host.docker("stop", "calico-node")
+    host.docker("rm", "-f", "web")
+    assert calico.claims(cluster) != []
+    host.docker("start", "calico-node")
+    wait_until(lambda: not calico.claims(cluster), 60, "its address is released", every=0.5)
+
+
+def test_after_a_power_cut_everything_comes_back_by_itself(cluster: Cluster, host: Host) -> None:
+    always = cluster.run(host, "web", *WISHES, "--restart=always")
+    never = cluster.run(host, "never", "--net=none", "-e", "CALICO_IP=auto")
+    works(host)
+    endpoint = cluster.endpoint(host, always)
+    is_state(cluster, host, never, "active")
+    host.power_cycle()
+    works(host)
+    is_state(cluster, host, never, "inactive")
+    is_state(cluster, host, always, "active")
+    assert cluster.endpoint(host, always) == endpoint

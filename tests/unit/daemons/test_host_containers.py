@@ -1,0 +1,83 @@
+"""What the Docker API proxy is answered about containers."""
+
+import os
+from dataclasses import replace
+
+import pytest
+from netaddr import IPAddress
+
+from calico_ctl.daemons.host_containers import HostContainers
+from calico_ctl.daemons.local_endpoints import LocalEndpoints
+from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable
+from calico_ctl.host import hosts_file, intents
+from calico_ctl.model.container import Container
+from calico_ctl.model.wish import Wish
+from tests.support.machine import CONTAINER, HOST, Machine
+
+ADDRESS = IPAddress("192.168.1.5")
+WISH = Wish((ADDRESS,))
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch) -> Machine:
+    """A node with a container that wishes 192.168.1.5, and one that wishes nothing."""
+    monkeypatch.setattr(intents, "DIRECTORY", tmp_path / "intents")
+    monkeypatch.setattr(hosts_file, "ROOT", str(tmp_path))
+    machine = Machine()
+    web = Container(CONTAINER, "web", True, os.getpid(), "none", ("CALICO_IP=192.168.1.5",))
+    machine.docker.containers["web"] = web
+    machine.docker.containers["plain"] = replace(
+        web, id="e" * 64, name="plain", environment=(), network_mode="bridge"
+    )
+    return machine
+
+
+@pytest.fixture
+def answers(machine) -> HostContainers:
+    return HostContainers(machine, LocalEndpoints(machine.store, HOST))
+
+
+def test_a_container_that_was_created_and_started_is_shown_at_once(answers):
+    answers.check(WISH)
+    answers.reserve(CONTAINER, WISH)
+    assert getattr(answers.endpoint(CONTAINER), "addresses", ()) == (ADDRESS,)
+    answers.connect("web")
+    assert getattr(answers.endpoint(CONTAINER), "addresses", ()) == (ADDRESS,)
+    answers.release(CONTAINER)
+    assert answers.endpoint(CONTAINER) is None
+
+
+def test_a_taken_address_is_refused_before_anything_is_done(answers):
+    answers.reserve(CONTAINER, WISH)
+    with pytest.raises(Conflict):
+        answers.check(WISH)
+
+
+def test_only_containers_of_ours_are_known_by_name(answers):
+    assert answers.identify("web") == CONTAINER
+    assert answers.identify("plain") is None
+    assert answers.identify("nobody") is None
+
+
+def test_a_wish_that_cannot_be_read_is_ours_and_fails(machine, answers):
+    web = machine.docker.containers["web"]
+    machine.docker.containers["web"] = replace(web, environment=("CALICO_IP=junk",))
+    with pytest.raises(CalicoError, match="CALICO_IP"):
+        answers.connect("web")
+    assert not machine.docker.containers["web"].running
+
+
+def test_without_etcd_containers_of_others_are_started_as_always(machine, answers):
+    def away(verb: str, key: str) -> None:
+        raise DatastoreUnavailable("127.0.0.1:4001", "connection refused")
+
+    machine.store.before = away
+    answers.connect("plain")
+    assert machine.docker.containers["plain"].running
+    with pytest.raises(DatastoreUnavailable):
+        answers.connect("web")
+    assert not machine.docker.containers["web"].running
+
+
+def test_a_container_that_is_gone_already_is_no_error(answers):
+    answers.connect("nobody")
