@@ -7,6 +7,15 @@ from contextlib import contextmanager
 from calico_ctl.errors import NotFound
 
 
+def exists(pid: int) -> bool:
+    """Say whether there is such a process and it has not ended."""
+    try:
+        with pinned(pid):
+            return True
+    except NotFound:
+        return False
+
+
 @contextmanager
 def pinned(pid: int) -> Iterator[str]:
     """Keep the network namespace that a process is in; give the path of a file that stands for it.

@@ -146,8 +146,9 @@ def _namespace(platform: Platform, container: Container) -> Iterator[str]:
 
 
 def _still_runs(platform: Platform, container: Container) -> bool:
+    # Docker notices an end a little later than the kernel.
     found = find(platform, container.id)
-    return found is not None and found.pid == container.pid
+    return found is not None and found.pid == container.pid and namespaces.exists(container.pid)
 
 
 def _suspend(platform: Platform, container_id: str) -> str:

@@ -10,6 +10,7 @@ from calico_ctl.host import namespaces
 
 
 def test_a_kept_namespace_has_a_file():
+    assert namespaces.exists(os.getpid())
     with namespaces.pinned(os.getpid()) as path:
         assert Path(path).samefile("/proc/self/ns/net")
     assert not Path(path).exists()
@@ -19,6 +20,9 @@ def test_a_process_that_has_ended_has_none():
     child = os.fork()
     if child == 0:
         os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert not namespaces.exists(child), "it has ended, although its parent has not looked"
     os.waitpid(child, 0)
+    assert not namespaces.exists(child)
     with pytest.raises(NotFound, match="has ended"), namespaces.pinned(child):
         pass

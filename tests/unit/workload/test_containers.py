@@ -257,3 +257,15 @@ def test_an_address_that_nobody_releases_is_not_waited_for_in_vain(machine):
     with pytest.raises(Conflict):
         containers.check(machine, WISH)
     assert machine.clock.now == pytest.approx(2.0, abs=0.1)
+
+
+def test_a_process_that_has_ended_although_docker_does_not_say_so_yet_is_no_error(machine):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    web = machine.docker.containers["web"]
+    machine.docker.containers["web"] = replace(web, pid=child)
+    assert containers.connect(machine, CONTAINER) == ""
+    os.waitpid(child, 0)
+    assert machine.network.plugged == {}
