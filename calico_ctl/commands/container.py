@@ -3,6 +3,7 @@
 Usage:
   calicoctl container add <CONTAINER> <IP> [--interface=<INTERFACE>] [--timeout=<SECONDS>]
   calicoctl container remove <CONTAINER>
+  calicoctl container <CONTAINER> ip (add|remove) <IP> [--interface=<INTERFACE>]
   calicoctl container <CONTAINER> endpoint show
   calicoctl container <CONTAINER> profile (append|remove|set) [<PROFILES>...]
 
@@ -13,12 +14,14 @@ Arguments:
                pool for any free address of it.
 
 Options:
-  --interface=<INTERFACE>  Name of the interface in the container [default: eth1].
+  --interface=<INTERFACE>  Name of the interface in the container; without it eth1, or for `ip`
+                           the one that the container has.
   --timeout=<SECONDS>      How long to wait for the policy agent [default: 10].
   -h --help                Show this text.
 
 Examples:
   calicoctl container add web 192.168.1.5
+  calicoctl container web ip add fd80:24e2:f998:72d6::5
   calicoctl container web profile append frontend
   calicoctl container remove web
 """
@@ -32,8 +35,9 @@ from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints
 from calico_ctl.errors import ExitCode, InvalidValue
 from calico_ctl.model import address, names
+from calico_ctl.model.endpoint import DEFAULT_INTERFACE
 from calico_ctl.usage import Words
-from calico_ctl.workload import attach, detach, membership, workload
+from calico_ctl.workload import addresses, attach, detach, membership, workload
 from calico_ctl.workload.platform import Platform
 
 LONGEST_TIMEOUT = 3600.0
@@ -42,7 +46,9 @@ LONGEST_TIMEOUT = 3600.0
 def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     """Carry out one of the container commands."""
     words = usage.parse(__doc__, argv)
-    if words.flag("add"):
+    if words.flag("ip"):
+        _change_addresses(words, platform, console)
+    elif words.flag("add"):
         _add(words, platform, console)
     elif words.flag("endpoint"):
         _show(words, platform, console)
@@ -56,7 +62,7 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
 def _add(words: Words, platform: Platform, console: Console) -> None:
     name = words.text("<CONTAINER>")
     request = address.parse_address_request(words.text("<IP>"))
-    interface = names.parse_interface(words.text("--interface"))
+    interface = _interface(words) or DEFAULT_INTERFACE
     timeout = _parse_timeout(words.text("--timeout"))
     console.require_root("calicoctl container add")
     wanted = attach.Attachment(
@@ -64,6 +70,25 @@ def _add(words: Words, platform: Platform, console: Console) -> None:
     )
     (ip,) = attach.attach(platform, wanted).addresses
     console.result(f"IP {ip} added to {name}")
+
+
+def _change_addresses(words: Words, platform: Platform, console: Console) -> None:
+    name, text, interface = words.text("<CONTAINER>"), words.text("<IP>"), _interface(words)
+    if words.flag("add"):
+        request = address.parse_address_request(text)
+        console.require_root("calicoctl container ip add")
+        added = addresses.add(platform, workload.running(platform, name), request, interface)
+        console.result(f"IP {added} added to {name}")
+    else:
+        ip = address.parse_address(text)
+        console.require_root("calicoctl container ip remove")
+        addresses.remove(platform, workload.running(platform, name), ip, interface)
+        console.result(f"IP {ip} removed from {name}")
+
+
+def _interface(words: Words) -> str | None:
+    given = words.optional("--interface")
+    return None if given is None else names.parse_interface(given)
 
 
 def _remove(words: Words, platform: Platform, console: Console) -> None:

@@ -42,6 +42,23 @@ class KernelNetwork:
             return False
         return True
 
+    def reconfigure(self, interface: Interface) -> None:
+        """Make addresses and routes inside as they shall be, of an interface that is there."""
+        netns = interface.netns
+        shown = command.run([*_inside(netns), "ip", "-j", "addr", "show", "dev", interface.name])
+        if any(ip.version == 6 for ip in interface.addresses):
+            enable_ipv6(netns, interface.name)
+        _ip(veth.plan_addresses(interface, shown), netns)
+        families = {gateway.version for gateway in interface.gateways}
+        _ip(veth.plan_gateways(interface), netns)
+        for family in {4, 6} - families:
+            # The kernel keeps routes of a family whose last address of ours has gone.
+            flush = ["route", "flush", "dev", interface.name, "proto", "boot"]
+            command.run([*_inside(netns), "ip", f"-{family}", *flush])
+        with ExitStack() as undo:
+            self._take_default_routes(interface, undo)
+            undo.pop_all()
+
     def is_plugged(self, host_name: str, netns: str) -> bool:
         """Say whether the other end of our pair is in that namespace, whatever its name there."""
         ours = _links(["ip", "-j", "link", "show"])
@@ -67,7 +84,7 @@ class KernelNetwork:
             [*_inside(interface.netns), "ip", "-j", "-4", "route", "show", "default"]
         )
         wanted_ipv4 = any(gateway.version == 4 for gateway in interface.gateways)
-        demotion = veth.plan_demotion(shown) if wanted_ipv4 else []
+        demotion = veth.plan_demotion(shown, interface.name) if wanted_ipv4 else []
         undo.callback(self._promote, interface, demotion)
         _ip([step.do for step in demotion], interface.netns)
         _ip(veth.plan_default_routes(interface), interface.netns)

@@ -41,11 +41,33 @@ def plan_inside(interface: Interface) -> list[str]:
     """Return the lines, for the container's namespace, up to but without the default routes."""
     lines = [f"link set dev {interface.name} up"]
     lines += (plan_address("add", ip, interface.name) for ip in interface.addresses)
-    lines += (
+    return lines + plan_gateways(interface)
+
+
+def plan_gateways(interface: Interface) -> list[str]:
+    """Return the lines that make the gateways reachable, which are in no network inside."""
+    return [
         f"route replace {address.host_network(gateway)} dev {interface.name}"
         for gateway in interface.gateways
-    )
-    return lines
+    ]
+
+
+def plan_addresses(interface: Interface, shown: str) -> list[str]:
+    """Return the lines that add what is missing and delete what is too much, deletions first.
+
+    `shown` is what `ip -j addr show dev <interface>` prints. Addresses of the link itself stay.
+    """
+    (link,) = [each for each in json.loads(shown) if each]
+    present = [each for each in link["addr_info"] if each["scope"] == "global"]
+    wanted = {str(ip) for ip in interface.addresses}
+    has = {each["local"] for each in present}
+    lines = [
+        f"addr del {each['local']}/{each['prefixlen']} dev {interface.name}"
+        for each in present
+        if each["local"] not in wanted
+    ]
+    missing = (ip for ip in interface.addresses if str(ip) not in has)
+    return lines + [plan_address("add", ip, interface.name) for ip in missing]
 
 
 def plan_address(verb: str, ip: IPAddress, interface: str) -> str:
@@ -66,15 +88,15 @@ def plan_default_routes(interface: Interface) -> list[str]:
     return lines
 
 
-def plan_demotion(default_routes: str) -> list[Step]:
-    """Return the steps that free metric 0 of IPv4 default routes.
+def plan_demotion(default_routes: str, interface: str) -> list[Step]:
+    """Return the steps that free metric 0 of IPv4 default routes, unless `interface` has it.
 
     `default_routes` is what `ip -j -4 route show default` prints. Each route moves up by one,
     the highest first, so that none meets another.
     """
     routes: Sequence[Mapping[str, object]] = json.loads(default_routes or "[]")
     by_metric = sorted(routes, key=_metric, reverse=True)
-    if not by_metric or _metric(by_metric[-1]) != 0:
+    if not by_metric or _metric(by_metric[-1]) != 0 or by_metric[-1].get("dev") == interface:
         return []
     steps = []
     for route in by_metric:

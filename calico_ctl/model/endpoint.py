@@ -79,6 +79,22 @@ class Endpoint:
         """Return the same endpoint in that state."""
         return replace(self, state=state)
 
+    def with_addresses(self, addresses: tuple[IPAddress, ...]) -> "Endpoint":
+        """Return the same endpoint with exactly these; a gateway of a family without any goes."""
+        families = {address.family(ip) for ip in addresses}
+        return replace(
+            self,
+            addresses=addresses,
+            ipv4_gateway=self.ipv4_gateway if 4 in families else None,
+            ipv6_gateway=self.ipv6_gateway if 6 in families else None,
+        )
+
+    def with_gateway(self, gateway: IPAddress) -> "Endpoint":
+        """Return the same endpoint with that gateway for its family."""
+        if address.family(gateway) == 4:
+            return replace(self, ipv4_gateway=gateway)
+        return replace(self, ipv6_gateway=gateway)
+
     def with_profiles(self, profiles: tuple[str, ...]) -> "Endpoint":
         """Return the same endpoint with exactly these profiles, in this order."""
         return replace(self, profiles=profiles)

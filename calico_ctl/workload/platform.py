@@ -66,6 +66,10 @@ class Network(Protocol):
         """Remove the pair by its host side; say whether it was there."""
         ...
 
+    def reconfigure(self, interface: Interface) -> None:
+        """Make addresses and routes inside as they shall be, of an interface that is there."""
+        ...
+
     def is_plugged(self, host_name: str, netns: str) -> bool:
         """Say whether the other end of our pair is in that namespace."""
         ...

@@ -22,7 +22,7 @@ def connect(platform: Platform, endpoint: Endpoint, netns: str, deadline: float)
         # An interface is new: whatever the agent has said of the endpoint was about a former one.
         endpoints.edit(store, key, lambda seen: seen.with_state(State.INACTIVE))
         platform.network.unplug(endpoint.name)
-        platform.network.plug(_interface(endpoint, netns))
+        platform.network.plug(interface(endpoint, netns))
     connected, revision = endpoints.edit(store, key, lambda seen: seen.with_state(State.ACTIVE))
     status.wait_for_endpoint(store, key, revision, deadline, platform.clock)
     return connected
@@ -34,7 +34,8 @@ def suspend(platform: Platform, endpoint: Endpoint) -> None:
     platform.network.unplug(endpoint.name)
 
 
-def _interface(endpoint: Endpoint, netns: str) -> Interface:
+def interface(endpoint: Endpoint, netns: str) -> Interface:
+    """Return the interface that an endpoint is, in that namespace."""
     return Interface(
         host_name=endpoint.name,
         netns=netns,

@@ -60,6 +60,14 @@ class FakeNetwork:
         self.unplugged.append(host_name)
         return self.plugged.pop(host_name, None) is not None
 
+    def reconfigure(self, interface: Interface) -> None:
+        """Remember how it is now."""
+        if interface.host_name not in self.plugged:
+            raise NotFound(f"there is no interface {interface.name}")
+        if self.fail is not None:
+            raise self.fail
+        self.plugged[interface.host_name] = interface
+
     def is_plugged(self, host_name: str, netns: str) -> bool:
         """Look for it in that namespace."""
         interface = self.plugged.get(host_name)

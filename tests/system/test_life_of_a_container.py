@@ -102,6 +102,28 @@ def test_a_container_of_container_add_keeps_its_network_too(cluster: Cluster, ho
     assert "default via 10.99.0.1 dev cal0 \n" in routes
 
 
+def test_extra_addresses_are_kept_too(cluster: Cluster, host: Host) -> None:
+    container = cluster.run(host, "web", *WISHES)
+    works(host)
+    more, sixth = "192.168.1.6", "fd80:24e2:f998:72d6::6"
+    cluster.calicoctl(host, f"container web ip add {more}")
+    cluster.calicoctl(host, f"container web ip add {sixth}")
+    endpoint = cluster.endpoint(host, container)
+    assert endpoint["ipv4_nets"] == [f"{ADDRESS}/32", f"{more}/32"]
+    for address in (ADDRESS, more, sixth):
+        assert probes.pings(host, probes.HOST_ITSELF, address)
+    host.docker("restart", "-t", "0", "web")
+    for address in (ADDRESS, more, sixth):
+        works(host, address)
+    is_state(cluster, host, container, "active")
+    assert cluster.endpoint(host, container) == endpoint
+    for address in (more, sixth):
+        cluster.calicoctl(host, f"container web ip remove {address}")
+        assert not probes.pings(host, probes.HOST_ITSELF, address)
+    assert probes.pings(host, probes.HOST_ITSELF, ADDRESS)
+    assert len(calico.claims(cluster)) == 1
+
+
 def test_one_that_ends_by_itself_and_goes_away_gives_everything_back(
     cluster: Cluster, host: Host
 ) -> None:

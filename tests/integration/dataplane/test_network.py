@@ -1,6 +1,7 @@
 """Interfaces in the real kernel, each test in a namespace of its own."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -120,3 +121,36 @@ def test_an_interface_is_where_its_other_end_is_whatever_happens_inside(host, co
     network.unplug("cali0a")
     assert not network.is_there("cali0a")
     assert not network.is_plugged("cali0a", str(container.path))
+
+
+def test_addresses_and_families_come_and_go(host, container):
+    network = KernelNetwork()
+    ipv4, ipv6 = ADDRESSES
+    first = interface(container, addresses=(ipv4,), gateways=GATEWAYS[:1])
+    network.plug(first)
+    before = inside(container)
+    both = interface(container, addresses=(*ADDRESSES, IPAddress("192.168.1.6")))
+    for _ in range(2):
+        network.reconfigure(both)
+        found = inside(container)
+        assert "192.168.1.6/32" in found
+        assert "fd80::5/128" in found
+        assert "default via fd99::1 metric 512" in found
+        assert found.count("default via 10.99.0.1") == 1
+    network.reconfigure(interface(container, addresses=(ipv6,), gateways=GATEWAYS[1:]))
+    found = inside(container)
+    assert "192.168.1" not in found
+    assert "10.99.0.1" not in found
+    assert "fd80::5/128" in found
+    network.reconfigure(first)
+    assert inside(container) == before
+
+
+def inside(container: NetNs) -> str:
+    """What Calico makes of the container's interface and routes."""
+    lines = container.run(["ip", "-br", "addr", "show", "eth1"]).out
+    lines += container.run(["ip", "route"]).out
+    lines += container.run(["ip", "-6", "route", "show", "dev", "eth1"]).out
+    # The link's own address is the kernel's.
+    own = re.compile(r"fe80::/64.*\n|fe80::\S+ ")
+    return own.sub("", lines)

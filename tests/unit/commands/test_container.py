@@ -81,3 +81,13 @@ def test_a_profile_is_appended_removed_and_has_to_exist(cli):
     assert "removed" in cli.done("container", "web", "profile", "remove", "db")
     assert "does not have profile db" in cli.refused("container", "web", "profile", "remove", "db")
     assert "nosuch does not exist" in cli.refused("container", "web", "profile", "set", "nosuch")
+
+
+def test_more_addresses_are_added_and_removed(cli, machine):
+    cli.done("container", "add", "web", "192.168.1.5")
+    said = cli.done("container", "web", "ip", "add", "192.168.1.6")
+    assert said == "IP 192.168.1.6 added to web\n"
+    said = cli.done("container", "web", "ip", "remove", "192.168.1.5", "--interface=eth1")
+    assert said == "IP 192.168.1.5 removed from web\n"
+    (interface,) = machine.network.plugged.values()
+    assert [str(ip) for ip in interface.addresses] == ["192.168.1.6"]

@@ -53,7 +53,7 @@ def test_default_routes_move_up_by_one_the_highest_first():
             "flags": ["onlink"],
         },
     ]
-    lines = [step.do for step in veth.plan_demotion(json.dumps(routes))]
+    lines = [step.do for step in veth.plan_demotion(json.dumps(routes), "eth1")]
     assert lines == [
         "route add default via 172.18.0.1 dev eth2 onlink metric 2",
         "route del default via 172.18.0.1 dev eth2 onlink metric 1",
@@ -64,5 +64,36 @@ def test_default_routes_move_up_by_one_the_highest_first():
 
 def test_nothing_moves_where_metric_0_is_free():
     routes = [{"dst": "default", "gateway": "172.17.0.1", "dev": "eth0", "metric": 1}]
-    assert veth.plan_demotion(json.dumps(routes)) == []
-    assert veth.plan_demotion("") == []
+    assert veth.plan_demotion(json.dumps(routes), "eth1") == []
+    assert veth.plan_demotion("", "eth1") == []
+
+
+def test_a_default_route_of_our_own_is_not_moved():
+    ours = json.dumps([{"dst": "default", "gateway": "10.99.0.1", "dev": "eth1"}])
+    assert veth.plan_demotion(ours, "eth1") == []
+
+
+def test_addresses_are_made_what_they_shall_be():
+    shown = [
+        {},
+        {
+            "ifname": "eth1",
+            "addr_info": [
+                {"local": "192.168.1.5", "prefixlen": 32, "scope": "global"},
+                {"local": "192.168.1.6", "prefixlen": 32, "scope": "global"},
+                {"local": "fe80::1", "prefixlen": 64, "scope": "link"},
+            ],
+        },
+    ]
+    wanted = Interface(
+        "cali1",
+        "/run/netns/web",
+        "eth1",
+        "02:00:00:00:00:01",
+        (IPAddress("192.168.1.6"), IPAddress("fd80::5")),
+        (),
+    )
+    assert veth.plan_addresses(wanted, json.dumps(shown)) == [
+        "addr del 192.168.1.5/32 dev eth1",
+        "addr add fd80::5/128 dev eth1 nodad",
+    ]
