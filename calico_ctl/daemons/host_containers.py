@@ -40,7 +40,7 @@ class HostContainers:
         # One that was to be removed at its end may be gone already.
         container = containers.find(self._platform, name)
         if container is not None and self._is_ours(container):
-            containers.connect_or_kill(self._platform, container.id)
+            containers.connect_or_kill(self._platform, container)
             self._learn(container.id)
 
     def release(self, container_id: str) -> None:

@@ -207,7 +207,7 @@ class Lifecycle:
                 post(Settled(container_id, name))
                 return
             name = container.name
-            done = containers.connect(self.platform, container.id)
+            done = containers.connect(self.platform, container)
             if done:
                 log.info("container %s: %s", name, done)
             reason = containers.why_left_alone(container)

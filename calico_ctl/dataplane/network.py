@@ -1,6 +1,7 @@
 """The kernel's network as `workload` sees it: plug, unplug, look."""
 
 import json
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
@@ -9,13 +10,16 @@ from calico_ctl.errors import AlreadyExists, CalicoError
 from calico_ctl.host import command
 from calico_ctl.model.interface import Interface
 
+_Objects = Sequence[Mapping[str, object]]
+
 
 class KernelNetwork:
     """Implements `workload.platform.Network` with `ip` and `nsenter`. Needs root."""
 
     def plug(self, interface: Interface) -> None:
         """Make the pair with one end inside and configure it; on failure nothing of it is left."""
-        if self.interface_exists(interface.netns, interface.name):
+        links, default_routes = _inside_of(interface.netns)
+        if interface.name in _names(links):
             raise AlreadyExists(
                 f"the container already has an interface {interface.name}",
                 hint="choose another name with --interface=<INTERFACE>",
@@ -25,8 +29,7 @@ class KernelNetwork:
             _ip(veth.plan_pair(interface))
             if any(ip.version == 6 for ip in interface.addresses):
                 enable_ipv6(interface.netns, interface.name)
-            _ip(veth.plan_inside(interface), interface.netns)
-            self._take_default_routes(interface, undo)
+            self._configure(interface, veth.plan_inside(interface), default_routes, undo)
             undo.pop_all()
 
     def unplug(self, host_name: str) -> bool:
@@ -46,26 +49,24 @@ class KernelNetwork:
         """Make addresses and routes inside as they shall be, of an interface that is there."""
         netns = interface.netns
         shown = command.run([*_inside(netns), "ip", "-j", "addr", "show", "dev", interface.name])
+        _, default_routes = _inside_of(netns)
         if any(ip.version == 6 for ip in interface.addresses):
             enable_ipv6(netns, interface.name)
-        _ip(veth.plan_addresses(interface, shown), netns)
-        families = {gateway.version for gateway in interface.gateways}
-        _ip(veth.plan_gateways(interface), netns)
-        for family in {4, 6} - families:
+        lines = veth.plan_addresses(interface, shown) + veth.plan_gateways(interface)
+        with ExitStack() as undo:
+            self._configure(interface, lines, default_routes, undo)
+            undo.pop_all()
+        for family in {4, 6} - {gateway.version for gateway in interface.gateways}:
             # The kernel keeps routes of a family whose last address of ours has gone.
             flush = ["route", "flush", "dev", interface.name, "proto", "boot"]
             command.run([*_inside(netns), "ip", f"-{family}", *flush])
-        with ExitStack() as undo:
-            self._take_default_routes(interface, undo)
-            undo.pop_all()
 
     def is_plugged(self, host_name: str, netns: str) -> bool:
         """Say whether the other end of our pair is in that namespace, whatever its name there."""
-        ours = _links(["ip", "-j", "link", "show"])
-        end = next((link for link in ours if link["ifname"] == host_name), None)
-        if end is None:
+        if not link_exists(host_name):
             return False
-        inside = _links([*_inside(netns), "ip", "-j", "link", "show"])
+        (end,) = _json(command.run(["ip", "-j", "link", "show", "dev", host_name]))
+        inside, _ = _inside_of(netns)
         return any(
             (link["ifindex"], link.get("link_index")) == (end.get("link_index"), end["ifindex"])
             for link in inside
@@ -75,19 +76,15 @@ class KernelNetwork:
         """Say whether the host has our side of a pair."""
         return link_exists(host_name)
 
-    def interface_exists(self, netns: str, name: str) -> bool:
-        """Say whether a namespace has an interface of that name."""
-        return name in _names(_links([*_inside(netns), "ip", "-j", "link", "show"]))
-
-    def _take_default_routes(self, interface: Interface, undo: ExitStack) -> None:
-        shown = command.run(
-            [*_inside(interface.netns), "ip", "-j", "-4", "route", "show", "default"]
-        )
+    def _configure(
+        self, interface: Interface, lines: list[str], default_routes: _Objects, undo: ExitStack
+    ) -> None:
+        """Carry out these lines inside, and have the default routes lead through the interface."""
         wanted_ipv4 = any(gateway.version == 4 for gateway in interface.gateways)
-        demotion = veth.plan_demotion(shown, interface.name) if wanted_ipv4 else []
+        demotion = veth.plan_demotion(default_routes, interface.name) if wanted_ipv4 else []
         undo.callback(self._promote, interface, demotion)
-        _ip([step.do for step in demotion], interface.netns)
-        _ip(veth.plan_default_routes(interface), interface.netns)
+        lines += [step.do for step in demotion]
+        _ip(lines + veth.plan_default_routes(interface), interface.netns)
 
     def _promote(self, interface: Interface, demotion: list[veth.Step]) -> None:
         # Only on the way out of a failure: some of these lines were never done, so each is tried.
@@ -103,12 +100,25 @@ def enable_ipv6(netns: str, interface: str) -> None:
 
 def link_exists(name: str) -> bool:
     """Say whether this namespace has a link of that name."""
-    return name in _names(_links(["ip", "-j", "link", "show"]))
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
 
 
-def _links(show: Sequence[str]) -> Sequence[Mapping[str, object]]:
-    links: Sequence[Mapping[str, object]] = json.loads(command.run(show) or "[]")
-    return links
+def _inside_of(netns: str) -> tuple[_Objects, _Objects]:
+    """Return the links and the IPv4 default routes of a namespace, read by one program."""
+    show = "link show\nroute show default\n"
+    links, _, routes = command.run(
+        [*_inside(netns), "ip", "-j", "-batch", "-"], stdin=show
+    ).partition("\n")
+    return _json(links), _json(routes)
+
+
+def _json(shown: str) -> _Objects:
+    objects: _Objects = json.loads(shown or "[]")
+    return objects
 
 
 def _names(links: Iterable[Mapping[str, object]]) -> set[str]:

@@ -88,14 +88,13 @@ def plan_default_routes(interface: Interface) -> list[str]:
     return lines
 
 
-def plan_demotion(default_routes: str, interface: str) -> list[Step]:
+def plan_demotion(default_routes: Sequence[Mapping[str, object]], interface: str) -> list[Step]:
     """Return the steps that free metric 0 of IPv4 default routes, unless `interface` has it.
 
-    `default_routes` is what `ip -j -4 route show default` prints. Each route moves up by one,
-    the highest first, so that none meets another.
+    `default_routes` are those that `ip -j -4 route show default` prints. Each moves up by one, the
+    highest first, so that none meets another.
     """
-    routes: Sequence[Mapping[str, object]] = json.loads(default_routes or "[]")
-    by_metric = sorted(routes, key=_metric, reverse=True)
+    by_metric = sorted(default_routes, key=_metric, reverse=True)
     if not by_metric or _metric(by_metric[-1]) != 0 or by_metric[-1].get("dev") == interface:
         return []
     steps = []

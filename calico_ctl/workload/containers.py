@@ -71,36 +71,39 @@ def reserve(platform: Platform, container_id: str, wanted: Wish) -> None:
         raise
 
 
-def connect(platform: Platform, container_id: str, seconds: float = CONNECT_SECONDS) -> str:
+def connect(platform: Platform, seen: Container, seconds: float = CONNECT_SECONDS) -> str:
     """Make a container's network as it shall be while it runs, or, if it does not run, while not.
+
+    `seen` is what the container was a moment ago.
 
     Returns when the network works, and says in words what the container has; nothing if it has
     neither a wish nor an endpoint, or is gone. One that ends again and again meanwhile may be left
     for its next start.
     """
     deadline = platform.clock.monotonic() + seconds
-    with locks.held(container_id):
+    with locks.held(seen.id):
+        container: Container | None = seen if seen.running else find(platform, seen.id)
         for _ in range(_TRIES):
-            container = find(platform, container_id)
             if container is None:
                 return ""
             if not container.running:
-                return _suspend(platform, container_id)
+                return _suspend(platform, container.id)
             try:
                 return _connect(platform, container, deadline)
             except CalicoError:
                 # If it has ended, or was started anew, while we were at it: once more.
                 if _still_runs(platform, container):
                     raise
+            container = find(platform, seen.id)
     return ""
 
 
-def connect_or_kill(platform: Platform, container_id: str) -> None:
+def connect_or_kill(platform: Platform, seen: Container) -> None:
     """Connect a container that somebody has just started; if that fails, it is stopped again."""
     try:
-        connect(platform, container_id)
+        connect(platform, seen)
     except CalicoError:
-        platform.docker.kill(container_id)
+        platform.docker.kill(seen.id)
         raise
 
 

@@ -78,10 +78,6 @@ class Network(Protocol):
         """Say whether the host has our side of a pair."""
         ...
 
-    def interface_exists(self, netns: str, name: str) -> bool:
-        """Say whether a namespace has an interface of that name."""
-        ...
-
 
 class Counters(Protocol):
     """What this host's kernel has counted. Needs root; may raise KernelRefused."""

@@ -19,8 +19,9 @@ def connect(platform: Platform, endpoint: Endpoint, netns: str, deadline: float)
     """
     store, key = platform.store, endpoint.key
     if not platform.network.is_plugged(endpoint.name, netns):
-        # An interface is new: whatever the agent has said of the endpoint was about a former one.
-        endpoints.edit(store, key, lambda seen: seen.with_state(State.INACTIVE))
+        if endpoint.state is State.ACTIVE:
+            # What the agent has said of the endpoint was about a former interface.
+            endpoints.edit(store, key, lambda seen: seen.with_state(State.INACTIVE))
         platform.network.unplug(endpoint.name)
         platform.network.plug(interface(endpoint, netns))
     connected, revision = endpoints.edit(store, key, lambda seen: seen.with_state(State.ACTIVE))

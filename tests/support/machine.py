@@ -49,7 +49,7 @@ class FakeNetwork:
 
     def plug(self, interface: Interface) -> None:
         """Remember the interface."""
-        if self.interface_exists(interface.netns, interface.name):
+        if (interface.netns, interface.name) in {(p.netns, p.name) for p in self.plugged.values()}:
             raise AlreadyExists(f"the container already has an interface {interface.name}")
         if self.fail is not None:
             raise self.fail
@@ -76,10 +76,6 @@ class FakeNetwork:
     def is_there(self, host_name: str) -> bool:
         """Look for our side of it."""
         return host_name in self.plugged
-
-    def interface_exists(self, netns: str, name: str) -> bool:
-        """Look for it."""
-        return any((each.netns, each.name) == (netns, name) for each in self.plugged.values())
 
 
 def _same_file(one: str, other: str) -> bool:

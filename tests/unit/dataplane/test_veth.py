@@ -43,7 +43,7 @@ def test_the_ipv6_default_route_is_preferred_to_one_without_a_metric():
 
 
 def test_default_routes_move_up_by_one_the_highest_first():
-    routes = [
+    routes: list[dict[str, object]] = [
         {"dst": "default", "gateway": "172.17.0.1", "dev": "eth0"},
         {
             "dst": "default",
@@ -53,7 +53,7 @@ def test_default_routes_move_up_by_one_the_highest_first():
             "flags": ["onlink"],
         },
     ]
-    lines = [step.do for step in veth.plan_demotion(json.dumps(routes), "eth1")]
+    lines = [step.do for step in veth.plan_demotion(routes, "eth1")]
     assert lines == [
         "route add default via 172.18.0.1 dev eth2 onlink metric 2",
         "route del default via 172.18.0.1 dev eth2 onlink metric 1",
@@ -64,12 +64,12 @@ def test_default_routes_move_up_by_one_the_highest_first():
 
 def test_nothing_moves_where_metric_0_is_free():
     routes = [{"dst": "default", "gateway": "172.17.0.1", "dev": "eth0", "metric": 1}]
-    assert veth.plan_demotion(json.dumps(routes), "eth1") == []
-    assert veth.plan_demotion("", "eth1") == []
+    assert veth.plan_demotion(routes, "eth1") == []
+    assert veth.plan_demotion([], "eth1") == []
 
 
 def test_a_default_route_of_our_own_is_not_moved():
-    ours = json.dumps([{"dst": "default", "gateway": "10.99.0.1", "dev": "eth1"}])
+    ours = [{"dst": "default", "gateway": "10.99.0.1", "dev": "eth1"}]
     assert veth.plan_demotion(ours, "eth1") == []
 
 

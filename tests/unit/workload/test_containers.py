@@ -54,6 +54,10 @@ def stored(machine: Machine, container: str = CONTAINER) -> list[Endpoint]:
     return endpoints.of_workload(machine.store, HOST, "docker", container)
 
 
+def connect(machine: Machine) -> str:
+    return containers.connect(machine, machine.docker.containers["web"])
+
+
 def stop(machine: Machine) -> None:
     """Let the container end; the kernel takes its interface along."""
     web = machine.docker.containers["web"]
@@ -67,7 +71,7 @@ def start(machine: Machine) -> None:
 
 
 def test_a_started_container_gets_what_it_wishes(machine, tmp_path):
-    assert "192.168.1.5" in containers.connect(machine, CONTAINER)
+    assert "192.168.1.5" in connect(machine)
     (endpoint,) = stored(machine)
     assert endpoint.addresses == (ADDRESS,)
     assert endpoint.profiles == ("web",)
@@ -83,36 +87,36 @@ def test_what_was_reserved_at_creation_is_used_at_the_start(machine):
     (reserved,) = stored(machine)
     assert reserved.state is State.INACTIVE
     assert machine.network.plugged == {}
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     assert stored(machine) == [reserved.with_state(State.ACTIVE)]
 
 
 def test_asking_again_changes_nothing(machine):
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     (before,) = stored(machine)
     machine.network.unplugged.clear()
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     assert stored(machine) == [before]
     assert machine.network.unplugged == []
 
 
 def test_a_stopped_container_keeps_its_address_and_gets_it_again(machine):
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     (before,) = stored(machine)
     stop(machine)
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     assert stored(machine) == [before.with_state(State.INACTIVE)]
     with pytest.raises(Conflict, match=r"192\.168\.1\.5"):
         containers.check(machine, WISH)
     start(machine)
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     assert stored(machine) == [before]
 
 
 def test_a_container_that_wishes_nothing_is_left_alone(machine):
     web = machine.docker.containers["web"]
     machine.docker.containers["web"] = replace(web, environment=(), network_mode="bridge")
-    assert containers.connect(machine, CONTAINER) == ""
+    assert connect(machine) == ""
     assert machine.left() == []
 
 
@@ -121,7 +125,7 @@ def test_a_container_of_container_add_is_restored_too(machine):
     machine.docker.containers["web"] = replace(web, environment=(), network_mode="bridge")
     workload = Workload("docker", CONTAINER, "web", "/proc/1/ns/net")
     before = attach.attach(machine, Attachment(workload, (ADDRESS,), "eth7"))
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     (interface,) = machine.network.plugged.values()
     assert interface.name == "eth7"
     assert stored(machine) == [before]
@@ -130,7 +134,7 @@ def test_a_container_of_container_add_is_restored_too(machine):
 def test_one_on_a_network_of_dockers_is_left_alone_and_that_is_said(machine):
     web = replace(machine.docker.containers["web"], network_mode="bridge")
     machine.docker.containers["web"] = web
-    assert containers.connect(machine, CONTAINER) == ""
+    assert connect(machine) == ""
     assert "--net=bridge" in containers.why_left_alone(web)
     assert containers.why_left_alone(replace(web, network_mode="none")) == ""
     assert containers.why_left_alone(replace(web, environment=())) == ""
@@ -140,13 +144,13 @@ def test_a_wish_that_cannot_be_read_is_an_error(machine):
     web = machine.docker.containers["web"]
     machine.docker.containers["web"] = replace(web, environment=("CALICO_IP=web",))
     with pytest.raises(InvalidValue, match="CALICO_IP"):
-        containers.connect(machine, CONTAINER)
+        connect(machine)
 
 
 def test_a_container_whose_network_fails_is_stopped_again(machine):
     machine.store.answer = lambda revision: None
     with pytest.raises(DeadlineExceeded):
-        containers.connect_or_kill(machine, CONTAINER)
+        containers.connect_or_kill(machine, machine.docker.containers["web"])
     assert not machine.docker.containers["web"].running
 
 
@@ -158,7 +162,7 @@ def test_a_container_that_ends_meanwhile_is_no_error(machine):
             raise CalicoError("its namespace is gone")
 
     machine.store.before = end
-    assert "stays reserved" in containers.connect(machine, CONTAINER)
+    assert "stays reserved" in connect(machine)
     assert [endpoint.state for endpoint in stored(machine)] == [State.INACTIVE]
     assert machine.network.plugged == {}
 
@@ -166,11 +170,11 @@ def test_a_container_that_ends_meanwhile_is_no_error(machine):
 def test_an_interface_that_cannot_be_made_is_an_error_while_the_container_runs(machine):
     machine.network.fail = CalicoError("no veth today")
     with pytest.raises(CalicoError, match="no veth today"):
-        containers.connect(machine, CONTAINER)
+        connect(machine)
 
 
 def test_the_end_of_a_container_gives_everything_back(machine):
-    containers.connect(machine, CONTAINER)
+    connect(machine)
     assert containers.release(machine, CONTAINER) == 1
     assert machine.left() == []
     assert containers.release(machine, CONTAINER) == 0
@@ -231,7 +235,7 @@ def test_a_container_that_removes_itself_meanwhile_is_no_error(machine):
             raise CalicoError("its namespace is gone")
 
     machine.store.before = go
-    assert containers.connect(machine, CONTAINER) == ""
+    assert connect(machine) == ""
     assert containers.release(machine, CONTAINER) == 1
 
 
@@ -266,6 +270,6 @@ def test_a_process_that_has_ended_although_docker_does_not_say_so_yet_is_no_erro
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     web = machine.docker.containers["web"]
     machine.docker.containers["web"] = replace(web, pid=child)
-    assert containers.connect(machine, CONTAINER) == ""
+    assert connect(machine) == ""
     os.waitpid(child, 0)
     assert machine.network.plugged == {}
