@@ -4,8 +4,10 @@ import json
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
-from calico_ctl.dataplane import veth
+from calico_ctl.dataplane import rtnetlink, veth
+from calico_ctl.dataplane.netlink import ROUTE, KernelRefused, Netlink
 from calico_ctl.errors import AlreadyExists, CalicoError
 from calico_ctl.host import command
 from calico_ctl.model.interface import Interface
@@ -63,14 +65,11 @@ class KernelNetwork:
 
     def is_plugged(self, host_name: str, netns: str) -> bool:
         """Say whether the other end of our pair is in that namespace, whatever its name there."""
-        if not link_exists(host_name):
+        try:
+            with Path(netns).open() as file, Netlink(ROUTE) as route:
+                return rtnetlink.other_end_is_in(route, host_name, file.fileno())
+        except (FileNotFoundError, KernelRefused):
             return False
-        (end,) = _json(command.run(["ip", "-j", "link", "show", "dev", host_name]))
-        inside, _ = _inside_of(netns)
-        return any(
-            (link["ifindex"], link.get("link_index")) == (end.get("link_index"), end["ifindex"])
-            for link in inside
-        )
 
     def is_there(self, host_name: str) -> bool:
         """Say whether the host has our side of a pair."""

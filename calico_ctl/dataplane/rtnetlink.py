@@ -19,6 +19,7 @@ from calico_ctl.dataplane.netlink import (
     Netlink,
     attribute,
     attributes,
+    name,
     text,
 )
 from calico_ctl.model.address import Family
@@ -48,11 +49,15 @@ _GET_LINK = 18
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
 _NEW_NEIGHBOUR, _GET_NEIGHBOUR = 28, 30
 _GET_NEIGHBOUR_TABLE = 66
+_GET_NAMESPACE = 90
 
 # struct ifinfomsg: family, type, index, flags, change
 _LINK = struct.Struct("=BxHiII")
 # IFLA_IFNAME, IFLA_AF_SPEC (AF_INET: IFLA_INET_CONF; AF_INET6: IFLA_INET6_CONF), IFLA_EXT_MASK
 _LINK_NAME, _LINK_FAMILIES, _LINK_EXTENT = 3, 26, 29
+# IFLA_LINK_NETNSID: where the other end of a pair is, if not here. NETNSA_NSID, NETNSA_FD
+_LINK_NAMESPACE = 37
+_NAMESPACE_NUMBER, _NAMESPACE_FILE = 1, 3
 _INET_CONF, _INET6_CONF = 1, 2
 _WITHOUT_STATISTICS = struct.pack("=I", 1 << 3)
 
@@ -132,6 +137,19 @@ class Proxy(NamedTuple):
 
 T = TypeVar("T")
 Thing = Route | Neighbour | Proxy
+
+
+def other_end_is_in(route: Netlink, interface: str, netns: int) -> bool:
+    """Say whether the other end of a pair is in a namespace, given by a file that is open.
+
+    Raises KernelRefused if there is no such interface.
+    """
+    asked = _LINK.pack(0, 0, 0, 0, 0) + attribute(_LINK_NAME, name(interface))
+    link = attributes(route.get(f"interface {interface}", _GET_LINK, asked), _LINK.size)
+    asked = bytes(4) + attribute(_NAMESPACE_FILE, _NUMBER.pack(netns))
+    space = attributes(route.get("a namespace", _GET_NAMESPACE, asked), 4)
+    # Namespaces have numbers here only if something of ours has an end there.
+    return _LINK_NAMESPACE in link and link[_LINK_NAMESPACE] == space.get(_NAMESPACE_NUMBER)
 
 
 class Reader:
