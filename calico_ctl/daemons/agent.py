@@ -107,6 +107,10 @@ class Agent:
             log.info("%s in %.1f ms", ", ".join(done), took)
             self._report = replace(self._report, last_update_ms=round(took, 1))
         self._tell(statuses, trouble)
+        if self._seen is not None and not self._seen.all_read:
+            # Only now: rules that nobody here has must not delay those that somebody has.
+            self._seen.read_rest()
+            self._tell(None, trouble)
 
     def _take_in(self, batch: Iterable[object]) -> bool:
         """Fold in what came; say whether links, routes and settings are to be looked at."""
@@ -133,7 +137,8 @@ class Agent:
                 self._begin(entries, revision)
             case Changes(changes=changes) if self._seen is not None:
                 for each in changes:
-                    _fold(self._seen, each.key, each.value, each.revision)
+                    self._seen.apply(each.key, each.value, each.revision)
+                    _look_for_quotes(each.key, each.value)
                 self._report = replace(self._report, in_sync_revision=changes[-1].revision)
             case Disconnected(reason=reason):
                 log.warning("etcd is away, the last state stays: %s", reason)
@@ -143,8 +148,9 @@ class Agent:
     def _begin(self, entries: Mapping[str, tuple[str, int]], revision: int) -> None:
         """Start over with a complete read: key → (value, revision)."""
         self._seen, self._believed = Desired(self._platform.hostname), False
-        for key, (value, written) in entries.items():
-            _fold(self._seen, key, value, written)
+        self._seen.begin(entries)
+        for key, (value, _) in entries.items():
+            _look_for_quotes(key, value)
         self._report = replace(self._report, in_sync_revision=revision)
 
     def _doubt(self) -> str:
@@ -262,7 +268,9 @@ class Agent:
 
     def _tell(self, statuses: dict[EndpointKey, EndpointStatus] | None, trouble: str) -> None:
         """Report; at once if something is wrong that was right, or the other way round."""
-        problems = self._seen.problems if self._seen is not None else {}
+        problems = self._problems
+        if self._seen is not None and self._seen.all_read:
+            problems = self._seen.problems
         for key in problems.keys() - self._problems.keys():
             log.warning("left out %s: %s", key, problems[key])
         if trouble and trouble != self._report.trouble:
@@ -284,9 +292,12 @@ class Agent:
         self._reports.submit(statuses, self._report, urgent=worth != now)
 
 
-def _fold(seen: Desired, key: str, value: str | None, revision: int) -> None:
-    parsed = seen.apply(key, value, revision)
-    if parsed is None or parsed.leaf is not Leaf.PROFILE_TAGS or value is None:
+def _look_for_quotes(key: str, value: str | None) -> None:
+    """Warn of tags whose quotes got lost."""
+    if value is None or not key.endswith("/tags"):
+        return
+    parsed = keys.parse(key)
+    if parsed is None or parsed.leaf is not Leaf.PROFILE_TAGS:
         return
     if codec.tags_lost_their_quotes(value):
         log.warning("%s is not JSON, some shell took its quotes; read as bare names", key)

@@ -11,15 +11,10 @@ import logging
 import sys
 from functools import partial
 
-from calico_ctl.daemons import guard
-from calico_ctl.daemons.agent import Agent, LinksChanged
-from calico_ctl.daemons.flows import Flows
-from calico_ctl.daemons.reports import Reports
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping
-from calico_ctl.dataplane import links
-from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.datastore import follow
 from calico_ctl.datastore.follow import Resync
+from calico_ctl.datastore.store import Store
 from calico_ctl.model import keys
 from calico_ctl.workload.platform import Platform
 
@@ -39,10 +34,22 @@ def run(platform: Platform) -> None:
     gc.disable()
     runtime = Runtime()
     runtime.stop_on_signals()
+    runtime.listen("etcd", partial(_follow, platform.store))
+    _decide(platform, runtime)
+    log.info("stopping; rules and routes stay in place")
+
+
+def _decide(platform: Platform, runtime: Runtime) -> None:
+    # Imported here: etcd takes a tenth of a second to put together what it was asked for just now.
+    from calico_ctl.daemons import guard
+    from calico_ctl.daemons.agent import Agent
+    from calico_ctl.daemons.flows import Flows
+    from calico_ctl.daemons.reports import Reports
+    from calico_ctl.dataplane.nft_watch import NftWatch
+
     reports, flows = Reports(platform.store, platform.hostname), Flows()
     watch = NftWatch()
     agent = Agent(platform, reports, flows, watch)
-    runtime.listen("etcd", lambda post, stopping: _follow(platform, post, stopping))
     runtime.listen("links", _follow_links)
     runtime.listen("nftables", partial(guard.run, watch))
     runtime.listen("flows", flows.run)
@@ -53,14 +60,16 @@ def run(platform: Platform) -> None:
         if any(isinstance(message, Resync) for message in batch):
             gc.freeze()
             gc.enable()
-    log.info("stopping; rules and routes stay in place")
 
 
-def _follow(platform: Platform, post: Post, stopping: Stopping) -> None:
-    follow.follow(platform.store, keys.ROOT, post, stopping)
+def _follow(store: Store, post: Post, stopping: Stopping) -> None:
+    follow.follow(store, keys.ROOT, post, stopping)
 
 
 def _follow_links(post: Post, stopping: Stopping) -> None:
+    from calico_ctl.daemons.agent import LinksChanged
+    from calico_ctl.dataplane import links
+
     with links.open_watch() as watch:
         while not stopping.is_set():
             if links.wait(watch, timeout=1.0):

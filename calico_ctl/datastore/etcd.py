@@ -12,10 +12,11 @@ What python-etcd gets wrong for us, and how it is kept out:
 - It compares the cluster's id with that of the answer before, whoever got that one, and complains
   only after a request was carried out. It is made to forget; a watch compares with the last `tree`.
 - It is slow where an agent is busy. A watch costs one request for each event, and python-etcd takes
-  300 us of processor time for one, urllib3 alone 270, http.client (which reads the headers as if
-  they were e-mail) 160, `_LongPoll` 60. That decides how large a burst an agent can follow before
-  etcd has forgotten its beginning. And of a whole tree (11 MB for 10,000 endpoints) it would hold
-  the bytes, the text and all of its objects at once.
+  300 us of processor time for one, urllib3 alone 270, http.client 160, a `Connection` 60. That
+  decides how large a burst an agent can follow before etcd has forgotten its beginning. And of a
+  whole tree (11 MB for 10,000 endpoints) it would hold the bytes, the text and all of its objects
+  at once. So `watch`, `tree` and `put`, which are all that an agent needs to begin, do without it,
+  and it is imported (60 ms) when one of the others is called.
 
 What etcd's watches get wrong for us:
 
@@ -28,7 +29,6 @@ What etcd's watches get wrong for us:
 - etcd hides every key with a part that starts with `_` from listings and live watches.
 """
 
-import codecs
 import json
 import logging
 import socket
@@ -40,21 +40,9 @@ from functools import cached_property
 from operator import attrgetter
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
-from urllib3.util import wait_for_read
-
+from calico_ctl.datastore.connection import OPTIONS, Answer, Connection, TlsFailed
 from calico_ctl.datastore.store import Entry, Event, StoreReplaced, Tree
 from calico_ctl.errors import (
     AlreadyExists,
@@ -73,15 +61,6 @@ if TYPE_CHECKING:
 
 _Verb = Callable[..., Any]
 
-# A peer that vanished without a word (power cut, firewall) is noticed within a minute.
-_KEEPALIVE = [
-    *HTTPConnection.default_socket_options,
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-]
-
 # A single change is returned at once; of a backlog, several together, since who takes them in costs
 # more by the batch than by the change. The first of a batch waits for the last, 0.2 ms for each.
 # What etcd has, it sends within the patience; if it has only changes elsewhere, or is far away, the
@@ -91,8 +70,9 @@ _BACKLOG_PATIENCE = 0.002
 
 _KEYS = "/v2/keys"
 _OK = 200
-_PIECE = 1 << 20
 _NOT_V2 = "this etcd does not serve the v2 API: start it with --enable-v2"
+_NO_TLS = "TLS failed: is it an https endpoint, is its certificate trusted?"
+_NOT_A_FILE = 102
 _NOT_A_DIRECTORY = 104
 _HISTORY_LOST = 401
 _RAFT_TROUBLE = range(300, 400)
@@ -120,17 +100,23 @@ class Etcd:
         logging.getLogger("etcd").setLevel(logging.CRITICAL)  # what it reports, we raise
         self._settings = settings
         self._host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self._http = urllib3.PoolManager(retries=False, maxsize=10, socket_options=_KEEPALIVE)
-        self._limit = urllib3.Timeout(connect=settings.connect_timeout, total=settings.timeout)
         self._resolved = False
         self._cluster: str | None = None
-        self._polls: deque[_LongPoll] = deque()  # idle, or with a question that is still out
+        # free ones; and those of watches: free, or with a question that is still out
+        self._free: deque[Connection] = deque()
+        self._watching: deque[Connection] = deque()
 
     @cached_property
     def _client(self) -> "etcd.Client":
-        client = _library().Client(self._host, self._settings.port, protocol=self._settings.scheme)
-        client.http = self._http
-        client._read_timeout = self._limit  # there is no public way
+        import urllib3
+
+        settings = self._settings
+        client = _library().Client(self._host, settings.port, protocol=settings.scheme)
+        client.http = urllib3.PoolManager(retries=False, maxsize=10, socket_options=OPTIONS)
+        # there is no public way
+        client._read_timeout = urllib3.Timeout(
+            total=settings.timeout, connect=settings.connect_timeout
+        )
         return client
 
     @property
@@ -140,9 +126,11 @@ class Etcd:
 
     def close(self) -> None:
         """Close idle connections; the store stays usable."""
-        self._http.clear()
-        while self._polls:
-            self._polls.pop().close()
+        if "_client" in self.__dict__:
+            self._client.http.clear()
+        for kept in (self._free, self._watching):
+            while kept:
+                kept.pop().close()
 
     def get(self, key: str) -> Entry | None:
         """Return the entry, or None if there is none. Reads are linearized (quorum)."""
@@ -156,30 +144,25 @@ class Etcd:
         return _again_if_broken(lambda: self._tree(directory))
 
     def _tree(self, directory: str) -> Tree:
-        self._resolve()
-        base = f"{self._settings.scheme}://{self.address}"
-        url = f"{base}{_path(directory)}?recursive=true&quorum=true&sorted=true"
-        text = ""
-        try:
-            response = self._http.request("GET", url, timeout=self._limit, preload_content=False)
-            # Piece by piece: joined at the end, the pieces and the whole would be there at once.
-            for piece in codecs.iterdecode(response.stream(_PIECE), "utf-8"):
-                text += piece
-            if response.status != _OK:
-                self._require_about_key(directory, _object(text))
-            self._cluster = response.headers.get("x-etcd-cluster-id")
-            return Tree(_entries(text, directory), int(response.headers["x-etcd-index"]))
-        except HTTPError as error:
-            raise self._unavailable(error) from error
-        except (ValueError, KeyError, RecursionError) as error:
-            raise self._not_etcd() from error
+        path = f"{_path(directory)}?recursive=true&quorum=true&sorted=true"
+        with self._asking(path, self._free) as connection:
+            answer = self._answer(connection)
+            if answer.status != _OK:
+                self._require_about_key(directory, _object(answer.text))
+            self._cluster = answer.headers.get("x-etcd-cluster-id")
+            return Tree(_entries(answer.text, directory), _index(answer))
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Write without a condition: only for keys with a single writer."""
-        try:
-            return _entry(self._call(self._client.write, key, value, ttl=ttl))
-        except _library().EtcdNotFile as error:
-            raise _misplaced(key, "is a directory") from error
+        form = urlencode({"value": value} if ttl is None else {"value": value, "ttl": ttl})
+        with self._asking(_path(key), self._free, form) as connection:
+            said = _object(self._answer(connection).text)
+            if said.get("errorCode") == _NOT_A_FILE:
+                raise _misplaced(key, "is a directory")
+            if "errorCode" in said:
+                raise self._refused(key, said["errorCode"], said.get("message"))
+            node = said["node"]
+            return Entry(node["key"], node["value"], node["modifiedIndex"])
 
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key, or a directory if `value` is None; raise AlreadyExists if it is there."""
@@ -238,7 +221,7 @@ class Etcd:
 
     def _changes(self, directory: str, after: int, timeout: float) -> list[Event]:
         events: list[Event] = []
-        with self._asking(_change_after(directory, after)) as poll:
+        with self._asking(_change_after(directory, after), self._watching) as poll:
             answer = poll.wait(timeout)
             if answer is None:
                 poll.close()  # the question is still out, on a connection that may be dead
@@ -246,13 +229,13 @@ class Etcd:
                 event = self._event(answer, directory, after)
                 events.append(event)
                 after = event.revision
-                if after >= answer.index or len(events) == _BATCH_LIMIT:
+                if after >= _index(answer) or len(events) == _BATCH_LIMIT:
                     break
                 poll.ask(_change_after(directory, after))
                 answer = poll.wait(_BACKLOG_PATIENCE)
         return events
 
-    def _event(self, answer: "_Answer", directory: str, after: int) -> Event:
+    def _event(self, answer: Answer, directory: str, after: int) -> Event:
         said = self._said(answer, directory)
         if said.get("errorCode") == _HISTORY_LOST:
             message = f"etcd at {self.address} no longer remembers the changes after {after}"
@@ -264,17 +247,15 @@ class Etcd:
 
     def _require_same_store(self, directory: str, after: int) -> None:
         """Raise if etcd says nothing at all, or that it has not come as far as `after`."""
-        with self._asking(_path(directory)) as poll:
-            answer = poll.wait(self._settings.timeout)
-            if answer is None:
-                raise DatastoreUnavailable(self.address, self._no_answer)
+        with self._asking(_path(directory), self._free) as connection:
+            answer = self._answer(connection)
             self._said(answer, directory)
-            if answer.index < after:
+            if _index(answer) < after:
                 raise self._replaced()
 
-    def _said(self, answer: "_Answer", directory: str) -> dict[str, Any]:
+    def _said(self, answer: Answer, directory: str) -> dict[str, Any]:
         """Return what etcd says: about a change, or an error about the key."""
-        said = _object(answer.body)
+        said = _object(answer.text)
         self._require_about_key(directory, said)
         known, self._cluster = self._cluster, answer.headers.get("x-etcd-cluster-id")
         if known is not None and self._cluster != known:
@@ -287,47 +268,54 @@ class Etcd:
             raise self._refused(key, code, said.get("message"))
 
     @contextmanager
-    def _asking(self, path: str) -> Iterator["_LongPoll"]:
-        """Lend a connection on which `path` was asked for; keep it unless something goes wrong."""
-        poll = self._waiting_poll(path) or self._new_poll()
+    def _asking(
+        self, path: str, kept: deque[Connection], form: str | None = None
+    ) -> Iterator[Connection]:
+        """Lend a connection on which `path` was asked for, or `form` put there.
+
+        It comes from those that are kept, and is kept unless something goes wrong.
+        """
+        connection = _taken_from(kept, path) or self._connect()
         try:
-            poll.ask(path)
-            yield poll
+            if form is None:
+                connection.ask(path)
+            else:
+                connection.put(path, form)
+            yield connection
         except BaseException as error:
-            poll.close()
+            connection.close()
             if isinstance(error, OSError):
                 raise _ConnectionBroke(self.address, "connection lost") from error
-            if isinstance(error, ValueError | KeyError):
+            if isinstance(error, ValueError | KeyError | RecursionError):
                 raise self._not_etcd() from error
             raise
-        if not poll.closed:
-            self._polls.append(poll)
+        if not connection.closed:
+            kept.append(connection)
 
-    def _waiting_poll(self, path: str) -> "_LongPoll | None":
-        with suppress(IndexError):
-            while True:
-                poll = self._polls.pop()
-                if poll.can_ask(path):
-                    return poll
-                poll.close()
-        return None
+    def _answer(self, connection: Connection) -> Answer:
+        """Wait for an answer no longer than a request may take."""
+        answer = connection.wait(self._settings.timeout)
+        if answer is None:
+            raise DatastoreUnavailable(self.address, self._no_answer)
+        return answer
 
-    def _new_poll(self) -> "_LongPoll":
+    def _connect(self) -> Connection:
         self._resolve()
-        kind = HTTPSConnection if self._settings.scheme == "https" else HTTPConnection
-        connection = kind(
-            self._settings.host,
-            self._settings.port,
-            timeout=self._settings.connect_timeout,
-            socket_options=_KEEPALIVE,
-        )
+        settings = self._settings
         try:
-            connection.connect()
-        except HTTPError as error:
-            raise self._unavailable(error) from error
+            return Connection.to(
+                settings.host,
+                settings.port,
+                name=self.address,
+                timeout=settings.connect_timeout,
+                tls=settings.scheme == "https",
+            )
+        except TimeoutError as error:
+            raise DatastoreUnavailable(self.address, self._no_connection) from error
+        except TlsFailed as error:
+            raise DatastoreUnavailable(self.address, _NO_TLS) from error
         except OSError as error:
-            raise self._unavailable(SSLError(error)) from error
-        return _LongPoll(connection, self.address)
+            raise DatastoreUnavailable(self.address, _system_error(error)) from error
 
     def _replaced(self) -> StoreReplaced:
         return StoreReplaced(f"etcd at {self.address} was emptied or replaced")
@@ -356,17 +344,25 @@ class Etcd:
         self._resolved = True
 
     def _unavailable(self, cause: BaseException) -> DatastoreUnavailable:
+        """Say what urllib3 raised below python-etcd."""
+        from urllib3 import exceptions
+
         reasons: dict[type[BaseException], str] = {
-            NameResolutionError: "name does not resolve",
-            NewConnectionError: _system_error(cause),
-            ConnectTimeoutError: f"no connection within {self._settings.connect_timeout:g} s",
-            ReadTimeoutError: self._no_answer,
-            SSLError: "TLS failed: is it an https endpoint, is its certificate trusted?",
-            ProtocolError: "connection lost",
+            exceptions.NameResolutionError: "name does not resolve",
+            exceptions.NewConnectionError: _system_error(cause.__cause__),
+            exceptions.ConnectTimeoutError: self._no_connection,
+            exceptions.ReadTimeoutError: self._no_answer,
+            exceptions.SSLError: _NO_TLS,
+            exceptions.ProtocolError: "connection lost",
         }
         known = (text for kind, text in reasons.items() if isinstance(cause, kind))
-        kind = _ConnectionBroke if isinstance(cause, ProtocolError) else DatastoreUnavailable
+        broke = isinstance(cause, exceptions.ProtocolError)
+        kind = _ConnectionBroke if broke else DatastoreUnavailable
         return kind(self.address, next(known, type(cause).__name__))
+
+    @property
+    def _no_connection(self) -> str:
+        return f"no connection within {self._settings.connect_timeout:g} s"
 
     @property
     def _no_answer(self) -> str:
@@ -386,8 +382,6 @@ class Etcd:
 
 
 def _library() -> "ModuleType":
-    # Imported when a key is first read or written: it costs 60 ms, and the agent's watch and first
-    # read do without.
     import etcd
 
     return etcd  # type: ignore[no-any-return]
@@ -397,103 +391,29 @@ class _ConnectionBroke(DatastoreUnavailable):
     """The connection ended before the answer was complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An HTTP answer: header fields by their name in lower case, and the content."""
-
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def index(self) -> int:
-        """How far the store had come when it looked at the question. KeyError: not etcd's."""
-        return int(self.headers["x-etcd-index"])
-
-
-class _LongPoll:
-    """A connection on which one thing after another is asked for, and waited for again and again.
-
-    A question whose answer did not come in time stays out: `wait` can be called for it again.
-    Methods raise OSError if the connection broke, ValueError or KeyError if that is not HTTP.
-    """
-
-    def __init__(self, connection: HTTPConnection, host: str) -> None:
-        """Take over a connection that has been made."""
-        self._connection = connection
-        self._socket: socket.socket = connection.sock
-        self._host = host
-        self._asked = ""
-        self._received = b""
-        self.closed = False
-
-    def can_ask(self, path: str) -> bool:
-        """Say whether `path` is asked for already, or the connection is free and alive."""
-        return self._asked == path or not (self._asked or wait_for_read(self._socket, timeout=0))
-
-    def ask(self, path: str) -> None:
-        """Ask for a path unless the question is out already."""
-        if self._asked != path:
-            self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
-            self._asked = path
-
-    def wait(self, seconds: float) -> _Answer | None:
-        """Return the answer, or None if nothing more of it came within that time."""
-        self._socket.settimeout(seconds)
-        while (answer := _parse(self._received)) is None:
-            try:
-                received = self._socket.recv(65536)
-            except TimeoutError:
-                return None
-            if not received:
-                raise ConnectionError("the connection was closed")
-            self._received += received
-        self._asked, self._received = "", b""
-        return answer
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.closed = True
-        self._connection.close()
-
-
-def _parse(received: bytes) -> _Answer | None:
-    """Return the HTTP answer that was received, or None if it is not complete."""
-    head, complete, rest = received.partition(b"\r\n\r\n")
-    if not complete:
-        return None
-    status, *lines = head.decode("latin-1").split("\r\n")
-    if not status.startswith("HTTP/1."):
-        raise ValueError(status)
-    fields = (line.partition(":") for line in lines)
-    headers = {name.lower(): value.strip() for name, _, value in fields}
-    if headers.get("transfer-encoding") == "chunked":
-        body = _unchunked(rest)
-    else:
-        body = rest if len(rest) >= int(headers["content-length"]) else None
-    return None if body is None else _Answer(headers, body)
-
-
-def _unchunked(rest: bytes) -> bytes | None:
-    """Join chunks: each has its length in hex digits before it; an empty one is the last."""
-    body = b""
-    while True:
-        size, complete, rest = rest.partition(b"\r\n")
-        length = int(size, 16) if complete else 0
-        if not complete or len(rest) < length + 2:
-            return None
-        if length == 0:
-            return body
-        body += rest[:length]
-        rest = rest[length + 2 :]
-
-
 # Not found, compare failed, not a file, exists, directory not empty, index cleared.
 _KEY_ERRORS = frozenset({100, 101, 102, 105, 108, _HISTORY_LOST})
 
 
-def _system_error(error: BaseException) -> str:
-    cause = error.__cause__
-    return (cause.strerror or "no connection").lower() if isinstance(cause, OSError) else str(error)
+def _system_error(error: BaseException | None) -> str:
+    said = error.strerror if isinstance(error, OSError) else None
+    return (said or "no connection").lower()
+
+
+def _taken_from(kept: deque[Connection], path: str) -> Connection | None:
+    """Take a connection on which `path` can be asked for; close those on which it cannot."""
+    with suppress(IndexError):
+        while True:
+            connection = kept.pop()
+            if connection.can_ask(path):
+                return connection
+            connection.close()
+    return None
+
+
+def _index(answer: Answer) -> int:
+    """Return how far the store had come when it looked at the question. KeyError: not etcd's."""
+    return int(answer.headers["x-etcd-index"])
 
 
 def _error_code(error: Exception) -> int | None:
@@ -540,7 +460,7 @@ def _again_if_broken(read: Callable[[], _T]) -> _T:
         return read()
 
 
-def _object(text: str | bytes) -> dict[str, Any]:
+def _object(text: str) -> dict[str, Any]:
     value = json.loads(text)
     if isinstance(value, dict):
         return value

@@ -26,6 +26,7 @@ from calico_ctl.model.rule import Rules
 
 JsonObject = dict[str, object]
 _T = TypeVar("_T")
+_ParseAddress = Callable[[str, str], IPAddress]
 
 _BARE_LIST = re.compile(r"\s*\[([^\[\]\"]*)\]\s*")
 
@@ -41,6 +42,9 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 # There are far fewer gateways than endpoints: one a host and family. Each is made once and shared.
 _parse_ipv4_gateway = lru_cache(maxsize=4096)(address.parse_ipv4)
 _parse_ipv6_gateway = lru_cache(maxsize=4096)(address.parse_ipv6)
+_parse_profile_name = lru_cache(maxsize=4096)(names.parse_profile_name)
+
+_STATES = {state.value: state for state in State}
 
 
 def decode_rules(text: str) -> Rules:
@@ -88,7 +92,10 @@ def decode_endpoint(key: EndpointKey, text: str) -> Endpoint:
         name=names.parse_interface(_text("interface name", fields.get("name"))),
         mac=_optional(fields.get("mac"), "MAC address", address.parse_mac),
         profiles=_profiles(fields),
-        addresses=tuple(_nets(fields, 4) + _nets(fields, 6)),
+        addresses=(
+            *_nets("ipv4_nets", fields.get("ipv4_nets"), address.parse_ipv4, "32"),
+            *_nets("ipv6_nets", fields.get("ipv6_nets"), address.parse_ipv6, "128"),
+        ),
         ipv4_gateway=_optional(fields.get("ipv4_gateway"), "ipv4_gateway", _parse_ipv4_gateway),
         ipv6_gateway=_optional(fields.get("ipv6_gateway"), "ipv6_gateway", _parse_ipv6_gateway),
         extra=_others(fields, _ENDPOINT_FIELDS),
@@ -157,12 +164,12 @@ def _profiles(fields: Mapping[str, object]) -> tuple[str, ...]:
     if listed is not None:
         if not isinstance(listed, list):
             raise InvalidValue("profile_ids", listed, "a list of profile names")
-        chosen = [names.parse_profile_name(_text("profile_ids item", item)) for item in listed]
+        chosen = [_parse_profile_name(_text("profile_ids item", item)) for item in listed]
         if "profile_id" not in fields or (chosen and alone == chosen[0]):
             return _profile_list(*dict.fromkeys(chosen))
     if alone is None or alone == "":
         return ()
-    return _profile_list(names.parse_profile_name(_text("profile_id", alone)))
+    return _profile_list(_parse_profile_name(_text("profile_id", alone)))
 
 
 @lru_cache(maxsize=4096)
@@ -172,26 +179,26 @@ def _profile_list(*chosen: str) -> tuple[str, ...]:
 
 
 def _state(value: object) -> State:
-    try:
-        return State(_text("state", value))
-    except ValueError as error:
-        raise InvalidValue("state", value, "'active' or 'inactive'") from error
+    state = _STATES.get(_text("state", value))
+    if state is None:
+        raise InvalidValue("state", value, "'active' or 'inactive'")
+    return state
 
 
-def _nets(fields: Mapping[str, object], family: address.Family) -> list[IPAddress]:
-    what = f"ipv{family}_nets"
-    value = fields.get(what) or []
+def _nets(what: str, value: object, parse: _ParseAddress, width: str) -> list[IPAddress]:
+    if not value:
+        return []
     if not isinstance(value, list):
         raise InvalidValue(what, value, "a list of addresses with their prefix length")
-    return [_single_address(what, _text(what, item), family) for item in value]
-
-
-def _single_address(what: str, text: str, family: address.Family) -> IPAddress:
-    base, slash, length = text.partition("/")
-    parsed = address.parse_ipv4(base, what) if family == 4 else address.parse_ipv6(base, what)
-    if slash and length != str(address.width(parsed)):
-        raise InvalidValue(what, text, f"a single address, {address.host_network(parsed)}")
-    return parsed
+    addresses = []
+    for item in value:
+        text = _text(what, item)
+        base, slash, length = text.partition("/")
+        parsed = parse(base, what)
+        if slash and length != width:
+            raise InvalidValue(what, text, f"a single address, {address.host_network(parsed)}")
+        addresses.append(parsed)
+    return addresses
 
 
 def _others(fields: JsonObject, known: frozenset[str]) -> Mapping[str, object]:

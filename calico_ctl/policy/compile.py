@@ -72,8 +72,7 @@ def port_sets(rules: Rules) -> dict[str, Set]:
     sets = {}
     for rule in rules.inbound + rules.outbound:
         for ports in (rule.src_ports, rule.dst_ports):
-            listed = _merged(ports)
-            if len(listed) > 1:
+            if len(ports) > 1 and len(listed := _merged(ports)) > 1:
                 interval = any("-" in each for each in listed)
                 sets[_port_set(listed)] = Set("inet_service", frozenset(listed), interval)
     return sets

@@ -5,6 +5,10 @@ profile, an interface of this host, a tag. `take` looks at what was noted, compa
 told last and returns the difference as a `Step`. However many changes came between two calls, each
 object is looked at once, and nothing that did not change is looked at at all.
 
+Of a whole cluster a host asks for the rules of few profiles. Those that `begin` finds are put aside
+as they are written, and read when an endpoint of this host has the profile; `read_rest` reads the
+others, only to know whether they can be read.
+
 An object is made by the same function whether it is made for the first time or anew; the table as a
 whole (`table`) is the sum of what was told. A test compares it with that of a fresh start.
 """
@@ -16,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from netaddr import IPNetwork, cidr_merge
 
 from calico_ctl.errors import InvalidValue
-from calico_ctl.model import address
+from calico_ctl.model import address, keys
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.keys import Leaf, ParsedKey
@@ -104,6 +108,8 @@ class Desired:
         # who claims which interface; active endpoints of this host only
         self._claimed: dict[EndpointKey, str] = {}
         self._claims: dict[str, set[EndpointKey]] = {}
+        # rules that were put aside: key → value, revision
+        self._unread: dict[str, tuple[str, int]] = {}
         # what may have changed since the last `take`
         self._profiles_noted: set[str] = set()
         self._interfaces_noted: set[str] = set()
@@ -142,7 +148,7 @@ class Desired:
 
     @property
     def problems(self) -> dict[str, str]:
-        """Every key that cannot be used, and why."""
+        """Every key that cannot be used, and why, as far as all has been read."""
         problems = dict(self.snapshot.problems)
         for key, value in self.snapshot.values_of(self._hostname, layout.TO_HOST_SETTING):
             if not layout.is_to_host_action(value):
@@ -150,8 +156,28 @@ class Desired:
                 problems[key] = InvalidValue(layout.TO_HOST_SETTING, value, expected).message
         return problems
 
+    @property
+    def all_read(self) -> bool:
+        """Whether no rules are put aside any more."""
+        return not self._unread
+
+    def begin(self, entries: Mapping[str, tuple[str, int]]) -> None:
+        """Fold in a complete read, key → (value, revision), but put the rules aside."""
+        for key, (value, revision) in entries.items():
+            if key.startswith(keys.PROFILES) and key.endswith("/rules"):
+                self._unread[key] = value, revision
+            else:
+                self.apply(key, value, revision)
+
+    def read_rest(self) -> None:
+        """Read what is still put aside."""
+        for key, (value, revision) in self._unread.items():
+            self.snapshot.apply(key, value, revision)
+        self._unread.clear()
+
     def apply(self, key: str, value: str | None, revision: int) -> ParsedKey | None:
         """Fold in one key (`value` None: it is gone); return what it was about if we follow it."""
+        self._unread.pop(key, None)
         parsed = self.snapshot.apply(key, value, revision)
         match parsed:
             case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as endpoint_key):
@@ -284,7 +310,7 @@ class Desired:
             used = self._active[profile] > 0
             if not used:
                 del self._active[profile]
-            rules = self.snapshot.rules.get(profile)
+            rules = self._rules(profile)
             for direction in Direction:
                 new = Chain(policy_compile.profile_rules(rules, direction)) if used else None
                 name = policy_compile.profile_chain(profile, direction)
@@ -295,6 +321,12 @@ class Desired:
             self._take_ports(profile, policy_compile.port_sets(asking), draft)
         self._profiles_noted.clear()
         return touched
+
+    def _rules(self, profile: str) -> Rules | None:
+        key = keys.profile_rules(profile)
+        if key in self._unread:
+            self.snapshot.apply(key, *self._unread.pop(key))
+        return self.snapshot.rules.get(profile)
 
     def _take_ports(self, profile: str, sets: dict[str, Set], draft: _Draft) -> None:
         """Take over which sets of ports a profile looks up now."""

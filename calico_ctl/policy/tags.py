@@ -146,6 +146,6 @@ def _of_family(owners: Iterable[Addresses], family: Family) -> Iterator[str]:
 
 
 def _addresses(endpoint: Endpoint) -> Addresses:
-    four = tuple(str(ip) for ip in endpoint.addresses if ip.version == 4)
-    six = tuple(str(ip) for ip in endpoint.addresses if ip.version == 6)
-    return four, six
+    four = [str(ip) for ip in endpoint.addresses if ip.version == 4]
+    six = [str(ip) for ip in endpoint.addresses if ip.version == 6]
+    return tuple(four), tuple(six)

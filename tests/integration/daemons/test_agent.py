@@ -338,6 +338,31 @@ def test_a_broken_key_is_reported_and_closes_only_what_depends_on_it(host, runni
     assert LET_THROUGH in nft.listing()
 
 
+def test_a_broken_key_is_reported_from_the_first_on_whoever_depends_on_it(host):
+    host.store.put("/calico/policy/profile/web/rules", "{")
+    host.store.put("/calico/policy/profile/other/rules", "[")
+    endpoints.create(host.store, ENDPOINT)
+    host.turn(host.agent())
+    assert [bad.key for bad in host.report.bad_keys] == [
+        "/calico/policy/profile/other/rules",
+        "/calico/policy/profile/web/rules",
+    ]
+
+
+def test_a_broken_key_is_warned_about_once_however_often_all_is_read(host, caplog):
+    agent = host.agent()
+    host.store.put("/calico/policy/profile/other/rules", "[")
+    for _ in range(2):
+        host.turn(agent)
+    assert caplog.text.count("left out /calico/policy/profile/other/rules") == 1
+
+
+def test_tags_whose_quotes_a_shell_took_are_warned_about_from_the_first_on(host, caplog):
+    host.store.put("/calico/policy/profile/web/tags", "[web,logger]")
+    host.turn(host.agent())
+    assert "some shell took its quotes" in caplog.text
+
+
 def test_tags_whose_quotes_a_shell_took_are_read_and_warned_about(host, running, caplog):
     host.write(running, "/calico/policy/profile/web/tags", "[web,logger]")
     assert "some shell took its quotes" in caplog.text

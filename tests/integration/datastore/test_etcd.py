@@ -1,6 +1,7 @@
 """What happens when etcd is away, silent, forgetful, emptied, or not etcd at all."""
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,9 @@ import pytest
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.datastore.store import Entry, Event, Store, StoreReplaced
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable, HistoryLost
+from tests.support import command
 from tests.support.etcd_server import EtcdServer
+from tests.support.paths import CHECKOUT
 
 pytestmark = pytest.mark.integration
 
@@ -114,7 +117,7 @@ def test_a_frozen_etcd_is_given_up_in_time(own_server: EtcdServer) -> None:
     store.close()
 
 
-def test_a_write_is_never_sent_twice() -> None:
+def test_a_write_is_never_sent_twice_and_a_read_is() -> None:
     """A server that drops the connection after each request counts how often it was asked."""
     asked = []
 
@@ -130,12 +133,16 @@ def test_a_write_is_never_sent_twice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=answer, args=(listener,), daemon=True).start()
         store = Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1]))
-        with pytest.raises(DatastoreUnavailable, match="connection lost"):
-            store.swap(SEEN, "2")
-        assert len(asked) == 1
-        with pytest.raises(DatastoreUnavailable, match="connection lost"):
-            store.get("/a")
-        assert len(asked) == 3
+        for verb in ("swap", "put"):
+            with pytest.raises(DatastoreUnavailable, match="connection lost"):
+                VERBS[verb](store)
+            assert len(asked) == 1
+            asked.clear()
+        for verb in ("get", "tree"):
+            with pytest.raises(DatastoreUnavailable, match="connection lost"):
+                VERBS[verb](store)
+            assert len(asked) == 2
+            asked.clear()
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -172,7 +179,9 @@ def test_an_etcd_without_v2_is_named_as_such(tmp_path: Path) -> None:
     ("verb", "content"),
     [
         ("get", b"<html>hello</html>"),
-        *product(("tree", "watch"), (b"<html>hello</html>", b"\xff", b"[]", b'{"node": {}}')),
+        *product(
+            ("tree", "watch", "put"), (b"<html>hello</html>", b"\xff", b"[]", b'{"node": {}}')
+        ),
     ],
 )
 def test_something_else_on_the_port_is_named_as_such(
@@ -181,8 +190,12 @@ def test_something_else_on_the_port_is_named_as_such(
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_args: object) -> None: ...
 
@@ -209,10 +222,34 @@ def test_a_server_that_does_not_speak_http_is_unavailable() -> None:
             Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
 
 
-def test_https_against_plain_http_says_tls(shared_server: EtcdServer) -> None:
+@pytest.mark.parametrize("verb", ["get", "tree", "put", "watch"])
+def test_https_against_plain_http_says_tls(verb: str, shared_server: EtcdServer) -> None:
     store = Etcd(EtcdSettings("127.0.0.1", shared_server.client_port, scheme="https"))
     with pytest.raises(DatastoreUnavailable, match="TLS"):
-        store.get("/a")
+        VERBS[verb](store)
+
+
+def test_what_an_agent_begins_with_does_without_python_etcd(shared_server: EtcdServer) -> None:
+    program = f"""
+import sys
+from calico_ctl.datastore.etcd import Etcd, EtcdSettings
+store = Etcd(EtcdSettings("127.0.0.1", {shared_server.client_port}))
+written = store.put("/light", "1", ttl=60)
+assert store.tree("/light").revision >= written.revision
+assert store.watch("/light", written.revision - 1, 5)
+print(sorted({{"etcd", "urllib3", "ssl", "http.client"}} & sys.modules.keys()))
+store.get("/light")
+store.close()
+"""
+    environment = command.clean_environment({"PYTHONPATH": str(CHECKOUT)})
+    done = command.run([sys.executable, "-c", program], env=environment)
+    assert done.out == "[]\n"
+
+
+def test_a_write_to_a_directory_says_that_it_is_one(store: Etcd) -> None:
+    store.create("/full/of", "keys")
+    with pytest.raises(DatastoreError, match="cannot write /full: it is a directory"):
+        store.put("/full", "1")
 
 
 def test_a_wiped_store_is_noticed_by_a_watch(own_server: EtcdServer) -> None:

@@ -333,6 +333,65 @@ def test_every_walk_adds_up_to_the_table_of_a_fresh_start(path: list[str]):
         assert host.table() == ruleset(STATES[state])
 
 
+def begun(contents: Mapping[str, str]) -> Desired:
+    host = Desired(HOST)
+    host.begin({key: (value, 1) for key, value in contents.items()})
+    return host
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_complete_read_gives_the_same_table_as_the_keys_one_by_one(state: str):
+    host = begun(STATES[state])
+    host.take()
+    assert host.table() == ruleset(STATES[state])
+    host.read_rest()
+    assert not host.take().step
+    assert host.problems == desired(STATES[state]).problems
+
+
+BROKEN = profile("db", '{"inbound": [{}', "db")
+DB_RULES = "/calico/policy/profile/db/rules"
+
+
+def test_rules_that_nobody_here_has_are_read_last_for_their_problems():
+    host = begun(dict([endpoint("a"), endpoint("b", host="host2", profiles=("db",))]) | BROKEN)
+    host.take()
+    assert host.problems == {}
+    host.read_rest()
+    assert host.all_read
+    assert list(host.problems) == [DB_RULES]
+
+
+def test_rules_that_somebody_here_has_are_read_with_the_table():
+    host = begun(dict([endpoint("a", profiles=("db",))]) | BROKEN)
+    host.take()
+    assert list(host.problems) == [DB_RULES]
+
+
+@pytest.mark.parametrize("rest_was_read", [False, True])
+def test_an_endpoint_that_comes_later_gets_its_rules(rest_was_read: bool):
+    host = begun(WEB)
+    if rest_was_read:
+        host.read_rest()
+    host.take()
+    key, value = endpoint("a")
+    host.apply(key, value, 2)
+    host.take()
+    assert host.table() == ruleset(STATES["one endpoint"])
+
+
+@pytest.mark.parametrize("value", [None, '{"outbound": [{"protocol": "udp"}]}'])
+def test_rules_that_changed_before_they_were_read_are_those_that_came_last(value: str | None):
+    contents = dict([endpoint("a")]) | WEB
+    rules = "/calico/policy/profile/web/rules"
+    host = begun(contents)
+    host.apply(rules, value, 2)
+    host.read_rest()
+    host.take()
+    after = {key: text for key, text in (contents | {rules: value}).items() if text is not None}
+    assert host.table() == ruleset(after)
+
+
 @given(st.permutations(list(STATES["two profiles"].items() | STATES["pools"].items())))
 def test_keys_may_come_in_any_order(items: list[tuple[str, str]]):
     contents = dict(sorted(items))

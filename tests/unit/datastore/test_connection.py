@@ -1,0 +1,163 @@
+"""HTTP over one socket, whatever pieces it comes in."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from calico_ctl.datastore.connection import Answer, Connection, TlsFailed
+
+HEAD = b"HTTP/1.1 200 OK\r\nX-Etcd-Index: 7\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+TEXT = "näme"
+BODY = TEXT.encode()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[Connection, socket.socket]]:
+    """A connection, and its other end."""
+    ours, theirs = socket.socketpair()
+    connection = Connection(ours, "etcd.example:4001")
+    theirs.settimeout(5)
+    with theirs:
+        yield connection, theirs
+    connection.close()
+
+
+def test_a_question_names_path_and_host(ends):
+    connection, server = ends
+    connection.ask("/v2/keys/a?wait=true")
+    assert server.recv(4096) == (
+        b"GET /v2/keys/a?wait=true HTTP/1.1\r\nHost: etcd.example:4001\r\n\r\n"
+    )
+
+
+def test_a_question_that_is_out_is_not_asked_again(ends):
+    connection, server = ends
+    for _ in range(2):
+        connection.ask("/a")
+    assert server.recv(4096).count(b"GET") == 1
+    assert connection.can_ask("/a")
+    assert not connection.can_ask("/b")
+
+
+def test_a_form_is_put_with_its_length(ends):
+    connection, server = ends
+    connection.put("/a", "value=1")
+    head, _, form = server.recv(4096).partition(b"\r\n\r\n")
+    assert head.splitlines() == [
+        b"PUT /a HTTP/1.1",
+        b"Host: etcd.example:4001",
+        b"Content-Type: application/x-www-form-urlencoded",
+        b"Content-Length: 7",
+    ]
+    assert form == b"value=1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"Content-Length: 5\r\n\r\n" + BODY,
+        CHUNKED + b"5\r\n%b\r\n0\r\n\r\n" % BODY,
+        CHUNKED + b"2\r\n%b\r\n3\r\n%b\r\n0\r\n\r\n" % (BODY[:2], BODY[2:]),
+    ],
+    ids=["with a length", "in a chunk", "in two chunks"],
+)
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_an_answer_is_read_in_whatever_pieces_it_comes(ends, answer: bytes, size: int):
+    connection, server = ends
+    for _ in range(2):
+        connection.ask("/a")
+        for at in range(0, len(answer), size):
+            assert connection.wait(0.0001) is None
+            server.sendall(answer[at : at + size])
+        said = connection.wait(5)
+        assert said is not None
+        assert (said.status, said.headers["x-etcd-index"], said.text) == (200, "7", TEXT)
+
+
+def test_a_large_answer_is_read_as_it_was_sent(ends):
+    connection, server = ends
+    text = "0123456789" * 1_000_000
+    chunks = [text[at : at + 700_000] for at in range(0, len(text), 700_000)]
+    body = "".join(f"{len(each):x}\r\n{each}\r\n" for each in [*chunks, ""])
+    connection.ask("/a")
+    sending = threading.Thread(target=server.sendall, args=(CHUNKED + body.encode(),))
+    sending.start()
+    said = connection.wait(5)
+    sending.join()
+    assert said is not None
+    assert said.text == text
+
+
+def test_an_answer_that_says_no_is_an_answer(ends):
+    connection, server = ends
+    connection.ask("/a")
+    server.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
+    assert connection.wait(5) == Answer(404, {"content-length": "2"}, "{}")
+
+
+def test_after_an_answer_something_else_can_be_asked(ends):
+    connection, server = ends
+    connection.ask("/a")
+    server.sendall(HEAD + b"Content-Length: 0\r\n\r\n")
+    assert connection.wait(5)
+    assert connection.can_ask("/b")
+
+
+def test_a_connection_that_the_server_closed_is_of_no_use(ends):
+    connection, server = ends
+    assert connection.can_ask("/a")
+    server.close()
+    assert not connection.can_ask("/a")
+
+
+@pytest.mark.parametrize("length", [0, 20, len(CHUNKED), len(CHUNKED) + 4])
+def test_an_answer_that_breaks_off_is_none(ends, length: int):
+    connection, server = ends
+    connection.ask("/a")
+    server.recv(4096)
+    server.sendall((CHUNKED + b"5\r\n%b\r\n0\r\n\r\n" % BODY)[:length])
+    server.close()
+    with pytest.raises(ConnectionError, match="closed"):
+        connection.wait(5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"ICY 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 ok\r\n\r\n",
+        HEAD + b"Content-Length: -\r\n\r\n",
+        HEAD + b"Content-Length: 1\r\n\r\n\xff",
+        CHUNKED + b"hello\r\n",
+        CHUNKED + b"-64\r\n" + b"x" * 200,
+    ],
+)
+def test_what_is_not_http_is_told_as_such(ends, answer: bytes):
+    connection, server = ends
+    connection.ask("/a")
+    server.sendall(answer)
+    with pytest.raises(ValueError):  # noqa: PT011 - the words are the library's
+        connection.wait(5)
+
+
+def test_a_server_without_tls_is_told_from_one_that_is_not_there():
+    def greet(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = threading.Thread(target=greet, args=(listener,))
+        server.start()
+        with pytest.raises(TlsFailed):
+            Connection.to("127.0.0.1", port, name="etcd", timeout=5, tls=True)
+        server.join()
+    with pytest.raises(ConnectionRefusedError):
+        Connection.to("127.0.0.1", port, name="etcd", timeout=5, tls=True)
