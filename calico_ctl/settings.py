@@ -8,8 +8,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from calico_ctl.errors import InvalidValue
+
+if TYPE_CHECKING:
+    from calico_ctl.model.docker_proxy import DockerProxy
 
 DEFAULT_ETCD_AUTHORITY = "127.0.0.1:4001"
 
@@ -28,16 +32,31 @@ class EtcdAuthority:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment says. `docker` are the variables that the Docker client understands."""
+    """What the environment says. `docker` are the variables that the Docker client understands.
+
+    `docker_proxy_variables` are those that say where we ourselves offer the Docker API.
+    """
 
     etcd_authority: str
     docker: Mapping[str, str]
+    docker_proxy_variables: Mapping[str, str]
     networking_text: str
     debug: bool
 
     def etcd(self) -> EtcdAuthority:
         """Return where etcd is; raise InvalidValue if ETCD_AUTHORITY is not of its form."""
         return parse_authority(self.etcd_authority)
+
+    def docker_proxy(self) -> "DockerProxy | None":
+        """Return where to offer the Docker API, or None for nowhere.
+
+        Without a word about it: 127.0.0.1:2377. Raises InvalidValue naming the variable if it is
+        not of its form.
+        """
+        # Imported here: only who offers the Docker API pays for it.
+        from calico_ctl.model import docker_proxy
+
+        return docker_proxy.from_environment(self.docker_proxy_variables)
 
     @property
     def networking(self) -> bool:
@@ -53,6 +72,9 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         etcd_authority=values.get("ETCD_AUTHORITY", DEFAULT_ETCD_AUTHORITY),
         docker={name: value for name, value in values.items() if name.startswith("DOCKER_")},
+        docker_proxy_variables={
+            name: value for name, value in values.items() if name.startswith("CALICO_DOCKER_PROXY")
+        },
         networking_text=values.get("CALICO_NETWORKING") or "true",
         debug=values.get("CALICO_DEBUG", "") not in {"", "0"},
     )

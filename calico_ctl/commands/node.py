@@ -3,6 +3,8 @@
 Usage:
   calicoctl node [--ip=<IP>] [--ip6=<IP6>] [--as=<AS_NUM>] [--node-image=<IMAGE>]
                  [--log-dir=<LOG_DIR>] [--detach=<DETACH>] [--with-etcd]
+                 [--docker-proxy=<ADDR:PORT>] [--docker-proxy-insecure]
+                 [--docker-proxy-cert=<FILE>] [--docker-proxy-key=<FILE>] [--docker-proxy-ca=<FILE>]
   calicoctl node stop [--force]
 
 Options:
@@ -15,15 +17,26 @@ Options:
   --detach=<DETACH>     `false` stays and shows what the services print [default: true].
   --with-etcd           Also run an etcd of one member on this host, with its data in
                         /var/lib/calico/etcd. Other hosts reach it on port 2379 of --ip.
+  --docker-proxy=<ADDR:PORT>
+                        Where Docker clients find a Docker API that gives containers their network
+                        by CALICO_IP; or `off`. Without it: as before, else 127.0.0.1:2377. Whoever
+                        uses that API is root on this host, as with Docker's own socket; so
+                        addresses that other machines reach take the three files below.
+  --docker-proxy-cert=<FILE>  Its certificate for TLS, in PEM. Without it: as before, else no TLS.
+  --docker-proxy-key=<FILE>   The key of that certificate.
+  --docker-proxy-ca=<FILE>    Who has to have signed the certificates of clients.
+  --docker-proxy-insecure     Other machines may reach the address, and there shall be no TLS.
   --force               Stop although containers have Calico networking; take it from them.
   -h --help             Show this text.
 
 Examples:
   calicoctl node --ip=10.99.0.1 --with-etcd
   ETCD_AUTHORITY=10.99.0.1:2379 calicoctl node --ip=10.99.0.2
+  calicoctl node --docker-proxy=127.0.0.1:2378
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from calico_ctl import usage
@@ -31,13 +44,15 @@ from calico_ctl.console import Console
 from calico_ctl.docker_api import node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.image import DEFAULT_IMAGE
-from calico_ctl.errors import ExitCode, InvalidValue
-from calico_ctl.model import address
-from calico_ctl.model.node import parse_as_number
+from calico_ctl.errors import DockerUnavailable, ExitCode, InvalidValue, UsageError
+from calico_ctl.model import address, docker_proxy
+from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
+from calico_ctl.model.node import Node, parse_as_number
 from calico_ctl.usage import Words
 from calico_ctl.wiring import RealPlatform
-from calico_ctl.workload import node
+from calico_ctl.workload import node, proxy_address
 from calico_ctl.workload.node import NodeRequest
+from calico_ctl.workload.proxy_address import ProxyRequest
 
 _OUTCOMES = {
     Outcome.UNCHANGED: "is running as before; nothing changed",
@@ -50,18 +65,19 @@ _OUTCOMES = {
 def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCode:
     """Carry out one of the node commands."""
     words = usage.parse(__doc__, argv)
-    # Never through our own proxy: replacing calico-node would cut the connection that asks for it.
     if words.flag("stop"):
         console.require_root("calicoctl node stop")
-        engine = platform.docker.direct()
+        engine = _engine(platform)
         node.stop(platform, engine, DEFAULT_IMAGE, force=words.flag("--force"), say=console.say)
         console.result("Node stopped")
         return ExitCode.OK
     request, detached = _request(words, platform), _parse_detach(words.text("--detach"))
     console.require_root("calicoctl node")
-    engine = platform.docker.direct()
+    engine = _engine(platform)
     started = node.start(platform, engine, request, console.say)
     console.result(_described(started))
+    if started.docker_proxy is not None:
+        console.say(pointer(started.docker_proxy, started.node))
     return ExitCode.OK if detached else _stay(engine, console)
 
 
@@ -82,7 +98,45 @@ def _request(words: Words, platform: RealPlatform) -> NodeRequest:
         with_etcd=words.flag("--with-etcd"),
         etcd_authority=platform.settings.etcd_authority,
         networking=platform.settings.networking,
+        docker_proxy=_proxy_request(words),
     )
+
+
+def _proxy_request(words: Words) -> ProxyRequest:
+    text, insecure = words.optional("--docker-proxy"), words.flag("--docker-proxy-insecure")
+    listen = None if text is None else docker_proxy.parse(text, "--docker-proxy")
+    tls = _tls_files(words)
+    if tls is not None and insecure:
+        raise UsageError(
+            "error: --docker-proxy-insecure means no certificates, but there are some",
+            hint="leave it out",
+        )
+    return ProxyRequest(listen, text is not None and listen is None, tls, insecure)
+
+
+def _tls_files(words: Words) -> TlsFiles | None:
+    names = ("--docker-proxy-cert", "--docker-proxy-key", "--docker-proxy-ca")
+    given = {name: path for name in names if (path := words.optional(name)) is not None}
+    if not given:
+        return None
+    missing = [name for name in names if not given.get(name)]
+    if missing:
+        raise UsageError(f"error: {' and '.join(given)} without {' and '.join(missing)}")
+    # The engine mounts them, and does not know where we are.
+    return TlsFiles(*(str(Path(given[name]).absolute()) for name in names))
+
+
+def _engine(platform: RealPlatform) -> Engine:
+    """Return the engine, never through our own proxy: that ends in the middle of our work."""
+    engine = platform.docker.direct()
+    if engine.address.startswith("unix:"):
+        return engine
+    try:
+        proxy = proxy_address.kept(engine.own_container(node_container.NAME))
+    except DockerUnavailable as error:
+        hint = f"{error.hint}; if that is the proxy in {node_container.NAME}: unset DOCKER_HOST"
+        raise DockerUnavailable(error.message, hint.removeprefix("; ")) from error
+    return Engine() if proxy_address.leads_through(engine.address, proxy) else engine
 
 
 def _described(started: node.Started) -> str:
@@ -90,6 +144,19 @@ def _described(started: node.Started) -> str:
     as_number = f", AS {started.node.as_number}" if started.node.as_number else ""
     outcome = _OUTCOMES[started.outcome]
     return f"{node_container.NAME} {outcome} ({started.node.host}: {addresses}{as_number})"
+
+
+def pointer(proxy: DockerProxy, there: Node) -> str:
+    """Say how to use the proxy, from other machines too if they reach it."""
+    if int(proxy.address) == 0:
+        ip = there.ipv6 if proxy.address.version == 6 else there.ipv4
+        proxy = replace(proxy, address=ip or proxy.address)
+    where = f"localhost:{proxy.port}" if proxy.host == "127.0.0.1" else str(proxy)
+    line = f"point Docker clients at the proxy: export DOCKER_HOST={where}"
+    if proxy.tls is None:
+        return line
+    files = "ca.pem, cert.pem and key.pem"
+    return f"{line} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=<directory with {files}>"
 
 
 def _parse_detach(text: str) -> bool:

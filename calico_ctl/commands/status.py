@@ -9,8 +9,8 @@ a minute old, and gone a minute after they end. BIRD is asked through Docker, wh
 membership of the group of Docker's socket.
 
 All that is wrong is said again at the end, on stderr, with what to try. Exit code 0: everything
-could be asked and is well. A BGP session that is not established and a policy agent of another
-version are warned of, and change no exit code.
+could be asked and is well. A BGP session that is not established, a policy agent of another version
+and containers that have to be left alone are warned of, and change no exit code.
 
 Options:
   -h --help  Show this text.
@@ -20,7 +20,7 @@ Examples:
   ETCD_AUTHORITY=10.99.0.1:2379 calicoctl status
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from calico_ctl import __version__, usage
 from calico_ctl.commands import tables
@@ -28,7 +28,7 @@ from calico_ctl.console import Console
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.errors import CalicoError, ExitCode
 from calico_ctl.model.address import FAMILIES
-from calico_ctl.workload import health
+from calico_ctl.workload import health, proxy_address
 from calico_ctl.workload.health import Health, Session, Stored
 from calico_ctl.workload.platform import Platform
 
@@ -66,6 +66,8 @@ def _lines(found: Health) -> list[str]:
         f"etcd at {found.etcd} answers",
         *_agent(found, found.stored),
         *_routing(found, found.stored),
+        *_lifecycle(found, found.stored),
+        *_docker_proxy(found, found.stored),
     ]
 
 
@@ -116,6 +118,43 @@ def _routing(found: Health, stored: Stored) -> Iterable[str]:
         yield f"  keys that cannot be used: {len(stored.left_out)}"
     for key in sorted(stored.left_out, key=tables.natural):
         yield f"    {key}: {stored.left_out[key]}"
+
+
+def _lifecycle(found: Health, stored: Stored) -> Iterable[str]:
+    report = stored.lifecycle
+    if report is None:
+        yield "life-cycle service: no report in the last minute"
+        return
+    yield f"life-cycle service: {_since(found, report)}"
+    if report.trouble:
+        yield f"  trouble: {report.trouble}"
+    yield from _containers("have not got the network that they wish", report.problems)
+    yield from _containers("wish an address of ours but are left alone", report.left_alone)
+
+
+def _containers(what: str, reasons: Mapping[str, str]) -> Iterable[str]:
+    if reasons:
+        yield f"  containers that {what}: {len(reasons)}"
+    for name in sorted(reasons, key=tables.natural):
+        yield f"    {name}: {reasons[name]}"
+
+
+def _docker_proxy(found: Health, stored: Stored) -> Iterable[str]:
+    report, proxy = stored.docker_proxy, found.docker_proxy
+    if found.running and proxy is None:
+        yield "Docker API proxy: off"
+        return
+    where = "" if proxy is None else f" at {proxy}"
+    if report is None:
+        yield f"Docker API proxy{where}: no report in the last minute"
+    else:
+        yield f"Docker API proxy{where}: {_since(found, report)}"
+        if report.trouble:
+            yield f"  trouble: {report.trouble}"
+    if proxy is not None and proxy.tls is not None:
+        yield f"  clients need a certificate that {proxy.tls.ca} vouches for"
+    elif proxy is not None and proxy_address.is_exposed(proxy):
+        yield "  without certificates: whoever reaches it is root here"
 
 
 def _since(found: Health, report: AgentStatus | ServiceStatus) -> str:

@@ -23,6 +23,11 @@ BadKey = Problem
 LIFETIME = 60
 """Seconds after which a report of a daemon disappears; report at least three times as often."""
 
+ROUTING = "routing"
+LIFECYCLE = "lifecycle"
+DOCKER_PROXY = "docker-proxy"
+"""The names of the services that report beside the agent."""
+
 UP = "up"
 DOWN = "down"
 ERROR = "error"
@@ -69,10 +74,18 @@ class EndpointStatus:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """That a daemon runs, since when, and a digest of the configuration that it applied."""
+    """That a daemon runs, since when, and a digest of the configuration that it applied.
+
+    `trouble` says why it cannot do its work at all, if it cannot. `problems` are containers by name
+    that did not get what they wish, each with the reason; `left_alone` those that wish to be ours
+    but were made in a way that keeps us from it.
+    """
 
     since: str
     config: str = ""
+    trouble: str = ""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    left_alone: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_agent(store: Store, host: str, report: AgentStatus, ttl: int = LIFETIME) -> None:
@@ -115,7 +128,13 @@ def read_service(store: Store, host: str, service: str) -> ServiceStatus | None:
     fields = _read(store, keys.service_status(host, service))
     if fields is None:
         return None
-    return ServiceStatus(_text(fields, "since"), _text(fields, "config"))
+    return ServiceStatus(
+        since=_text(fields, "since"),
+        config=_text(fields, "config"),
+        trouble=_text(fields, "trouble"),
+        problems=_texts(fields, "problems"),
+        left_alone=_texts(fields, "left_alone"),
+    )
 
 
 def write_endpoint(store: Store, key: EndpointKey, report: EndpointStatus) -> None:
@@ -245,6 +264,12 @@ def _number(fields: dict[str, object], name: str) -> int:
 def _float(fields: dict[str, object], name: str) -> float:
     value = fields.get(name)
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _texts(fields: dict[str, object], name: str) -> dict[str, str]:
+    value = fields.get(name)
+    pairs = value.items() if isinstance(value, dict) else ()
+    return {key: text for key, text in pairs if isinstance(text, str)}
 
 
 def _counts(fields: dict[str, object], name: str) -> dict[str, int]:

@@ -100,6 +100,12 @@ class Engine:
         with self._asking("its containers"):
             return {str(each["Id"]) for each in self._api.containers(all=True)}
 
+    def manages_swarm(self) -> bool:
+        """Say whether the engine is a manager of a Docker Swarm, which listens on 2377 too."""
+        with self._asking("its state"):
+            swarm = self._api.info().get("Swarm") or {}
+        return swarm.get("LocalNodeState") == "active" and bool(swarm.get("ControlAvailable"))
+
     def container_events(self) -> Iterator[ContainerEvent]:
         """Follow what happens to containers from now on, until the engine goes away.
 

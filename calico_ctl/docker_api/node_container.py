@@ -1,11 +1,13 @@
 """The calico-node container, as a value, and the create call that it leads to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 from netaddr import IPAddress
 
 from calico_ctl.docker_api.request import ContainerRequest
+from calico_ctl.model import docker_proxy
+from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
 
 NAME = "calico-node"
 
@@ -20,12 +22,18 @@ CAPABILITIES = (
 RUN_DIRECTORY = "/host-var-run"
 """Where the container sees the host's /var/run, with the Docker Engine's socket."""
 
+FILES_DIRECTORY = "/host-files"
+"""Where the container sees single files of the host, each under its path on the host."""
+
 LOG_LIMIT = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 
 
 @dataclass(frozen=True, slots=True)
 class NodeContainer:
-    """What `calicoctl node` was told. `networking` off: policy only, no BIRD."""
+    """What `calicoctl node` was told. `networking` off: policy only, no BIRD.
+
+    The files of `docker_proxy` are the host's; None: it is off.
+    """
 
     image: str
     hostname: str
@@ -34,6 +42,7 @@ class NodeContainer:
     etcd_authority: str
     log_directory: str = "/var/log/calico"
     networking: bool = True
+    docker_proxy: DockerProxy | None = None
 
     def request(self) -> ContainerRequest:
         """Return what to ask of the engine."""
@@ -58,7 +67,8 @@ class NodeContainer:
                     "Source": "/var/run",
                     "Target": RUN_DIRECTORY,
                     "BindOptions": {"NonRecursive": True},
-                }
+                },
+                *self._tls_mounts(),
             ],
             "LogConfig": LOG_LIMIT,
         }
@@ -80,7 +90,33 @@ class NodeContainer:
             "ETCD_AUTHORITY": self.etcd_authority,
             "CALICO_NETWORKING": "true" if self.networking else "false",
             "DOCKER_HOST": f"unix://{RUN_DIRECTORY}/docker.sock",
+            **docker_proxy.to_environment(_inside(self.docker_proxy)),
         }
+
+    def _tls_mounts(self) -> list[dict[str, object]]:
+        tls = None if self.docker_proxy is None else self.docker_proxy.tls
+        # One file may be two of the three.
+        paths = dict.fromkeys(() if tls is None else astuple(tls))
+        return [
+            {"Type": "bind", "Source": path, "Target": FILES_DIRECTORY + path, "ReadOnly": True}
+            for path in paths
+        ]
+
+
+def on_host(proxy: DockerProxy | None) -> DockerProxy | None:
+    """Return what the services see with the files as the host names them."""
+    if proxy is None or proxy.tls is None:
+        return proxy
+    paths = (path.removeprefix(FILES_DIRECTORY) for path in astuple(proxy.tls))
+    return replace(proxy, tls=TlsFiles(*paths))
+
+
+def _inside(proxy: DockerProxy | None) -> DockerProxy | None:
+    """Return what the host says with the files as the services see them."""
+    if proxy is None or proxy.tls is None:
+        return proxy
+    paths = (FILES_DIRECTORY + path for path in astuple(proxy.tls))
+    return replace(proxy, tls=TlsFiles(*paths))
 
 
 def one_off(request: ContainerRequest, command: list[str]) -> ContainerRequest:

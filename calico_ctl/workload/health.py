@@ -21,12 +21,13 @@ from calico_ctl.docker_api import node_container
 from calico_ctl.errors import CalicoError
 from calico_ctl.model import keys
 from calico_ctl.model.container import OwnContainer
+from calico_ctl.model.docker_proxy import DockerProxy
+from calico_ctl.workload import proxy_address
 from calico_ctl.workload.platform import Docker, Platform
 
 _T = TypeVar("_T")
 
 NODE = node_container.NAME
-ROUTING = "routing"
 
 _LOG_HINT = f"`docker logs {NODE}` shows what it does"
 
@@ -41,7 +42,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What etcd says. `agent` and `routing` are None without a report in the last minute.
+    """What etcd says. `agent` and the services are None without a report in the last minute.
 
     `ready`: etcd holds a cluster at all. `refused` are the ids of endpoints that the agent cannot
     set up, `left_out` keys for BGP that cannot be used, each with the reason.
@@ -52,6 +53,8 @@ class Stored:
     routing: ServiceStatus | None
     refused: Mapping[str, str]
     left_out: Mapping[str, str]
+    lifecycle: ServiceStatus | None = None
+    docker_proxy: ServiceStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,13 @@ class Health:
     def routes(self) -> bool:
         """Say whether the node is to route, as far as Docker could be asked."""
         return self.running and _variable(self.container, "CALICO_NETWORKING") != "false"
+
+    @property
+    def docker_proxy(self) -> DockerProxy | None:
+        """Say where the node offers the Docker API, as far as Docker could be asked."""
+        if not self.running or not isinstance(self.container, OwnContainer):
+            return None
+        return proxy_address.of_container(self.container.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,8 @@ def complaints(health: Health) -> list[Complaint]:
         *_about_etcd(health),
         *_about_agent(health),
         *_about_routing(health),
+        *_about_lifecycle(health),
+        *_about_docker_proxy(health),
     ]
 
 
@@ -125,9 +137,11 @@ def _stored(platform: Platform) -> Stored:
     return Stored(
         ready=ready is not None and ready.value == "true",
         agent=status.read_agent(store, host),
-        routing=status.read_service(store, host, ROUTING),
+        routing=status.read_service(store, host, status.ROUTING),
         refused=_refused(store, host),
         left_out=_left_out(store),
+        lifecycle=status.read_service(store, host, status.LIFECYCLE),
+        docker_proxy=status.read_service(store, host, status.DOCKER_PROXY),
     )
 
 
@@ -236,6 +250,46 @@ def _about_routing(health: Health) -> Iterator[Complaint]:
                 "does calico-node run there, and may this host reach its TCP port 179?",
                 grave=False,
             )
+
+
+def _about_lifecycle(health: Health) -> Iterator[Complaint]:
+    if not isinstance(health.stored, Stored):
+        return
+    report = health.stored.lifecycle
+    if report is None:
+        if health.running:
+            yield Complaint("no report of the life-cycle service in the last minute", _LOG_HINT)
+        return
+    if report.trouble:
+        yield Complaint(f"the life-cycle service: {report.trouble}", _LOG_HINT)
+    for name, reason in sorted(report.problems.items()):
+        yield Complaint(
+            f"container {name} has not got the network that it wishes: {reason}",
+            "it is tried again every half minute, so put right what is said",
+        )
+    for name, reason in sorted(report.left_alone.items()):
+        yield Complaint(
+            f"container {name} wishes an address of ours but is left alone: {reason}",
+            "create it anew, through the Docker API proxy or with --net=none; or without CALICO_IP",
+            grave=False,
+        )
+
+
+def _about_docker_proxy(health: Health) -> Iterator[Complaint]:
+    if not isinstance(health.stored, Stored):
+        return
+    report, proxy = health.stored.docker_proxy, health.docker_proxy
+    if report is None and proxy is not None:
+        yield Complaint(
+            "no report of the Docker API proxy in the last minute",
+            f"{_LOG_HINT}; perhaps something else listens on {proxy}",
+        )
+    elif report is not None and report.trouble:
+        yield Complaint(
+            f"the Docker API proxy: {report.trouble}",
+            "`sudo calicoctl node --docker-proxy=<ADDR:PORT>` moves it; Docker's own socket works"
+            " without it",
+        )
 
 
 def _other_etcd(health: Health) -> str:

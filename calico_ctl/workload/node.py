@@ -5,8 +5,8 @@ looks at what is there and does only what is missing. Stopping takes the service
 keys, so that nothing writes them again.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,17 +17,21 @@ from calico_ctl.docker_api import etcd_container, image, node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.etcd_container import EtcdContainer
 from calico_ctl.docker_api.node_container import NodeContainer
-from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable
+from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable, DeadlineExceeded
 from calico_ctl.host import addresses, kernel
+from calico_ctl.model.docker_proxy import DockerProxy
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.node import Node
-from calico_ctl.workload import detach
+from calico_ctl.workload import detach, proxy_address
 from calico_ctl.workload.platform import Platform
+from calico_ctl.workload.proxy_address import ProxyRequest
 from calico_ctl.workload.steps import incomplete, try_all
 
 Say = Callable[[str], None]
 
 READY_SECONDS = 60.0
+
+AGENT = "policy agent"
 
 FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
 
@@ -44,18 +48,21 @@ class NodeRequest:
     with_etcd: bool
     etcd_authority: str
     networking: bool
+    docker_proxy: ProxyRequest = field(default_factory=ProxyRequest)
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """How it went: the node as it is now, and what became of its container."""
+    """How it went: the node as it is now, what became of its container, where the proxy is."""
 
     node: Node
     outcome: Outcome
+    docker_proxy: DockerProxy | None
 
 
 def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> Started:
     """Make this machine a node and wait until its services work; `say` gets progress, warnings."""
+    proxy = _docker_proxy(engine, wanted.docker_proxy, say)
     _forward_packets(say)
     _make_directory(wanted.log_directory)
     image.ensure(engine, wanted.image, say)
@@ -64,13 +71,16 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
         _start_etcd(platform, engine, wanted.image, ip, say)
         wanted = replace(wanted, ip=ip)
     node = nodes.register(platform.store, _node(platform, engine, wanted, say))
-    before = _reports(platform)
-    outcome = engine.ensure(_container(wanted, node).request())
+    container = _container(wanted, node, proxy)
+    services = _services(container)
+    before = _reports(platform, services)
+    outcome = engine.ensure(container.request())
     if outcome is not Outcome.UNCHANGED:
         say(f"waiting for the services of {node_container.NAME}")
-        ready = partial(_services_are_new, platform, before, wanted.networking)
-        engine.wait_until(node_container.NAME, ready, platform.clock.sleep, READY_SECONDS)
-    return Started(node, outcome)
+        _wait(platform, engine, before)
+        for trouble in _troubles(platform, services):
+            say(f"warning: {trouble}")
+    return Started(node, outcome, proxy)
 
 
 def stop(platform: Platform, engine: Engine, default_image: str, *, force: bool, say: Say) -> None:
@@ -188,7 +198,22 @@ def _detected(say: Say) -> IPAddress:
     return found.ip
 
 
-def _container(wanted: NodeRequest, node: Node) -> NodeContainer:
+def _docker_proxy(engine: Engine, wanted: ProxyRequest, say: Say) -> DockerProxy | None:
+    """Decide where it shall be; refuse what cannot be before anything is touched."""
+    container = engine.own_container(node_container.NAME)
+    proxy = proxy_address.decide(wanted, proxy_address.kept(container))
+    if proxy is None:
+        return None
+    proxy_address.require_usable(proxy, engine, container)
+    if proxy_address.is_exposed(proxy):
+        say(
+            f"warning: whoever reaches {proxy} is root on this host: the Docker API is open there,"
+            " without certificates"
+        )
+    return proxy
+
+
+def _container(wanted: NodeRequest, node: Node, proxy: DockerProxy | None) -> NodeContainer:
     return NodeContainer(
         image=wanted.image,
         hostname=node.host,
@@ -197,24 +222,48 @@ def _container(wanted: NodeRequest, node: Node) -> NodeContainer:
         etcd_authority=wanted.etcd_authority,
         log_directory=wanted.log_directory,
         networking=wanted.networking,
+        docker_proxy=proxy,
     )
 
 
-def _reports(platform: Platform) -> tuple[object, object]:
-    agent = status.read_agent(platform.store, platform.hostname)
-    routing = status.read_service(platform.store, platform.hostname, "routing")
-    return (agent and (agent.since, agent.pid), routing and routing.since)
+def _services(container: NodeContainer) -> list[str]:
+    """Return the services that report, beside the agent."""
+    routing = [status.ROUTING] if container.networking else []
+    proxy = [] if container.docker_proxy is None else [status.DOCKER_PROXY]
+    return [*routing, status.LIFECYCLE, *proxy]
 
 
-def _services_are_new(
-    platform: Platform,
-    before: tuple[object, object],
-    networking: bool,
-) -> bool:
-    """Say whether each service has reported, and not only before it was started again."""
-    agent, routing = _reports(platform)
-    routing_is_new = routing is not None and routing != before[1]
-    return agent is not None and agent != before[0] and (routing_is_new or not networking)
+def _reports(platform: Platform, services: Sequence[str]) -> dict[str, object]:
+    """Return by service what tells its report from that of another life of it; None: no report."""
+    store, host = platform.store, platform.hostname
+    agent = status.read_agent(store, host)
+    found = {name: status.read_service(store, host, name) for name in services}
+    marks: dict[str, object] = {name: each and each.since for name, each in found.items()}
+    return {AGENT: agent and (agent.since, agent.pid)} | marks
+
+
+def _wait(platform: Platform, engine: Engine, before: Mapping[str, object]) -> None:
+    """Wait until each service has reported, and not only before it was started again."""
+
+    def silent() -> list[str]:
+        reports = _reports(platform, [name for name in before if name != AGENT])
+        return [name for name, mark in reports.items() if mark is None or mark == before[name]]
+
+    def ready() -> bool:
+        return not silent()
+
+    try:
+        engine.wait_until(node_container.NAME, ready, platform.clock.sleep, READY_SECONDS)
+    except DeadlineExceeded as error:
+        message = f"{error.message}; nothing was heard of: {', '.join(silent())}"
+        raise DeadlineExceeded(message, error.hint) from error
+
+
+def _troubles(platform: Platform, services: Sequence[str]) -> list[str]:
+    reports = {
+        name: status.read_service(platform.store, platform.hostname, name) for name in services
+    }
+    return [f"{name}: {each.trouble}" for name, each in reports.items() if each and each.trouble]
 
 
 def _clean_kernel(platform: Platform, engine: Engine, used_image: str) -> None:

@@ -66,7 +66,8 @@ def test_the_container_is_not_privileged_and_comes_back(host: Host) -> None:
     assert config["Privileged"] is False
     assert set(config["CapAdd"]) == {"NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"}
     assert config["RestartPolicy"]["Name"] == "always"
-    assert host.run("ls /var/log/calico").out.split() == ["bird", "felix", "lifecycle", "routing"]
+    services = ["bird", "docker-proxy", "felix", "lifecycle", "routing"]
+    assert host.run("ls /var/log/calico").out.split() == services
 
 
 def test_the_same_arguments_change_nothing_and_others_are_kept(host: Host) -> None:
@@ -105,6 +106,7 @@ def test_an_address_that_is_not_this_hosts_is_warned_of(host: Host) -> None:
         "--as=x",
         "--detach=maybe",
         "--log-dir=relative",
+        "--docker-proxy=localhost:2377",
     ],
 )
 def test_bad_options_start_nothing(host: Host, option: str) -> None:

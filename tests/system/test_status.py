@@ -59,7 +59,9 @@ def test_a_node_that_is_well_names_its_agent_and_its_session(cluster: Cluster) -
         assert f"etcd at {ETCD} answers" in lines
         assert any(line.startswith("policy agent: up since 20") for line in lines)
         assert "  keys that cannot be used: none" in lines
-        assert any(line.startswith("routing service: up since 20") for line in lines)
+        services = "routing service", "life-cycle service", "Docker API proxy at 127.0.0.1:2377"
+        for service in services:
+            assert any(line.startswith(f"{service}: up since 20") for line in lines)
         table = cells(found.out)
         for address in (other.ip, other.ip6):
             (row,) = [row for row in table if row[0] == address]
@@ -92,6 +94,35 @@ def names_the_key(cluster: Cluster, host: Host) -> None:
     (line,) = [line for line in found.out.splitlines() if line.startswith(f"    {RULES}: ")]
     assert "expected valid JSON" in line
     assert "error: 1 key in etcd cannot be used by the policy agent\nhint: " in found.err
+
+
+def test_a_container_that_was_made_on_another_network_is_warned_of(cluster: Cluster) -> None:
+    host1, _ = cluster.hosts
+    is_well(cluster, host1)
+    cluster.run(host1, "stray", "-e", "CALICO_IP=192.168.1.9")
+    try:
+        line = "    stray: it has CALICO_IP, but was made with --net="
+        calico.eventually("it is named", lambda: line in status(cluster, host1).out)
+        found = status(cluster, host1)
+        assert found.code == 0
+        assert "warning: container stray wishes an address of ours but is left alone" in found.err
+    finally:
+        host1.docker("rm", "-f", "stray")
+    calico.eventually("it is forgotten", lambda: "stray" not in status(cluster, host1).out)
+
+
+def test_a_container_whose_network_cannot_be_is_named_with_the_reason(cluster: Cluster) -> None:
+    host1, _ = cluster.hosts
+    is_well(cluster, host1)
+    cluster.run(host1, "poolless", "--net=none", "-e", "CALICO_IP=10.1.2.3")
+    try:
+        calico.eventually("it is named", lambda: "    poolless: " in status(cluster, host1).out)
+        found = status(cluster, host1)
+        assert found.code == 1
+        assert "error: container poolless has not got the network that it wishes: " in found.err
+    finally:
+        host1.docker("rm", "-f", "poolless")
+    calico.eventually("it is forgotten", lambda: "poolless" not in status(cluster, host1).out)
 
 
 def test_denied_packets_are_found_in_the_counters(cluster: Cluster) -> None:

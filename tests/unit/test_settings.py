@@ -95,6 +95,26 @@ def test_the_docker_client_gets_its_own_variables_only() -> None:
     assert settings.read(environment | {"HOME": "/root"}).docker == environment
 
 
+def test_the_docker_api_is_offered_where_the_variables_say() -> None:
+    proxy = settings.read({}).docker_proxy()
+    assert proxy is not None
+    assert (proxy.host, proxy.port, proxy.tls) == ("127.0.0.1", 2377, None)
+    assert settings.read({"CALICO_DOCKER_PROXY": "off"}).docker_proxy() is None
+    files = {"CERT": "/c", "KEY": "/k", "CA": "/a"}
+    variables = {f"CALICO_DOCKER_PROXY_{name}": path for name, path in files.items()}
+    proxy = settings.read(variables | {"CALICO_DOCKER_PROXY": "10.0.0.1:2378"}).docker_proxy()
+    assert proxy is not None
+    assert (proxy.host, proxy.port) == ("10.0.0.1", 2378)
+    assert proxy.tls is not None
+    assert (proxy.tls.certificate, proxy.tls.key, proxy.tls.ca) == ("/c", "/k", "/a")
+
+
+def test_a_bad_address_for_the_docker_api_is_named_once_it_is_needed() -> None:
+    read = settings.read({"CALICO_DOCKER_PROXY": "everywhere"})
+    with pytest.raises(InvalidValue, match="invalid CALICO_DOCKER_PROXY 'everywhere'"):
+        read.docker_proxy()
+
+
 def test_the_environment_of_the_process_is_the_default(monkeypatch) -> None:
     monkeypatch.setenv("ETCD_AUTHORITY", "etcd.example.org:2379")
     assert settings.read().etcd() == EtcdAuthority("etcd.example.org", 2379)

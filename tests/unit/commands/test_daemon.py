@@ -5,7 +5,7 @@ import pytest
 from tests.support.cli import NOT_ROOT, Cli
 
 
-@pytest.mark.parametrize("service", ["felix", "routing", "lifecycle", "cleanup"])
+@pytest.mark.parametrize("service", ["felix", "routing", "lifecycle", "docker-proxy", "cleanup"])
 def test_only_root_runs_services(service):
     cli = Cli(user=NOT_ROOT)
     finished = cli.run("daemon", service)
@@ -22,4 +22,6 @@ def test_an_unknown_service_is_refused():
 
 def test_it_is_not_listed_but_explains_itself():
     assert "daemon" not in Cli().done("--help")
-    assert "lifecycle" in Cli().done("daemon", "--help")
+    shown = Cli().done("daemon", "--help")
+    assert "lifecycle" in shown
+    assert "docker-proxy" in shown

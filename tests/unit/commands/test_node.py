@@ -1,10 +1,20 @@
 """The node command's words; what it does is shown in tests/system/test_node.py."""
 
+from dataclasses import replace
+
 import pytest
+from netaddr import IPAddress
 
 from calico_ctl import settings
+from calico_ctl.commands import node
 from calico_ctl.console import Console
+from calico_ctl.docker_api.client import Engine
+from calico_ctl.errors import DockerError, DockerUnavailable
 from calico_ctl.main import run
+from calico_ctl.model import docker_proxy
+from calico_ctl.model.container import OwnContainer
+from calico_ctl.model.docker_proxy import TlsFiles
+from calico_ctl.model.node import Node
 from calico_ctl.wiring import RealPlatform
 from tests.support.cli import NOT_ROOT, ROOT
 
@@ -26,12 +36,23 @@ def outcome(capsys, *words: str, user: int = ROOT, **environment: str) -> tuple[
         ("--as=4294967296", "AS number"),
         ("--detach=yes", "--detach"),
         ("--log-dir=logs", "absolute path"),
+        ("--docker-proxy=localhost:2377", "--docker-proxy"),
+        ("--docker-proxy=2377", "--docker-proxy"),
+        ("--docker-proxy=", "--docker-proxy"),
+        ("--docker-proxy-cert=/c --docker-proxy-ca=/a", "without --docker-proxy-key"),
+        ("--docker-proxy-cert=/c --docker-proxy-ca=/a --docker-proxy-key=", "without"),
+        ("--docker-proxy-key=/k", "without --docker-proxy-cert and --docker-proxy-ca"),
+        (
+            "--docker-proxy-insecure --docker-proxy-cert=/c --docker-proxy-key=/k"
+            " --docker-proxy-ca=/a",
+            "--docker-proxy-insecure",
+        ),
     ],
 )
 def test_a_bad_option_is_named_before_anything_is_touched(capsys, option, message):
-    code, err = outcome(capsys, option)
+    code, err = outcome(capsys, *option.split())
     assert code == 1
-    assert message in err
+    assert message in err.splitlines()[0]
 
 
 def test_a_bad_etcd_authority_is_named(capsys):
@@ -45,3 +66,52 @@ def test_only_root_starts_and_stops(capsys, words):
     code, err = outcome(capsys, *words, user=NOT_ROOT)
     assert code == 2
     assert "root" in err
+
+
+class Dead(Engine):
+    """An engine that tells how it was asked, by ending the command."""
+
+    def own_container(self, name: str) -> OwnContainer | None:
+        if self.address.endswith(":2399"):
+            return OwnContainer(True, "", {"CALICO_DOCKER_PROXY": "127.0.0.1:2399"})
+        if self.address.endswith(":2398"):
+            raise DockerUnavailable("nobody is there")
+        raise DockerError(f"asked {self.address}")
+
+
+def asked(capsys, monkeypatch, docker_host: str) -> str:
+    """Return what the command says when it meets an engine that refuses."""
+    monkeypatch.setattr("calico_ctl.commands.node.Engine", Dead)
+    platform = RealPlatform(settings.read({}))
+    platform.__dict__["docker"] = Dead({"DOCKER_HOST": docker_host})
+    run(["node", "--ip=10.0.0.1"], platform, Console(ROOT), debug=False)
+    return str(capsys.readouterr().err)
+
+
+def test_the_engine_is_never_asked_through_the_proxy_that_is_to_be_replaced(capsys, monkeypatch):
+    assert "asked unix:///var/run/docker.sock" in asked(capsys, monkeypatch, "localhost:2399")
+    assert "asked unix:///run/other.sock" in asked(capsys, monkeypatch, "unix:///run/other.sock")
+
+
+def test_an_engine_that_may_be_a_proxy_that_does_not_run_is_named_as_one(capsys, monkeypatch):
+    said = asked(capsys, monkeypatch, "localhost:2398")
+    assert "hint: if that is the proxy in calico-node: unset DOCKER_HOST" in said
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("127.0.0.1:2377", "DOCKER_HOST=localhost:2377"),
+        ("127.0.0.2:2378", "DOCKER_HOST=127.0.0.2:2378"),
+        ("[::1]:2377", "DOCKER_HOST=[::1]:2377"),
+        ("0.0.0.0:2377", "DOCKER_HOST=10.99.0.1:2377"),
+        ("[::]:2377", "DOCKER_HOST=[fd99::1]:2377"),
+    ],
+)
+def test_clients_are_pointed_at_the_proxy(proxy, words):
+    listen = docker_proxy.parse(proxy, "it")
+    assert listen is not None
+    here = Node("h1", IPAddress("10.99.0.1"), IPAddress("fd99::1"))
+    assert node.pointer(listen, here).endswith(f"export {words}")
+    with_tls = node.pointer(replace(listen, tls=TlsFiles("/c", "/k", "/a")), here)
+    assert f"export {words} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=" in with_tls

@@ -49,10 +49,19 @@ class Node:
         self.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", self.environment())
         self.docker.printed = BIRD
         self.report()
-        status.write_service(self.store, HOST, "routing", ServiceStatus("2026-11-24T08:46:52Z"))
+        self.report_service(status.ROUTING, ServiceStatus("2026-11-24T08:46:52Z"))
+        self.report_service(status.LIFECYCLE, ServiceStatus("2026-11-24T08:46:53Z"))
+        self.report_service(status.DOCKER_PROXY, ServiceStatus("2026-11-24T08:46:54Z"))
 
     def environment(self, **changes: str) -> dict[str, str]:
-        return {"ETCD_AUTHORITY": self.store.address, "CALICO_NETWORKING": "true"} | changes
+        variables = {"ETCD_AUTHORITY": self.store.address, "CALICO_NETWORKING": "true"}
+        return variables | {"CALICO_DOCKER_PROXY": "127.0.0.1:2377"} | changes
+
+    def runs_with(self, **changes: str) -> None:
+        self.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", self.environment(**changes))
+
+    def report_service(self, name: str, report: ServiceStatus) -> None:
+        status.write_service(self.store, HOST, name, report)
 
     def report(self, **changes: object) -> None:
         status.write_agent(self.store, HOST, replace(AGENT, **changes))  # type: ignore[arg-type]
@@ -92,7 +101,11 @@ def test_a_node_that_is_well_is_shown_whole_and_nothing_is_warned_of(node: Node)
         "  repairs of what others changed: none",
         "  keys that cannot be used: none",
     ]
-    assert out[9] == "routing service: up since 2026-11-24T08:46:52Z"
+    assert out[9:12] == [
+        "routing service: up since 2026-11-24T08:46:52Z",
+        "life-cycle service: up since 2026-11-24T08:46:53Z",
+        "Docker API proxy at 127.0.0.1:2377: up since 2026-11-24T08:46:54Z",
+    ]
 
 
 def test_sessions_are_shown_by_family_in_the_order_of_their_numbers(node: Node) -> None:
@@ -127,6 +140,8 @@ def test_a_node_that_was_never_started_is_not_running(node: Node) -> None:
         "etcd at memory:0 answers",
         "policy agent: no report in the last minute",
         "routing service: no report in the last minute",
+        "life-cycle service: no report in the last minute",
+        "Docker API proxy: no report in the last minute",
     ]
     # what follows from it is not one more thing that is wrong
     assert err == ["error: calico-node is not running", "hint: `sudo calicoctl node` starts it"]
@@ -158,6 +173,8 @@ def test_a_report_that_outlived_its_agent_is_not_taken_for_a_live_one(node: Node
     last = "was up since 2026-11-24T08:46:5{}Z; this is its last report"
     assert f"policy agent: {last.format(1)}" in out
     assert f"routing service: {last.format(2)}" in out
+    assert f"life-cycle service: {last.format(3)}" in out
+    assert f"Docker API proxy: {last.format(4)}" in out
 
 
 def test_without_docker_the_rest_is_shown(node: Node) -> None:
@@ -167,8 +184,10 @@ def test_without_docker_the_rest_is_shown(node: Node) -> None:
     out, err = node.wrong()
     assert out[0] == "calico-node: cannot reach the Docker Engine: permission denied"
     assert "  endpoints in place: 3" in out
-    assert out[-2:] == [
+    assert out[-4:] == [
         "routing service: up since 2026-11-24T08:46:52Z, or was within the last minute",
+        "life-cycle service: up since 2026-11-24T08:46:53Z, or was within the last minute",
+        "Docker API proxy: up since 2026-11-24T08:46:54Z, or was within the last minute",
         "BGP sessions: not known, because BIRD is asked through Docker",
     ]
     assert err == [
@@ -204,6 +223,11 @@ def test_whoever_asked_the_wrong_etcd_is_told_the_right_one(node: Node) -> None:
         hint,
         "error: no report of the routing service in the last minute",
         "hint: `docker logs calico-node` shows what it does",
+        "error: no report of the life-cycle service in the last minute",
+        "hint: `docker logs calico-node` shows what it does",
+        "error: no report of the Docker API proxy in the last minute",
+        "hint: `docker logs calico-node` shows what it does; perhaps something else listens on"
+        " 127.0.0.1:2377",
     ]
     node.store.fail("connection refused")
     assert hint in node.wrong()[1]
@@ -291,7 +315,7 @@ def test_a_node_without_networking_misses_neither_routing_nor_bird(node: Node) -
     environment = node.environment(CALICO_NETWORKING="false")
     node.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", environment)
     out, err = node.well()
-    assert out[-1] == "routing service: none, CALICO_NETWORKING is false"
+    assert "routing service: none, CALICO_NETWORKING is false" in out
     assert err == []
     assert node.docker.executed == []
 
@@ -334,6 +358,65 @@ def test_a_cluster_of_one_host_has_no_sessions_and_is_well(node: Node) -> None:
     out, err = node.well()
     assert cells("\n".join(out)) == [PEERS, PEERS]
     assert err == []
+
+
+def test_a_container_that_could_not_be_given_its_network_is_shown_with_the_reason(
+    node: Node,
+) -> None:
+    problems = {"web10": "no pool holds 1.2.3.4", "web9": "taken"}
+    node.report_service(status.LIFECYCLE, ServiceStatus("now", problems=problems))
+    out, err = node.wrong()
+    at = out.index("  containers that have not got the network that they wish: 2")
+    assert out[at + 1 : at + 3] == ["    web9: taken", "    web10: no pool holds 1.2.3.4"]
+    assert err[0].startswith("error: container web10 has not got the network that it wishes: no")
+    assert err[1].startswith("hint: ")
+
+
+def test_a_container_that_was_left_alone_is_warned_of(node: Node) -> None:
+    report = ServiceStatus("now", left_alone={"db": "it is on network bridge"})
+    node.report_service(status.LIFECYCLE, report)
+    out, err = node.well()
+    at = out.index("  containers that wish an address of ours but are left alone: 1")
+    assert out[at + 1] == "    db: it is on network bridge"
+    assert err[0] == (
+        "warning: container db wishes an address of ours but is left alone: it is on network bridge"
+    )
+    assert "--net=none" in err[1]
+
+
+@pytest.mark.parametrize(
+    ("service", "shown"),
+    [(status.LIFECYCLE, "life-cycle service"), (status.DOCKER_PROXY, "Docker API proxy")],
+)
+def test_a_service_in_trouble_or_silent_is_an_error(node: Node, service: str, shown: str) -> None:
+    node.report_service(service, ServiceStatus("now", trouble="the port is taken"))
+    out, err = node.wrong()
+    assert "  trouble: the port is taken" in out
+    assert err[0] == f"error: the {shown}: the port is taken"
+    node.store.delete(keys.service_status(HOST, service))
+    out, err = node.wrong()
+    assert any(line.endswith(": no report in the last minute") for line in out)
+    assert err[0] == f"error: no report of the {shown} in the last minute"
+
+
+def test_a_proxy_that_is_off_is_not_missed(node: Node) -> None:
+    node.store.delete(keys.service_status(HOST, status.DOCKER_PROXY))
+    node.runs_with(CALICO_DOCKER_PROXY="off")
+    out, err = node.well()
+    assert "Docker API proxy: off" in out
+    assert err == []
+
+
+def test_who_may_use_the_proxy_from_elsewhere_is_shown(node: Node) -> None:
+    node.runs_with(CALICO_DOCKER_PROXY="10.99.0.1:2377")
+    assert "  without certificates: whoever reaches it is root here" in node.well()[0]
+    node.runs_with(
+        CALICO_DOCKER_PROXY="10.99.0.1:2377",
+        CALICO_DOCKER_PROXY_CERT="/host-files/pki/cert.pem",
+        CALICO_DOCKER_PROXY_KEY="/host-files/pki/key.pem",
+        CALICO_DOCKER_PROXY_CA="/host-files/pki/ca.pem",
+    )
+    assert "  clients need a certificate that /pki/ca.pem vouches for" in node.well()[0]
 
 
 def test_it_takes_no_other_words(node: Node) -> None:

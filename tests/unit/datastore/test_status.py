@@ -48,6 +48,16 @@ def test_the_report_of_a_dead_agent_disappears(store: MemoryStore) -> None:
     assert status.read_service(store, "h1", "routing") is None
 
 
+def test_a_services_report_is_read_as_it_was_written(store: MemoryStore) -> None:
+    report = ServiceStatus("now", "", "no port", {"web": "no pool"}, {"db": "on bridge"})
+    status.write_service(store, "h1", status.LIFECYCLE, report)
+    assert status.read_service(store, "h1", status.LIFECYCLE) == report
+    odd = '{"since": "now", "problems": {"web": 1, "db": "why"}, "left_alone": [], "trouble": {}}'
+    store.put(keys.service_status("h1", status.LIFECYCLE), odd)
+    found = status.read_service(store, "h1", status.LIFECYCLE)
+    assert found == ServiceStatus("now", problems={"db": "why"})
+
+
 @pytest.mark.parametrize("text", ["", "x", "[]", "[" * 100_000])
 def test_a_report_that_cannot_be_read_counts_as_none(store: MemoryStore, text: str) -> None:
     store.put(keys.agent_status("h1"), text)

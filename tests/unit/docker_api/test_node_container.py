@@ -6,6 +6,8 @@ from netaddr import IPAddress
 
 from calico_ctl.docker_api import node_container
 from calico_ctl.docker_api.node_container import NodeContainer
+from calico_ctl.model import docker_proxy
+from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
 
 NODE = NodeContainer("calico/node:1", "h1", IPAddress("10.0.0.1"), None, "127.0.0.1:2379")
 
@@ -46,11 +48,44 @@ def test_the_services_are_told_who_they_are():
         "ETCD_AUTHORITY=127.0.0.1:2379",
         "CALICO_NETWORKING=false",
         "DOCKER_HOST=unix:///host-var-run/docker.sock",
+        "CALICO_DOCKER_PROXY=off",
     ]
 
 
+def test_the_files_of_the_docker_proxy_are_there_to_read_and_nothing_of_them_in_the_environment(
+    tmp_path,
+):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    key.write_text("secret")
+    proxy = DockerProxy(
+        IPAddress("10.0.0.1"), 2377, TlsFiles(str(certificate), str(key), str(certificate))
+    )
+    node = replace(NODE, docker_proxy=proxy)
+    mounts = [each for each in host_config(node)["Mounts"] if each["Source"] != "/var/run"]
+    assert [(each["Source"], each["Target"], each["ReadOnly"]) for each in mounts] == [
+        (str(path), f"/host-files{path}", True) for path in (certificate, key)
+    ]
+    environment = node.environment()
+    assert environment["CALICO_DOCKER_PROXY"] == "10.0.0.1:2377"
+    assert environment["CALICO_DOCKER_PROXY_KEY"] == f"/host-files{key}"
+    assert "secret" not in str(node.request())
+    assert node_container.on_host(docker_proxy.from_environment(environment)) == proxy
+
+
+def test_without_certificates_nothing_is_mounted_for_the_docker_proxy():
+    node = replace(NODE, docker_proxy=docker_proxy.DEFAULT)
+    assert host_config(node)["Mounts"] == host_config()["Mounts"]
+    assert node.environment()["CALICO_DOCKER_PROXY"] == "127.0.0.1:2377"
+
+
 @pytest.mark.parametrize(
-    "change", [{"ip": IPAddress("10.0.0.2")}, {"networking": False}, {"image": "other"}]
+    "change",
+    [
+        {"ip": IPAddress("10.0.0.2")},
+        {"networking": False},
+        {"image": "other"},
+        {"docker_proxy": docker_proxy.DEFAULT},
+    ],
 )
 def test_a_change_of_anything_changes_the_digest(change):
     assert replace(NODE, **change).request().digest != NODE.request().digest

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 
+from calico_ctl.datastore.status import ServiceStatus
 from calico_ctl.errors import CalicoError, DatastoreUnavailable, DockerUnavailable, InvalidValue
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.workload import health
@@ -61,7 +62,19 @@ def test_a_fault_of_our_own_is_not_taken_for_something_that_does_not_answer() ->
 @pytest.mark.parametrize(
     ("container", "complaints"),
     [
-        (RUNNING, ["no report of the policy agent", "no report of the routing service"]),
+        (
+            RUNNING,
+            [
+                "no report of the policy agent",
+                "no report of the routing service",
+                "no report of the life-cycle service",
+                "no report of the Docker API proxy",
+            ],
+        ),
+        (
+            OwnContainer(True, "Up", {"CALICO_NETWORKING": "false", "CALICO_DOCKER_PROXY": "off"}),
+            ["no report of the policy agent", "no report of the life-cycle service"],
+        ),
         (OwnContainer(False, "Exited (0)"), ["calico-node is not running"]),
         (None, ["calico-node is not running"]),
         (CalicoError("no Docker"), ["no Docker", "no report of the policy agent"]),
@@ -75,8 +88,17 @@ def test_silence_is_wrong_unless_a_container_that_does_not_run_explains_it(
     assert all(text.startswith(start) for text, start in zip(found, complaints, strict=True))
 
 
+def test_only_a_node_that_runs_offers_the_docker_api() -> None:
+    variables = {"CALICO_DOCKER_PROXY": "10.0.0.1:2378"}
+    shown = str(Health(HOST, OwnContainer(True, "", variables), "", STORED, None).docker_proxy)
+    assert shown == "10.0.0.1:2378"
+    for container in (OwnContainer(False, "", variables), None, CalicoError("no Docker")):
+        assert Health(HOST, container, "", STORED, None).docker_proxy is None
+
+
 def test_all_that_is_wrong_comes_with_what_to_try() -> None:
-    odd = Stored(False, None, None, refused={"e1": "no"}, left_out={"/k": "why"})
+    service = ServiceStatus("now", "", "trouble", {"web": "no pool"}, {"db": "on bridge"})
+    odd = Stored(False, None, None, {"e1": "no"}, {"/k": "why"}, service, service)
     for container in (None, RUNNING, OwnContainer(False, "Exited"), CalicoError("no Docker")):
         for stored in (odd, CalicoError("no etcd")):
             found = Health(HOST, container, "memory:0", stored, CalicoError("no answer"))

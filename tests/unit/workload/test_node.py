@@ -1,19 +1,34 @@
-"""Stopping a node; starting one needs a real host (tests/system/test_node.py)."""
+"""Starting and stopping a node made of fakes; a real one is in tests/system/test_node.py."""
+
+import socket
+from dataclasses import replace
 
 import pytest
 from netaddr import IPAddress
 
-from calico_ctl.datastore import nodes
+from calico_ctl.datastore import nodes, status
+from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.docker_api import etcd_container, node_container
-from calico_ctl.docker_api.client import Engine
+from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.request import ContainerRequest
-from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable
+from calico_ctl.errors import (
+    AlreadyExists,
+    CalicoError,
+    Conflict,
+    DatastoreUnavailable,
+    DeadlineExceeded,
+)
 from calico_ctl.host import intents
+from calico_ctl.model import docker_proxy
+from calico_ctl.model.container import OwnContainer
+from calico_ctl.model.docker_proxy import DockerProxy
 from calico_ctl.model.node import Node
 from calico_ctl.workload import attach, node
 from calico_ctl.workload.attach import Attachment
+from calico_ctl.workload.node import NodeRequest
+from calico_ctl.workload.proxy_address import ProxyRequest
 from calico_ctl.workload.workload import Workload
-from tests.support.machine import CONTAINER, HOST, Machine
+from tests.support.machine import CONTAINER, GATEWAY, HOST, Machine
 
 NOBODY = Engine({"DOCKER_HOST": "unix:///nowhere"})
 
@@ -117,3 +132,146 @@ def test_without_etcd_only_force_stops_the_services(machine, engine):
         stop(machine, engine, force=True)
     assert node_container.NAME not in engine.running
     assert "run ['daemon', 'cleanup']" in engine.done
+
+
+class Services(Containers):
+    """An engine in whose node container the named services come up and report."""
+
+    def __init__(self, machine: Machine, *services: str, own: OwnContainer | None = None) -> None:
+        super().__init__()
+        self.machine, self.services, self.own = machine, services, own
+        self.outcome, self.trouble = Outcome.CREATED, ""
+        self.requested: ContainerRequest | None = None
+
+    def own_container(self, name: str) -> OwnContainer | None:
+        return self.own
+
+    def ensure(self, wanted: ContainerRequest) -> Outcome:
+        self.requested = wanted
+        if self.outcome is not Outcome.UNCHANGED:
+            self.report("now")
+        return self.outcome
+
+    def report(self, since: str) -> None:
+        status.write_agent(self.machine.store, HOST, AgentStatus(since, pid=1))
+        for each in self.services:
+            report = ServiceStatus(since, trouble=self.trouble)
+            status.write_service(self.machine.store, HOST, each, report)
+
+    def output(self, name: str, lines: int | None = None) -> str:
+        return "the last line"
+
+
+ALL = (status.ROUTING, status.LIFECYCLE, status.DOCKER_PROXY)
+
+
+def start(
+    machine: Machine,
+    engine: Engine,
+    proxy: ProxyRequest | None = None,
+    *,
+    networking: bool = True,
+) -> tuple[node.Started, list[str]]:
+    said: list[str] = []
+    wanted = NodeRequest(
+        ip=GATEWAY,
+        ip6=None,
+        as_number=None,
+        image="image",
+        log_directory="/",
+        with_etcd=False,
+        etcd_authority="e:1",
+        networking=networking,
+        docker_proxy=proxy or ProxyRequest(off=True),
+    )
+    return node.start(machine, engine, wanted, said.append), said
+
+
+@pytest.fixture
+def free() -> DockerProxy:
+    """Return where nobody listens any more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return DockerProxy(IPAddress("127.0.0.1"), server.getsockname()[1])
+
+
+@pytest.fixture
+def _no_forwarding(monkeypatch) -> None:
+    """Leave the kernel of this machine as it is."""
+    monkeypatch.setattr(node, "FORWARDING", ())
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_a_start_ends_when_every_service_has_reported(machine, free):
+    engine = Services(machine, *ALL)
+    started, _ = start(machine, engine, ProxyRequest(free))
+    assert (started.outcome, started.docker_proxy) == (Outcome.CREATED, free)
+    assert engine.requested is not None
+    assert f"CALICO_DOCKER_PROXY={free}" in str(engine.requested.body["Env"])
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+@pytest.mark.parametrize("silent", ALL)
+def test_a_service_of_which_nothing_is_heard_is_named(machine, free, silent):
+    engine = Services(machine, *(each for each in ALL if each != silent))
+    with pytest.raises(DeadlineExceeded, match=f"the last line.*nothing was heard of: {silent}$"):
+        start(machine, engine, ProxyRequest(free))
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_reports_of_before_do_not_count(machine):
+    engine = Services(machine, *ALL)
+    engine.report("now")
+    with pytest.raises(DeadlineExceeded, match="policy agent, routing, lifecycle"):
+        start(machine, engine)
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_services_that_do_not_run_are_not_waited_for(machine):
+    engine = Services(machine, status.LIFECYCLE)
+    started, _ = start(machine, engine, networking=False)
+    assert started.docker_proxy is None
+    assert engine.requested is not None
+    assert "CALICO_DOCKER_PROXY=off" in str(engine.requested.body["Env"])
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_a_node_that_runs_as_wanted_is_not_waited_for(machine):
+    engine = Services(machine)
+    engine.outcome = Outcome.UNCHANGED
+    started, said = start(machine, engine)
+    assert (started.outcome, said) == (Outcome.UNCHANGED, warnings(said))
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_a_service_in_trouble_is_warned_of(machine):
+    engine = Services(machine, status.LIFECYCLE)
+    engine.trouble = "cannot follow Docker"
+    _, said = start(machine, engine, networking=False)
+    assert "warning: lifecycle: cannot follow Docker" in said
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_an_api_that_is_open_to_others_is_warned_of_each_time(machine, free):
+    everywhere = replace(free, address=IPAddress("0.0.0.0"))
+    engine = Services(machine, *ALL)
+    _, said = start(machine, engine, ProxyRequest(everywhere, insecure=True))
+    assert any(f"whoever reaches {everywhere} is root on this host" in each for each in said)
+    environment = docker_proxy.to_environment(everywhere)
+    engine.own, engine.outcome = OwnContainer(True, "", environment), Outcome.UNCHANGED
+    started, said = start(machine, engine, ProxyRequest())
+    assert started.docker_proxy == everywhere
+    assert any("root on this host" in each for each in said)
+
+
+def test_a_port_that_is_taken_is_found_before_anything_is_touched(machine):
+    engine = Services(machine, *ALL)
+    before = machine.store.writes
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = DockerProxy(IPAddress("127.0.0.1"), server.getsockname()[1])
+        with pytest.raises(AlreadyExists, match="something else listens"):
+            start(machine, engine, ProxyRequest(taken))
+    assert (machine.store.writes, engine.requested, engine.done) == (before, None, [])
+
+
+def warnings(said: list[str]) -> list[str]:
+    return [each for each in said if each.startswith("warning: ")]
