@@ -225,6 +225,21 @@ def test_docker_restarted_with_live_restore_loses_no_packet(cluster: Cluster, ho
     is_state(cluster, host, container, "inactive")
 
 
+def test_a_node_that_is_replaced_loses_no_packet(cluster: Cluster, host: Host) -> None:
+    container = cluster.run(host, "web", *WISHES)
+    works(host)
+    endpoint = cluster.endpoint(host, container)
+    node = host.docker("inspect", "-f", "{{.Id}}", "calico-node").out
+    running = host.spawn(["ping", "-i", "0.05", "-c", "200", "-W", "1", ADDRESS], "ping.log")
+    options = f"--ip={host.ip} --ip6={host.ip6} --with-etcd"
+    cluster.calicoctl(host, f"node {options} --log-dir=/var/log/calico/other")
+    assert host.docker("inspect", "-f", "{{.Id}}", "calico-node").out != node
+    assert running.wait(60) == 0
+    assert " 0% packet loss" in (host.directory / "ping.log").read_text()
+    assert cluster.endpoint(host, container) == endpoint
+    cluster.calicoctl(host, f"node {options}")
+
+
 def test_what_was_removed_while_nobody_looked_is_collected(cluster: Cluster, host: Host) -> None:
     cluster.run(host, "web", *WISHES)
     works(host)
