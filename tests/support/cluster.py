@@ -93,6 +93,13 @@ def is_cut_off(host: Host, container: str, address: str, port: int | None = None
     )
 
 
+def remove_containers(cluster: Cluster, host: Host) -> None:
+    """Remove the containers of a test by Docker alone, and assert that they leave nothing."""
+    for name in host.docker("ps", "-aq", "--filter", "ancestor=busybox").out.split():
+        host.docker("rm", "-f", name)
+    nothing_of_containers_left(cluster, host)
+
+
 def nothing_of_containers_left(cluster: Cluster, host: Host) -> None:
     """Assert that no container leaves anything in the kernel or in etcd."""
 

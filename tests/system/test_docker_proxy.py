@@ -30,9 +30,7 @@ def cluster(lab1: Lab) -> Cluster:
 def host(cluster: Cluster) -> Iterator[Host]:
     (host,) = cluster.hosts
     yield host
-    for name in host.docker("ps", "-aq", "--filter", "ancestor=busybox").out.split():
-        host.docker("rm", "-f", name)
-    calico.nothing_of_containers_left(cluster, host)
+    calico.remove_containers(cluster, host)
 
 
 def docker(host: Host, line: str, *, check: bool = True) -> Result:

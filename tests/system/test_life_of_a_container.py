@@ -27,9 +27,7 @@ def cluster(lab1: Lab) -> Cluster:
 def host(cluster: Cluster) -> Iterator[Host]:
     (host,) = cluster.hosts
     yield host
-    for name in host.docker("ps", "-aq", "--filter", "ancestor=busybox").out.split():
-        host.docker("rm", "-f", name)
-    calico.nothing_of_containers_left(cluster, host)
+    calico.remove_containers(cluster, host)
 
 
 def works(host: Host, address: str = ADDRESS) -> None:
