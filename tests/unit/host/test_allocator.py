@@ -9,9 +9,8 @@ from calico_ctl.host import allocator
 {prepare}
 def pass_pieces(count):
     for _ in range(count):
-        first = bytes(256 * 1024)
-        second = first + b"x"
-        third = second + b"x"
+        pieces = [bytes(256 * 1024) for _ in range(6)]
+        del pieces
 pass_pieces(10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 pass_pieces(200)

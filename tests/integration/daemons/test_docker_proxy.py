@@ -1,0 +1,696 @@
+"""The proxy's sockets, threads and guards, with a scripted engine and scripted workloads."""
+
+import contextlib
+import json
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from calico_ctl.daemons import docker_proxy
+from calico_ctl.daemons.docker_proxy import ProxySettings
+from calico_ctl.errors import AlreadyExists, CalicoError, PoolExhausted
+from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.model.wish import Wish
+from tests.support import command
+from tests.support.certificates import Certificates
+from tests.support.fake_engine import PATIENCE, FakeEngine, Peer
+from tests.support.playbook import answer, chunked, request
+
+PING, PONG = request("GET /_ping"), answer("200 OK", body=b"OK")
+CREATE = request("POST /containers/create", body=b'{"Env":["CALICO_IP=10.1.2.3"]}')
+CREATED = answer("201 Created", body=b'{"Id":"f00d"}')
+START, STARTED = request("POST /containers/web/start"), answer("204 No Content")
+REMOVE = request("DELETE /containers/web")
+UPGRADE = request("POST /exec/1/start", "Connection: Upgrade", "Upgrade: tcp")
+UPGRADED = answer("101 UPGRADED", "Connection: Upgrade", "Upgrade: tcp")
+MUCH = 64 * 1024 * 1024
+
+
+class FakeWorkloads:
+    """Notes what is asked; `connect` waits as long as `may_connect` is not set."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self.may_connect = threading.Event()
+        self.may_connect.set()
+        self.is_asked = threading.Event()
+        self.error: Exception | None = None
+
+    def check(self, wish: Wish) -> None:
+        self._note("check", str(wish.requests[0]))
+
+    def reserve(self, container_id: str, wish: Wish) -> None:
+        self._note("reserve", container_id, str(wish.requests[0]))
+
+    def identify(self, name: str) -> str | None:
+        self._note("identify", name)
+        return "f00d"
+
+    def connect(self, container: str) -> None:
+        self._note("connect", container)
+        assert self.may_connect.wait(PATIENCE)
+
+    def release(self, container_id: str) -> None:
+        self._note("release", container_id)
+
+    def endpoint(self, container_id: str) -> Endpoint | None:
+        return None
+
+    def _note(self, *asked: str) -> None:
+        self.asked.append(asked)
+        self.is_asked.set()
+        if self.error:
+            raise self.error
+
+
+class Client:
+    """A client's connection."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        opened.settimeout(PATIENCE)
+        self.socket = opened
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def receive(self, count: int) -> bytes:
+        return self.socket.recv(count)
+
+    def end(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def ask(self, data: bytes, expected: bytes) -> None:
+        self.send(data)
+        self.expect(expected)
+
+    def expect(self, expected: bytes) -> None:
+        assert self.read(len(expected)) == expected
+
+    def read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count and (more := self.receive(count - len(data))):
+            data += more
+        return data
+
+    def read_all(self) -> bytes:
+        return b"".join(iter(lambda: self.receive(1 << 18), b""))
+
+    def told(self, data: bytes) -> tuple[int, str]:
+        """Send, and return status and message of the error that comes back."""
+        self.send(data)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            piece = self.read(1)
+            assert piece, f"the connection ended after {head!r}"
+            head += piece
+        length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+        return int(head.split(b" ")[1]), json.loads(self.read(length))["message"]
+
+
+class TlsClient(Client):
+    """A client with TLS that can half-close, which the standard library's sockets cannot."""
+
+    def __init__(self, opened: socket.socket, context: ssl.SSLContext) -> None:
+        super().__init__(opened)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.until_done(self.tls.do_handshake)
+
+    def send(self, data: bytes) -> None:
+        self.tls.write(data)
+        super().send(self.outgoing.read())
+
+    def receive(self, count: int) -> bytes:
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            data = self.until_done(lambda: self.tls.read(count))
+            assert isinstance(data, bytes)
+            return data
+        return b""
+
+    def end(self) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        super().send(self.outgoing.read())
+
+    def until_done(self, step: Callable[[], object]) -> object:
+        """Exchange bytes with the other side until the step can be taken."""
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                super().send(self.outgoing.read())
+                received = super().receive(1 << 18)
+                if received:
+                    self.incoming.write(received)
+                else:
+                    self.incoming.write_eof()
+            finally:
+                super().send(self.outgoing.read())
+
+
+class Proxy:
+    """A running proxy, at `port`, with the engine's socket at `engine`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.engine = directory / "engine"
+        self.workloads = FakeWorkloads()
+        self.port = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread()
+
+    def start(self, **settings: object) -> None:
+        ready = threading.Event()
+
+        def listening(_host: str, port: int) -> None:
+            self.port = port
+            ready.set()
+
+        chosen = ProxySettings("127.0.0.1", 0, engine_socket=str(self.engine), **settings)  # type: ignore[arg-type]
+        work = lambda: docker_proxy.run(chosen, self.workloads, self._stopping, listening)  # noqa: E731
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+        assert ready.wait(PATIENCE)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Client]:
+        with socket.create_connection(("127.0.0.1", self.port)) as opened:
+            yield Client(opened)
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy that the test starts itself."""
+    it = Proxy(tmp_path)
+    yield it
+    it.workloads.may_connect.set()
+    it.stop()
+
+
+@pytest.fixture
+def proxy(idle: Proxy) -> Proxy:
+    idle.start()
+    return idle
+
+
+def says(*answers: bytes) -> Callable[[Peer], None]:
+    """An engine that gives these answers on each connection, then waits for its end."""
+
+    def handle(peer: Peer) -> None:
+        for each in answers:
+            peer.request()
+            peer.send(each)
+        peer.wait_for_end()
+
+    return handle
+
+
+# Calls
+
+
+def test_calls_pass_on_one_kept_connection(proxy):
+    with FakeEngine(proxy.engine, says(PONG, PONG, PONG)), proxy.client() as client:
+        for _ in range(3):
+            client.ask(PING, PONG)
+
+
+def test_a_container_is_checked_reserved_connected_and_released(proxy):
+    engine = FakeEngine(proxy.engine, says(CREATED, STARTED, STARTED))
+    with engine, proxy.client() as client:
+        client.ask(CREATE, CREATED)
+        client.ask(START, STARTED)
+        client.ask(REMOVE, STARTED)
+    assert proxy.workloads.asked == [
+        ("check", "10.1.2.3"),
+        ("reserve", "f00d", "10.1.2.3"),
+        ("connect", "web"),
+        ("identify", "web"),
+        ("release", "f00d"),
+    ]
+
+
+def test_a_start_that_takes_its_time_holds_up_nobody_else(proxy):
+    proxy.workloads.may_connect.clear()
+    engine = FakeEngine(proxy.engine, serve_everything)
+    with engine, proxy.client() as slow, proxy.client() as other:
+        slow.send(START)
+        assert proxy.workloads.is_asked.wait(PATIENCE)
+        other.ask(PING, PONG)
+        proxy.workloads.may_connect.set()
+        slow.expect(STARTED)
+
+
+def serve_everything(peer: Peer) -> None:
+    while True:
+        peer.send(STARTED if peer.request().method == "POST" else PONG)
+
+
+def test_an_error_about_a_container_is_the_answer(proxy):
+    proxy.workloads.error = PoolExhausted("no address is left")
+    with FakeEngine(proxy.engine, says()), proxy.client() as client:
+        assert client.told(CREATE) == (409, "no address is left")
+
+
+def test_a_mistake_of_ours_ends_that_connection_alone_and_is_logged(proxy, caplog):
+    proxy.workloads.error = RuntimeError("a mistake")
+    engine = FakeEngine(proxy.engine, serve_everything)
+    with engine, proxy.client() as other, proxy.client() as client:
+        other.ask(PING, PONG)
+        assert client.told(START)[0] == 500
+        assert client.read_all() == b""
+        other.ask(PING, PONG)
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert record.exc_info
+    assert "a mistake" in str(record.exc_info[1])
+
+
+def test_a_log_tells_decisions_and_nothing_secret(proxy, caplog):
+    caplog.set_level(logging.INFO)
+    create = request(
+        "POST /containers/create?name=s3cret",
+        "X-Registry-Auth: s3cret",
+        body=b'{"Env":["CALICO_IP=10.1.2.3","PASSWORD=s3cret"]}',
+    )
+    with FakeEngine(proxy.engine, says(CREATED, PONG)), proxy.client() as client:
+        client.ask(create, CREATED)
+        client.ask(request("GET /_ping?t=s3cret"), PONG)
+    told = [each.getMessage() for each in caplog.records if "docker_proxy" in each.name]
+    assert told[-1] == "POST /containers/create: reserved the addresses of f00d"
+    assert "s3cret" not in caplog.text
+
+
+# Ends
+
+
+def test_an_engine_that_is_not_there_is_named_and_tried_again(proxy):
+    with proxy.client() as client:
+        status, message = client.told(PING)
+        assert status == 502
+        assert f"unix://{proxy.engine}" in message
+        assert "not running" in message
+        with FakeEngine(proxy.engine, says(PONG)):
+            client.ask(PING, PONG)
+
+
+def test_an_engine_whose_queue_is_full_is_waited_for(proxy):
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        socket.socket(socket.AF_UNIX) as other,
+        proxy.client() as client,
+    ):
+        listener.bind(str(proxy.engine))
+        listener.listen(0)
+        other.connect(str(proxy.engine))
+        client.send(PING)
+        client.socket.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            client.receive(1)
+        client.socket.settimeout(PATIENCE)
+        listener.accept()[0].close()
+        accepted = Peer(listener.accept()[0])
+        with accepted.socket:
+            accepted.request()
+            accepted.send(PONG)
+            client.expect(PONG)
+
+
+def test_an_engine_that_ends_takes_its_clients_along_and_the_proxy_stays(proxy):
+    with proxy.client() as client:
+        with FakeEngine(proxy.engine, says(PONG)):
+            client.ask(PING, PONG)
+        assert client.read_all() == b""
+    with FakeEngine(proxy.engine, says(PONG)), proxy.client() as client:
+        client.ask(PING, PONG)
+
+
+def test_an_engine_that_breaks_off_an_answer_breaks_it_off_for_the_client(proxy):
+    part = answer("200 OK", "Content-Length: 9") + b"abc"
+
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.send(part)
+
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.send(PING)
+        assert client.read_all() == part
+
+
+@pytest.mark.parametrize("begun", [b"", answer("200 OK", "Transfer-Encoding: chunked")])
+def test_the_engine_learns_that_a_client_has_gone(proxy, begun):
+    noticed = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.send(begun)
+        peer.wait_for_end()
+        noticed.set()
+
+    with FakeEngine(proxy.engine, handle):
+        with proxy.client() as client:
+            client.ask(request("GET /events"), begun)
+        assert noticed.wait(PATIENCE)
+
+
+def test_a_client_that_only_stops_sending_still_gets_its_answer(proxy):
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.wait_for_end()
+        peer.send(PONG)
+
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.send(PING)
+        client.end()
+        assert client.read_all() == PONG
+
+
+def test_a_reservation_is_made_though_its_client_has_gone(proxy):
+    is_sent, may_answer = threading.Event(), threading.Event()
+
+    def handle(peer: Peer) -> None:
+        peer.request()
+        is_sent.set()
+        assert may_answer.wait(PATIENCE)
+        peer.send(CREATED)
+        peer.wait_for_end()
+
+    with FakeEngine(proxy.engine, handle):
+        with proxy.client() as client:
+            client.send(CREATE)
+            assert is_sent.wait(PATIENCE)
+            abort(client.socket)
+        may_answer.set()
+        reserved = ("reserve", "f00d", "10.1.2.3")
+        command.wait_until(
+            lambda: proxy.workloads.asked[-1] == reserved, PATIENCE, "it is reserved"
+        )
+
+
+def abort(opened: socket.socket) -> None:
+    """Close with a reset."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    opened.close()
+
+
+# Tunnels
+
+
+def test_a_tunnel_passes_both_ways_and_half_closes(proxy):
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.send(UPGRADED + b"early")
+        assert peer.read(5) == b"stdin"
+        peer.wait_for_end()
+        peer.send(b"late")
+
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.ask(UPGRADE, UPGRADED + b"early")
+        client.send(b"stdin")
+        client.end()
+        assert client.read_all() == b"late"
+
+
+def test_the_engines_half_close_passes_and_the_client_may_go_on(proxy):
+    heard = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.send(UPGRADED)
+        peer.end()
+        assert peer.read(4) == b"more"
+        heard.set()
+
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.ask(UPGRADE, UPGRADED)
+        assert client.read_all() == b""
+        client.send(b"more")
+        assert heard.wait(PATIENCE)
+
+
+def test_a_client_that_resets_a_tunnel_ends_it_for_the_engine(proxy):
+    noticed = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.send(UPGRADED)
+        peer.wait_for_end()
+        noticed.set()
+
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.ask(UPGRADE, UPGRADED)
+        abort(client.socket)
+        assert noticed.wait(PATIENCE)
+
+
+def test_a_tunnel_that_both_sides_have_ended_is_no_more(idle):
+    idle.start(connection_limit=1)
+    is_over = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        if peer.request().method != "POST":
+            peer.send(PONG)
+            return
+        peer.send(UPGRADED)
+        peer.end()
+        assert is_over.wait(PATIENCE)
+
+    with FakeEngine(idle.engine, handle), idle.client() as client:
+        client.ask(UPGRADE, UPGRADED)
+        client.end()
+        assert client.read_all() == b""
+        assert becomes_possible(idle)
+        is_over.set()
+
+
+# Backpressure
+
+
+@pytest.mark.parametrize("head", [answer("200 OK", f"Content-Length: {MUCH}"), UPGRADED])
+def test_a_client_that_does_not_read_holds_up_the_engine(proxy, head):
+    sent: list[int] = []
+    is_held_up = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.send(head)
+        sent.append(send_until_held_up(peer, is_held_up))
+        peer.send(bytes(MUCH - sent[0]))
+
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.send(UPGRADE)
+        assert is_held_up.wait(PATIENCE)
+        client.expect(head)
+        assert sum(map(len, iter(lambda: client.socket.recv(1 << 20), b""))) == MUCH
+    # What the kernel keeps on both sides, and a little of ours.
+    assert sent[0] < 16 * 1024 * 1024
+
+
+def send_until_held_up(peer: Peer, is_held_up: threading.Event) -> int:
+    """Send zeros until nobody takes them for half a second; return how many were taken."""
+    sent, piece = 0, bytes(1 << 16)
+    peer.socket.settimeout(0.5)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            sent += peer.socket.send(piece)
+    peer.socket.settimeout(PATIENCE)
+    is_held_up.set()
+    return sent
+
+
+def test_an_engine_that_does_not_read_holds_up_the_client(proxy):
+    may_read = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        assert may_read.wait(PATIENCE)
+        peer.read(len(head))
+        received = 0
+        while received < MUCH:
+            received += len(peer.socket.recv(1 << 20))
+        peer.send(PONG)
+
+    head = request("POST /images/load", f"Content-Length: {MUCH}")
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.send(head)
+        sent = send_until_held_up(Peer(client.socket), may_read)
+        assert sent < 16 * 1024 * 1024
+        client.ask(bytes(MUCH - sent), PONG)
+
+
+def test_requests_that_nobody_reads_answers_to_are_not_answered_without_end(proxy):
+    """There is no engine: the answers are ours, and could gather."""
+    with proxy.client() as client:
+        client.socket.settimeout(0.5)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                sent += client.socket.send((PING * 1000)[sent % len(PING) :])
+    assert sent < 16 * 1024 * 1024
+
+
+def test_chunks_and_trailers_pass_in_both_directions(proxy):
+    def handle(peer: Peer) -> None:
+        seen = peer.request()
+        assert seen.trailers == ((b"X-T", b"1"),)
+        peer.send(answer("200 OK", "Transfer-Encoding: chunked"))
+        peer.send(chunked(seen.body, b"more", trailers=("X-U: 2",)))
+
+    head = request("POST /build", "Transfer-Encoding: chunked")
+    expected = answer("200 OK", "Transfer-Encoding: chunked")
+    expected += chunked(b"context", b"more", trailers=("X-U: 2",))
+    with FakeEngine(proxy.engine, handle), proxy.client() as client:
+        client.ask(head + chunked(b"con", b"text", trailers=("X-T: 1",)), expected)
+
+
+# Edges
+
+
+def test_a_refused_client_has_time_to_read_why(proxy):
+    """It is still sending: closing at once would make the kernel throw our answer away."""
+    with proxy.client() as client:
+        status, message = client.told(
+            request("POST /containers/create", f"Content-Length: {MUCH}") + bytes(17 << 20)
+        )
+    assert status == 413
+    assert "longer than" in message
+
+
+def test_a_head_that_does_not_come_in_time_is_given_up(idle):
+    idle.start(head_seconds=0.2)
+    with idle.client() as client:
+        assert client.told(PING[:9])[0] == 408
+        assert client.read_all() == b""
+
+
+def test_one_connection_too_many_is_told_so_and_others_stay(idle):
+    idle.start(connection_limit=2)
+    engine = FakeEngine(idle.engine, serve_everything)
+    with engine, idle.client() as first:
+        with idle.client() as second:
+            first.ask(PING, PONG)
+            second.ask(PING, PONG)
+            with idle.client() as third:
+                assert third.told(b"")[0] == 503
+            first.ask(PING, PONG)
+        assert becomes_possible(idle)
+
+
+def becomes_possible(proxy: Proxy) -> bool:
+    """Whether a connection is accepted, after a while: the end of another takes a moment."""
+    for _ in range(200):
+        with proxy.client() as client:
+            client.send(PING)
+            if client.read(12) == PONG[:12]:
+                return True
+    return False
+
+
+def test_a_taken_port_is_named_and_swarm_with_it(proxy):
+    settings = ProxySettings("127.0.0.1", proxy.port, engine_socket=str(proxy.engine))
+    with pytest.raises(AlreadyExists) as caught:
+        docker_proxy.run(settings, proxy.workloads, threading.Event())
+    assert f"127.0.0.1 port {proxy.port}" in caught.value.message
+    assert "Swarm" in caught.value.hint
+
+
+def test_an_address_of_nobody_is_named():
+    settings = ProxySettings("192.0.2.1", 2377)
+    with pytest.raises(CalicoError, match=r"192\.0\.2\.1 port 2377"):
+        docker_proxy.run(settings, FakeWorkloads(), threading.Event())
+
+
+def test_it_ends_at_once_though_a_question_is_open(proxy):
+    proxy.workloads.may_connect.clear()
+    with FakeEngine(proxy.engine, serve_everything), proxy.client() as client:
+        client.send(START)
+        assert proxy.workloads.is_asked.wait(PATIENCE)
+        proxy.stop()
+        with contextlib.suppress(ConnectionError):
+            assert client.read_all() == b""
+
+
+def test_the_address_that_a_client_came_to_is_one_of_its_names(proxy):
+    asked = f"GET /_ping HTTP/1.1\r\nHost: 127.0.0.1:{proxy.port}\r\n\r\n".encode()
+    with FakeEngine(proxy.engine, says(PONG)), proxy.client() as client:
+        client.ask(asked, PONG)
+        assert client.told(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n")[0] == 403
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def tls_proxy(idle: Proxy, certificates: Certificates) -> Proxy:
+    idle.start(
+        certificate=certificates.certificate("server"),
+        key=certificates.key("server"),
+        ca=certificates.certificate("ca"),
+    )
+    return idle
+
+
+@contextlib.contextmanager
+def tls_client(proxy: Proxy, certificates: Certificates, name: str | None) -> Iterator[TlsClient]:
+    context = ssl.create_default_context(cafile=certificates.certificate("ca"))
+    if name:
+        context.load_cert_chain(certificates.certificate(name), certificates.key(name))
+    with proxy.client() as plain:
+        yield TlsClient(plain.socket, context)
+
+
+def test_with_tls_calls_pass_for_those_who_have_a_certificate(tls_proxy, certificates):
+    much = answer("200 OK", body=bytes(1 << 20))
+    engine = FakeEngine(tls_proxy.engine, says(PONG, much))
+    with engine, tls_client(tls_proxy, certificates, "client") as client:
+        client.ask(PING, PONG)
+        client.ask(PING, much)
+
+
+@pytest.mark.parametrize("name", [None, "stranger"])
+def test_with_tls_nobody_else_is_served(tls_proxy, certificates, name):
+    with (
+        pytest.raises((ssl.SSLError, ConnectionError)),
+        tls_client(tls_proxy, certificates, name) as client,
+    ):
+        client.ask(PING, PONG)
+    with tls_proxy.client() as plain:
+        plain.send(PING)
+        assert PONG not in plain.read_all()
+
+
+def test_with_tls_too_a_client_that_stops_sending_gets_the_rest(tls_proxy, certificates):
+    def handle(peer: Peer) -> None:
+        peer.request()
+        peer.send(UPGRADED)
+        assert peer.read(5) == b"stdin"
+        peer.wait_for_end()
+        peer.send(b"late")
+
+    engine = FakeEngine(tls_proxy.engine, handle)
+    with engine, tls_client(tls_proxy, certificates, "client") as client:
+        client.ask(UPGRADE, UPGRADED)
+        client.send(b"stdin")
+        # Only the TLS layer's last word: the socket stays open to read from.
+        client.end()
+        assert client.read_all() == b"late"
+
+
+def test_certificates_that_cannot_be_used_are_named(tmp_path, certificates):
+    (tmp_path / "none.pem").write_text("nothing")
+    settings = ProxySettings(
+        "127.0.0.1", 0, str(tmp_path / "none.pem"), certificates.key("server"), "ca.pem"
+    )
+    with pytest.raises(CalicoError, match=r"none\.pem"):
+        docker_proxy.run(settings, FakeWorkloads(), threading.Event())
