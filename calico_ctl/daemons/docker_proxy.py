@@ -200,8 +200,8 @@ class _Connection:
         engine_takes = not self.engine.is_full
         if talk is not None:
             engine_takes = engine_takes and talk.reads_client
-            # Our own answers are not to gather for a client that does not read them.
-            engine_takes = engine_takes and not (talk.is_idle and self.client.is_full)
+            # A client that does not read answers makes no more requests: ours would gather here.
+            engine_takes = engine_takes and (talk.awaits_body or not self.client.is_full)
         self.client.read_if(engine_takes)
         self.engine.read_if(not self.client.is_full)
 

@@ -12,7 +12,10 @@ from enum import Enum, auto
 
 
 class Kind(Enum):
-    """The calls that we look at; ATTACH is one that may become a raw stream without asking."""
+    """The calls that we look at.
+
+    JOIN has a container join a network; ATTACH may become a raw stream without asking.
+    """
 
     CREATE = auto()
     START = auto()
@@ -20,13 +23,14 @@ class Kind(Enum):
     REMOVE = auto()
     INSPECT = auto()
     LIST = auto()
+    JOIN = auto()
     ATTACH = auto()
     OTHER = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call, the container's name as the engine reads it (may be empty), and the API version."""
+    """A call, the name in it as the engine reads it (may be empty), and the API version."""
 
     kind: Kind
     name: str = ""
@@ -39,6 +43,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[bytes], Kind], ...] = (
     ("POST", re.compile(rb"/containers/(?P<name>.+)/start"), Kind.START),
     ("POST", re.compile(rb"/containers/(?P<name>.+)/restart"), Kind.RESTART),
     ("POST", re.compile(rb"/containers/(?P<name>.+)/attach"), Kind.ATTACH),
+    ("POST", re.compile(rb"/networks/(?P<name>.+)/connect"), Kind.JOIN),
     ("POST", re.compile(rb"/exec/(?P<name>.+)/start"), Kind.ATTACH),
     ("DELETE", re.compile(rb"/containers/[^/]+/checkpoints/[^/]+"), Kind.OTHER),
     ("DELETE", re.compile(rb"/containers/(?P<name>.+)"), Kind.REMOVE),

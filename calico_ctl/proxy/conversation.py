@@ -60,9 +60,9 @@ class Conversation:
         return not self.is_over and self._lines.reads_client
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no request is under way."""
-        return self._lines.is_idle
+    def awaits_body(self) -> bool:
+        """Whether a request is under way whose body is not all there."""
+        return not self._lines.requests.is_complete
 
     def receive(self, event: Event) -> list[Command]:
         """Return what shall be done about an event, in this order."""
@@ -150,6 +150,8 @@ class Conversation:
                 yield from self._remove(request, call)
             case Kind.INSPECT | Kind.LIST:
                 yield from self._show(request, call)
+            case Kind.JOIN:
+                yield from self._join(request)
             case Kind.ATTACH | Kind.OTHER:
                 plan = Plan(may_hijack=call.kind is Kind.ATTACH)
                 yield from self._pass(request, plan)
@@ -195,6 +197,28 @@ class Conversation:
         except CalicoError as error:
             self._report(request, f"removed, but not released: {answers.loggable(error)}")
         kept.release()
+
+    def _join(self, request: Request) -> Story[None]:
+        """Let a container of ours join a network of Docker's in vain.
+
+        The engine refuses, because its network is `none`. But clients that make a container first
+        and its networks then (compose) have asked for what create would have overridden.
+        """
+        body = yield from self._whole_body(request)
+        request = replace(request, fields=heads.without(request.fields, b"expect"))
+        kept = yield from self._pass(request, _UNLESS_DONE, body)
+        if kept is None:
+            return
+        name = rewrite.container_that_joins(body)
+        container_id = None
+        if name and _NO_OTHER_NETWORK in kept.body:
+            container_id = yield from self._identify(name)
+        if container_id is None:
+            kept.release()
+            return
+        self._report(request, f"{container_id} stays without a network of Docker's")
+        fields = heads.without(kept.head.fields, b"content-type")
+        kept.outlet.send_edited(replace(kept.head, status=200, reason=b"OK", fields=fields), b"")
 
     def _identify(self, name: str) -> Story[str | None]:
         try:
@@ -285,6 +309,14 @@ def _is_plain(head: Head) -> bool:
     return head.status == 200 and not head.values(b"content-encoding")
 
 
+def _failed(head: Head) -> bool:
+    return head.status >= 400
+
+
+_NO_OTHER_NETWORK = b"private (none) mode"
+"""What the engine says of a container whose network is `none` (ErrConflictNoNetwork in moby)."""
+
+_UNLESS_DONE = Plan(keeps=_failed, is_held=True, reads=True)
 _HOLD = Plan(keeps=_succeeded, is_held=True, reads=True)
 _EDIT = Plan(keeps=_is_plain, reads=True)
 

@@ -97,6 +97,16 @@ def without_network(body: bytes) -> bytes:
     return json_text.encode(json_text.write_object(kept) + rest)
 
 
+def container_that_joins(body: bytes) -> str:
+    """Return whom a request has join a network, as it names him; empty if nobody can tell."""
+    try:
+        members, _ = json_text.read_object(json_text.decode(body))
+    except (Malformed, InvalidValue):
+        return ""
+    said = [each.value for each in json_fields.named(members, "Container")]
+    return next((value for value in reversed(said) if isinstance(value, str)), "")
+
+
 def inspected(body: bytes, version: ApiVersion, endpoint: FindEndpoint) -> bytes:
     """Return the description of one container with its Calico addresses.
 

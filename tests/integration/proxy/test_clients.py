@@ -273,10 +273,15 @@ services:
 """
 
 
-@pytest.mark.parametrize("network", ["none", "host", "bridge", '"service:other"'])
+DEFAULT = ""
+"""The network that compose makes for a project: containers are made first, then they join it."""
+
+
+@pytest.mark.parametrize("network", [DEFAULT, "none", "host", "bridge", '"service:other"'])
 def test_docker_compose_brings_a_project_up_and_down(proxy, both, tmp_path, network):
     file = tmp_path / "docker-compose.yml"
-    file.write_text(COMPOSE.replace("NETWORK", network))
+    line = "    network_mode: NETWORK\n"
+    file.write_text(COMPOSE.replace(line, network and line.replace("NETWORK", network)))
     environment = command.clean_environment({"DOCKER_HOST": proxy.docker_host})
 
     def compose(*arguments: str) -> str:

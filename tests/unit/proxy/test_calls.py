@@ -17,6 +17,8 @@ from calico_ctl.proxy.calls import Call, Kind
         ("GET", "/containers/web/json", Call(Kind.INSPECT, "web")),
         ("GET", "/v1.55/containers/json?all=1", Call(Kind.LIST, "", (1, 55))),
         ("POST", "/containers/web/attach?stream=1", Call(Kind.ATTACH, "web")),
+        ("POST", "/v1.41/networks/mine/connect", Call(Kind.JOIN, "mine", (1, 41))),
+        ("POST", "/networks/mine/disconnect", Call(Kind.OTHER)),
         ("POST", "/exec/0a1b/start", Call(Kind.ATTACH, "0a1b")),
     ],
 )

@@ -52,6 +52,27 @@ def test_a_head_is_waited_for():
     assert head_of(requests).method == "GET"
 
 
+def test_nothing_is_lost_if_much_comes_before_anything_is_taken():
+    requests = fed(GET)
+    requests.feed(GET[:9])
+    requests.feed(GET[9:])
+    assert requests.pending == 2 * len(GET)
+    assert [head_of(requests).method, head_of(requests).method] == ["GET", "GET"]
+    assert requests.pending == 0
+
+
+def test_trailers_may_come_later_than_the_last_chunk():
+    requests = fed(request("POST /a", "Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\n")
+    requests.head()
+    assert (requests.body(), requests.is_complete) == (b"a", False)
+    requests.feed(b"X-T: 1\r\n")
+    assert (requests.body(), requests.is_complete) == (b"", False)
+    requests.feed(b"\r\n" + GET)
+    requests.body()
+    assert requests.trailers == [(b"X-T", b"1")]
+    assert head_of(requests).method == "GET"
+
+
 def test_what_follows_a_request_is_the_next():
     requests = fed(request("POST /a", body=b"abc") + GET)
     requests.head()

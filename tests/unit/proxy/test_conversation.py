@@ -326,6 +326,39 @@ def test_nothing_is_released_if_nothing_was_removed():
     book.engine(said, ToClient(said))
 
 
+# Networks of Docker's
+
+JOIN = request("POST /networks/mine/connect", body=b'{"Container":"web"}')
+NO_OTHER = answer(
+    "400 Bad Request",
+    "Content-Type: application/json",
+    body=b'{"message":"multiple networks with one of the networks in private (none) mode"}\n',
+)
+
+
+def test_a_container_of_ours_joins_a_network_in_vain_and_that_is_no_error():
+    book = open_playbook().client(JOIN, ToEngine(JOIN)).engine(NO_OTHER, Ask(Identify("web")))
+    report = Report("POST /networks/mine/connect", "f00d stays without a network of Docker's")
+    book.done("f00d", report, ToClient(answer("200 OK", "Content-Length: 0")))
+    book.client(PING, ToEngine(PING))
+
+
+def test_another_container_without_a_network_is_told_what_the_engine_says():
+    book = open_playbook().client(JOIN, ToEngine(JOIN)).engine(NO_OTHER, Ask(Identify("web")))
+    book.done(None, ToClient(NO_OTHER))
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "403 Forbidden", "500 Internal Server Error"])
+def test_any_other_failure_to_join_a_network_is_the_engines(status):
+    said = answer(status, body=b'{"message":"no such network"}\n')
+    open_playbook().client(JOIN, ToEngine(JOIN)).engine(said, ToClient(said))
+
+
+def test_who_can_join_a_network_joins_it():
+    said = answer("200 OK", "Content-Length: 0")
+    open_playbook().client(JOIN, ToEngine(JOIN)).engine(said, ToClient(said))
+
+
 # Inspect and list
 
 
@@ -431,6 +464,14 @@ def test_an_answer_to_head_has_no_body_even_if_it_is_ours():
     book = Playbook().client(request("HEAD /_ping"), OpenEngine())
     said = refusal("502 Bad Gateway", "no engine")
     book.when(EngineRefused("no engine"), ToClient(said.split(b"{")[0]))
+
+
+def test_a_body_is_awaited_until_it_is_all_there():
+    build = request("POST /build", "Content-Length: 4")
+    book = open_playbook().client(build + b"ab", ToEngine(build), ToEngine(b"ab"))
+    assert book.conversation.awaits_body
+    book.client(b"cd", ToEngine(b"cd"))
+    assert not book.conversation.awaits_body
 
 
 def test_the_body_of_a_request_that_cannot_be_passed_on_is_skipped():

@@ -27,7 +27,7 @@ def waiting() -> Playbook:
 def test_requests_that_wait_for_their_turn_are_not_read_without_end():
     book = waiting().client(PING + bytes(PIPELINE_LIMIT))
     assert not book.conversation.reads_client
-    assert not book.conversation.is_idle
+    assert not book.conversation.awaits_body
 
 
 def test_a_head_may_be_longer_than_what_waits_for_its_turn():

@@ -480,3 +480,19 @@ def test_a_list_shows_the_network_of_our_containers_and_leaves_the_others():
     assert set(networks) == {"calico"}
     assert networks["calico"]["IPAddress"] == "10.65.0.1"
     assert set(json.loads(shown)[1]["NetworkSettings"]) == {"Networks"}
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"Container":"web","EndpointConfig":{}}', "web"),
+        (b'{"container":"web"}', "web"),
+        (b'{"Container":"db","CONTAINER":"web"}', "web"),
+        (b'{"Container":null}', ""),
+        (b"{}", ""),
+        (b"[]", ""),
+        (b"\xff{", ""),
+    ],
+)
+def test_who_joins_a_network_is_read_as_docker_reads_it(body, name):
+    assert rewrite.container_that_joins(body) == name
