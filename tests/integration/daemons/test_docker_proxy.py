@@ -361,8 +361,8 @@ def test_the_engine_learns_that_a_client_has_gone(proxy, begun, is_reset):
 
     def handle(peer: Peer) -> None:
         peer.request()
-        is_asked.set()
         peer.send(begun)
+        is_asked.set()
         peer.wait_for_end()
         noticed.set()
 
