@@ -151,8 +151,9 @@ class _Connection:
         opened = cast(socket.socket, transport.get_extra_info("socket"))
         _keep_alive(opened)
         names = (*settings.allowed_hosts, settings.host, str(opened.getsockname()[0]))
+        accepted = edge.edge_of(names, by_any_name=self._server.tls is not None)
         self._conversation = Conversation(
-            edge.edge_of(names), self._server.workloads.endpoint, settings.head_seconds
+            accepted, self._server.workloads.endpoint, settings.head_seconds
         )
         self._server.open_connections += 1
         self._server.tasks.create_task(self._supervise())

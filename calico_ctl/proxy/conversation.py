@@ -252,7 +252,7 @@ class Conversation:
         def complete() -> bytes | None:
             whole.extend(lines.requests.body())
             if len(whole) > CREATE_LIMIT:
-                raise Refused(413, f"the create request is longer than {CREATE_LIMIT} bytes")
+                raise Refused(413, f"the body of this request is longer than {CREATE_LIMIT} bytes")
             return bytes(whole) if lines.requests.is_complete else None
 
         return (yield from lines.patiently(complete, CREATE_SECONDS))

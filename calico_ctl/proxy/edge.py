@@ -18,15 +18,19 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?P<host>[^/]*)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The names that are accepted, lower case, without port, IPv6 addresses in brackets."""
+    """The names that are accepted, lower case, without port, IPv6 addresses in brackets.
+
+    `by_any_name`: who calls is known by a certificate, and may have found this host by any name.
+    """
 
     names: frozenset[str] = LOOPBACK_NAMES
+    by_any_name: bool = False
 
     def refusal(self, request: Request) -> str | None:
         """Return why the request is refused, or None if it is not."""
         hosts = request.values(b"host")
         for host in hosts:
-            if not self._knows(host):
+            if not (self.by_any_name or self._knows(host)):
                 return f"the request is for the host {host[:80]!r}, which is not this proxy"
         if not hosts and not request.is_http10:
             return "the request does not say which host it is for"
@@ -41,9 +45,9 @@ class Edge:
         return found is not None and found["host"].lower() in self.names
 
 
-def edge_of(names: Iterable[str]) -> Edge:
+def edge_of(names: Iterable[str], *, by_any_name: bool = False) -> Edge:
     """Return an edge that accepts these names or addresses beside the loopback's."""
-    return Edge(LOOPBACK_NAMES | {_bracketed(name.lower()) for name in names})
+    return Edge(LOOPBACK_NAMES | {_bracketed(name.lower()) for name in names}, by_any_name)
 
 
 def _bracketed(name: str) -> str:

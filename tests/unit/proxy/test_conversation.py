@@ -208,7 +208,7 @@ def test_a_create_request_that_is_too_long_is_refused_without_reading_it():
         ToClient(
             refusal(
                 "413 Request Entity Too Large",
-                f"the create request is longer than {CREATE_LIMIT} bytes",
+                f"the body of this request is longer than {CREATE_LIMIT} bytes",
                 closes=True,
             )
         ),

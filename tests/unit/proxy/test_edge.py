@@ -61,3 +61,10 @@ def test_web_pages_of_this_machine_may_use_it(origin):
 def test_other_web_pages_may_not(origin):
     refused = edge.edge_of([]).refusal(asked("Host: localhost", f"Origin: {origin}"))
     assert "web pages" in str(refused)
+
+
+def test_who_is_known_by_a_certificate_may_use_any_name_but_no_web_page_may():
+    names = edge.edge_of([], by_any_name=True)
+    assert names.refusal(asked("Host: host1.example.org:2377")) is None
+    refused = names.refusal(asked("Host: host1.example.org", "Origin: https://evil.example"))
+    assert "web pages" in str(refused)
