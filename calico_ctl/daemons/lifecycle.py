@@ -18,7 +18,7 @@ from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.daemons.workers import Workers
 from calico_ctl.datastore import endpoints, status
 from calico_ctl.errors import CalicoError, InvalidValue
-from calico_ctl.model.container import ContainerEvent
+from calico_ctl.model.container import Container, ContainerEvent
 from calico_ctl.model.endpoint import DOCKER
 from calico_ctl.workload import attach, containers
 from calico_ctl.workload.platform import Platform
@@ -207,16 +207,21 @@ class Lifecycle:
                 post(Settled(container_id, name))
                 return
             name = container.name
-            done = containers.connect(self.platform, container)
-            if done:
-                log.info("container %s: %s", name, done)
-            reason = containers.why_left_alone(container)
-            post(Settled(container_id, name, left_alone=reason))
-        except InvalidValue as error:
-            post(Settled(container_id, name, left_alone=error.message))
+            post(Settled(container_id, name, left_alone=self._connect(container)))
         except CalicoError as error:
             log.warning("container %s has no network yet: %s", name, error.message)
             post(Settled(container_id, name, problem=error.message))
+
+    def _connect(self, container: Container) -> str:
+        """Connect a container, or return why it is left alone."""
+        try:
+            containers.wish_of(container)
+        except InvalidValue as error:
+            return error.message
+        done = containers.connect(self.platform, container)
+        if done:
+            log.info("container %s: %s", container.name, done)
+        return containers.why_left_alone(container)
 
     def _release(self, container_id: str) -> None:
         if container_id not in self._destroyed:

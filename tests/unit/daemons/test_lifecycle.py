@@ -14,6 +14,7 @@ from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
 from calico_ctl.datastore import endpoints, status
 from calico_ctl.errors import CalicoError, DockerUnavailable
 from calico_ctl.host import hosts_file, intents
+from calico_ctl.model import keys
 from calico_ctl.model.container import Container, ContainerEvent
 from calico_ctl.model.endpoint import Endpoint, State
 from calico_ctl.workload import attach
@@ -187,6 +188,18 @@ def test_a_wish_that_nobody_can_read_is_told(machine, service):
     machine.docker.containers["web"] = replace(web, environment=("CALICO_IP=web",))
     service.turn(START)
     assert "CALICO_IP" in service.report.left_alone["web"]
+
+
+def test_an_endpoint_that_nobody_can_read_is_tried_again(machine, service):
+    service.turn(START)
+    key = keys.endpoint(stored(machine)[0].key)
+    before = machine.store.get(key)
+    machine.store.put(key, "junk")
+    service.turn(DIE)
+    assert key in service.report.problems["web"]
+    machine.store.swap(machine.store.get(key), before.value)
+    service.pass_time(1.0)
+    assert service.report.problems == {}
 
 
 def test_etcd_that_is_away_at_the_start_is_waited_for(machine, service):
