@@ -16,6 +16,8 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def host() -> Iterator[NetNs]:
     with private_netns() as namespace, namespace.entered():
+        # A new namespace has what the machine has; a machine with Docker forwards.
+        namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"])
         namespace.run(["ip", "link", "add", "cali1", "type", "veth", "peer", "name", "other"])
         for end in ("cali1", "other"):
             namespace.run(["ip", "link", "set", end, "addrgenmode", "none", "up"])
