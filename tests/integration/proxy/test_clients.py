@@ -57,7 +57,9 @@ def name(both):
 
 
 def test_a_container_runs_and_its_output_and_exit_code_come(client):
-    done = client("run", "--rm", IMAGE, "sh", "-c", "echo one; echo two >&2; exit 7", check=False)
+    # With another network an engine warns if the machine does not forward.
+    run = ("run", "--rm", "--net=none", IMAGE, "sh", "-c")
+    done = client(*run, "echo one; echo two >&2; exit 7", check=False)
     assert (done.out, done.err, done.code) == ("one\n", "two\n", 7)
 
 
