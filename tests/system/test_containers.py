@@ -207,9 +207,13 @@ def test_removing_from_a_container_that_is_gone(cluster: Cluster) -> None:
     (host,) = cluster.hosts
     container = cluster.run(host, "web")
     cluster.calicoctl(host, "container add web 192.168.1.5")
+    # Else it would be released before anybody could ask for it.
+    service = "docker exec calico-node sv {} /run/calico/service/lifecycle"
+    host.run(service.format("down"))
     host.docker("rm", "-f", "web")
     cluster.calicoctl(host, f"container remove {container[:12]}")
     calico.nothing_of_containers_left(cluster, host)
+    host.run(service.format("up"))
     again = cluster.calicoctl(host, f"container remove {container}", check=False)
     assert again.code == 1
 
