@@ -15,7 +15,8 @@ from tests.support.lab import Lab
 pytestmark = pytest.mark.system
 
 PROXY = "127.0.0.1:2377"
-PKI = "/root/pki"
+# Below /etc, which each lab host has of its own.
+PKI = "/etc/calico-pki"
 
 
 @pytest.fixture

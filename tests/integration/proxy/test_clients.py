@@ -40,6 +40,11 @@ class Client:
         argv = [self.program, *arguments]
         return command.run(argv, env=self.environment, check=check, stdin=stdin)
 
+    def lacks_buildkit(self) -> bool:
+        """Say whether it is one that leaves BuildKit to a plugin (from 23 on), and has none."""
+        major = int(self("--version").out.split()[2].split(".")[0])
+        return major >= 23 and self("buildx", "version", check=False).code != 0
+
     def on_terminal(self, *arguments: str) -> contextlib.AbstractContextManager[terminal.Terminal]:
         return terminal.running([self.program, *arguments], self.environment)
 
@@ -128,6 +133,9 @@ def test_files_are_copied_in_and_out(client, name, tmp_path):
 
 @pytest.mark.parametrize("buildkit", ["0", "1"])
 def test_an_image_is_built(client, buildkit, tmp_path):
+    if buildkit == "1" and client.lacks_buildkit():
+        # Asked of the client alone: no failure of the proxy can look like this.
+        pytest.skip("this client builds with BuildKit only with its plugin buildx")
     context = tmp_path / "context"
     context.mkdir()
     (context / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY big /big\nRUN wc -c /big > /size\n")
@@ -135,8 +143,6 @@ def test_an_image_is_built(client, buildkit, tmp_path):
     client.environment["DOCKER_BUILDKIT"] = buildkit
     tag = f"{new_name()}:1"
     done = client("build", "--network", "none", "--tag", tag, str(context), check=False)
-    if buildkit == "1" and "buildx" in done.err:
-        pytest.skip("this client builds with BuildKit only with its plugin buildx")
     assert done.code == 0, done.text
     try:
         assert client("run", "--rm", tag, "cat", "/size").out == "2000000 /big\n"
