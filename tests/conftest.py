@@ -14,4 +14,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in {"integration", "system"}:
             item.add_marker(getattr(pytest.mark, folder))
         if folder == "system" and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(180))
+            item.add_marker(pytest.mark.timeout(900))

@@ -141,7 +141,7 @@ class Host:
         env: Mapping[str, str] | None = None,
         stdin: str = "",
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 240,
         quiet: bool = False,
     ) -> Result:
         """Run a program (a sequence) or a shell line (a string) in the host, as root."""
@@ -163,13 +163,13 @@ class Host:
         env: Mapping[str, str] | None = None,
         stdin: str = "",
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 240,
     ) -> Result:
         """Run the command under test in the host."""
         argv = ["calicoctl", *arguments]
         return self.run(argv, env=env, stdin=stdin, check=check, timeout=timeout)
 
-    def docker(self, *arguments: str, check: bool = True, timeout: float = 60) -> Result:
+    def docker(self, *arguments: str, check: bool = True, timeout: float = 240) -> Result:
         """Run the Docker client against the host's engine."""
         return self.run(["docker", *arguments], check=check, timeout=timeout)
 
@@ -247,7 +247,7 @@ class Host:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=5)
+        super().__init__("localhost", timeout=30)
         self._path = path
 
     def connect(self) -> None:

@@ -23,16 +23,23 @@ def inside(host: Host, container: str) -> list[str]:
     return ["nsenter", "--target", str(host.container_pid(container)), "--net"]
 
 
+def answers(host: Host, container: str, address: str) -> None:
+    """Assert that echo requests are answered; on a busy machine the first reply may come late."""
+    command.wait_until(
+        lambda: pings(host, container, address), 5, f"{address} answers {container or host.name}"
+    )
+
+
 def pings(host: Host, container: str, address: str) -> bool:
     """Whether one echo request is answered."""
     argv = [*inside(host, container), "ping", "-n", "-c", "1", "-W", "1", address]
-    return host.run(argv, check=False, timeout=10).code == 0
+    return host.run(argv, check=False, timeout=60).code == 0
 
 
 def reachable(host: Host, container: str, address: str, port: int, kind: str = "tcp") -> bool:
     """Whether an echo server (see `serve`) at that address and port answers."""
     argv = [*inside(host, container), *ECHO, "probe", kind, address, str(port)]
-    return host.run(argv, check=False, timeout=10).code == 0
+    return host.run(argv, check=False, timeout=60).code == 0
 
 
 def serve(host: Host, container: str, port: int, kind: str = "tcp") -> Popen[bytes]:

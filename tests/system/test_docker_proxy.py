@@ -56,7 +56,7 @@ def inspected(host: Host, name: str) -> dict[str, object]:
 
 def test_the_guides_example_works_as_soon_as_docker_returns(cluster: Cluster, host: Host) -> None:
     docker(host, "run -e CALICO_IP=192.168.1.2 -td --name web busybox")
-    assert probes.pings(host, probes.HOST_ITSELF, "192.168.1.2")
+    probes.answers(host, probes.HOST_ITSELF, "192.168.1.2")
     assert inspected(host, "web")["IPAddress"] == "192.168.1.2"
     container = host.docker("inspect", "-f", "{{.Id}}", "web").out.strip()
     assert cluster.endpoint(host, container)["profile_id"] is None
@@ -65,7 +65,7 @@ def test_the_guides_example_works_as_soon_as_docker_returns(cluster: Cluster, ho
     assert networks["calico"]["IPAddress"] == "192.168.1.2"
     for verb in ("restart -t 0", "stop -t 0", "start"):
         docker(host, f"{verb} web")
-    assert probes.pings(host, probes.HOST_ITSELF, "192.168.1.2")
+    probes.answers(host, probes.HOST_ITSELF, "192.168.1.2")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_can_be_wished(cluster: Cluster, host: Host, wish: str, beginnings:
     assert len(nets) == len(beginnings)
     for net, beginning in zip(nets, beginnings, strict=True):
         assert net.startswith(beginning)
-        assert probes.pings(host, probes.HOST_ITSELF, net.partition("/")[0])
+        probes.answers(host, probes.HOST_ITSELF, net.partition("/")[0])
 
 
 def test_any_other_network_is_overridden(host: Host) -> None:
@@ -112,7 +112,7 @@ def test_profiles_decide_who_talks_to_whom(cluster: Cluster, host: Host) -> None
             f"run -d -e CALICO_IP=auto -e CALICO_PROFILE={profile} --name {name} busybox sleep 1d",
         )
     two = str(inspected(host, "two")["IPAddress"])
-    assert probes.pings(host, "one", two)
+    probes.answers(host, "one", two)
     assert not probes.pings(host, "three", two)
     assert not probes.pings(host, "four", two)
 
@@ -154,7 +154,8 @@ def test_many_at_once_get_an_address_each_and_one_interface(cluster: Cluster, ho
     with ThreadPoolExecutor(8) as pool:
         addresses = list(pool.map(start, range(12)))
     assert len(set(addresses)) == 12
-    assert all(probes.pings(host, probes.HOST_ITSELF, address) for address in addresses)
+    for address in addresses:
+        probes.answers(host, probes.HOST_ITSELF, address)
     assert len(leftovers.links(host)) == 12
 
 
@@ -184,13 +185,13 @@ def test_without_the_agent_only_containers_of_ours_fail_and_soon(host: Host) -> 
         said = docker(host, "start web", check=False)
         assert said.code != 0
         assert "agent" in said.err
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         assert host.docker("inspect", "-f", "{{.State.Running}}", "web").out == "false\n"
         docker(host, "run --rm busybox true")
     finally:
         host.run(service.format("up"))
     wait_until(lambda: docker(host, "start web", check=False).code == 0, 20, "the agent is back")
-    assert probes.pings(host, probes.HOST_ITSELF, "192.168.1.2")
+    probes.answers(host, probes.HOST_ITSELF, "192.168.1.2")
 
 
 def test_without_etcd_only_containers_of_ours_fail(host: Host) -> None:
@@ -202,7 +203,7 @@ def test_without_etcd_only_containers_of_ours_fail(host: Host) -> None:
             said = docker(host, line, check=False)
             assert said.code != 0
             assert "etcd" in said.err
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         docker(host, "run --rm busybox true")
         assert inspected(host, "web")["IPAddress"] == "192.168.1.2"
     finally:

@@ -196,7 +196,7 @@ def test_without_etcd_every_command_ends_soon_and_says_where_it_looked(
         host.docker("run", "-d", "--name", "idle", "busybox", "sleep", "1d")
     began = time.monotonic()
     refused = host.calicoctl(*line.split(), env={"ETCD_AUTHORITY": authority}, check=False)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert refused.code == 1
     assert authority in refused.err
     assert "ETCD_AUTHORITY" in refused.err

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import nft
 from tests.support.agent_process import AgentHost, agent_host, conversation
-from tests.support.command import wait_until
+from tests.support.command import wait_until, within
 from tests.support.netns import NetNs
 
 pytestmark = pytest.mark.integration
@@ -125,7 +125,7 @@ def test_connections_with_the_host_itself_are_left_alone(host, pair):
 def test_a_table_that_somebody_changed_is_right_again_soon(host, pair, change):
     before = nft.contents()
     host.namespace.run(["nft", change])
-    wait_until(lambda: repairs(host).get("table"), REPAIR_SECONDS, "the repair is counted", 0.01)
+    within(lambda: repairs(host).get("table"), REPAIR_SECONDS, "the repair is counted", 0.01)
     assert nft.contents() == before
     assert "our table was changed by nft" in host.log()
 
@@ -137,18 +137,18 @@ def test_routes_settings_and_accept_rules_that_somebody_changed_are_right_again_
     def accepted() -> bool:
         return "cali+" in namespace.run(["iptables-nft", "-S", "DOCKER-USER"]).out
 
-    wait_until(accepted, REPAIR_SECONDS, "the accept rules are there")
+    wait_until(accepted, 5, "the accept rules are there")
     namespace.run(["iptables-nft", "-F", "DOCKER-USER"])
     namespace.run(["ip", "route", "delete", WEB])
     namespace.run(["sysctl", "-qw", "net.ipv6.conf.caliweb.accept_ra=2"])
-    wait_until(accepted, REPAIR_SECONDS, "the accept rules are there again")
-    wait_until(
+    within(accepted, REPAIR_SECONDS, "the accept rules are there again")
+    within(
         lambda: f"{WEB} dev caliweb" in namespace.run(["ip", "route"], quiet=True).out,
         REPAIR_SECONDS,
         "the route is there again",
     )
     setting = ["sysctl", "-n", "net.ipv6.conf.caliweb.accept_ra"]
-    wait_until(lambda: namespace.run(setting, quiet=True).out == "0\n", REPAIR_SECONDS, "it is 0")
+    within(lambda: namespace.run(setting, quiet=True).out == "0\n", REPAIR_SECONDS, "it is 0")
     wait_until(
         lambda: repairs(host).get("host") == 2 and repairs(host).get("firewall"), 5, "all counted"
     )
