@@ -1,6 +1,6 @@
 # Each target is one line that calls a script; the scripts can be run by themselves too.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-integration test-system bench golden node-image binary clean
+.PHONY: help demo test check test-integration test-system bench golden man docs node-image binary clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -25,6 +25,12 @@ bench: ## how fast, how big, and is a packet lost: tables with targets, in 8 min
 
 golden: ## write the golden files anew; review the difference before committing
 	@scripts/setup && UPDATE_GOLDEN=1 .venv/bin/pytest -q
+
+man: ## write man/calicoctl.8 anew from the usage texts
+	@scripts/build_man man
+
+docs: ## write docs/reference/cli.md anew from the usage texts
+	@scripts/build_man docs
 
 node-image: ## build calico/node:<version> (root or Docker group)
 	@scripts/node_image

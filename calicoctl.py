@@ -3,7 +3,16 @@
 
 import sys
 
-from calico_ctl.main import main
+
+def run() -> int:
+    """Run it; an interrupt ends it quietly, also while it is still being loaded."""
+    try:
+        from calico_ctl.main import main
+
+        return main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
+
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run())

@@ -1,9 +1,20 @@
-"""The only place that knows docopt: a usage text and words in, checked words out."""
+"""The only place that knows docopt: a usage text and words in, checked words out.
 
-import re
+What docopt leaves open is decided here: the options are looked at first, because docopt takes `-1`
+for a word and passes over what it does not know; after a `--` every word is one that stands for
+itself, also one that begins with `-`; and a line that does not fit is answered by `misfit`.
+"""
+
 from collections.abc import Mapping, Sequence
 
 from calico_ctl.errors import CalicoError, ExitCode, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from calico_ctl.misfit import Misfit
+
+# Begins a word that docopt must not take for an option. No word of a command line can hold it.
+_PLAIN = "\0"
 
 
 class HelpWanted(CalicoError):
@@ -27,17 +38,19 @@ class Words:
         """Return an argument that is there or has a default."""
         value = self._values[name]
         assert isinstance(value, str), f"{name} may be absent: ask for it as optional"  # noqa: S101
-        return value
+        return value.removeprefix(_PLAIN)
 
     def optional(self, name: str) -> str | None:
         """Return an argument, or None if it is not there."""
         value = self._values[name]
-        return None if value is None else str(value)
+        return None if value is None else str(value).removeprefix(_PLAIN)
 
     def texts(self, name: str) -> list[str]:
         """Return an argument that may be there several times."""
         values = self._values[name]
-        return [str(value) for value in values] if isinstance(values, list) else []
+        if not isinstance(values, list):
+            return []
+        return [str(value).removeprefix(_PLAIN) for value in values]
 
     def chosen(self, *names: str) -> str:
         """Return which of several command words is there."""
@@ -46,53 +59,42 @@ class Words:
 
 def parse(usage: str | None, argv: Sequence[str]) -> Words:
     """Fit a command line to a usage text; raise UsageError, or HelpWanted for `--help`."""
-    # Imported here: a command line that names no command needs no parser.
+    # Imported here: who asks for help or the version needs no parser.
     import docopt
 
+    from calico_ctl import grammar, misfit
+
     text = (usage or "").strip()
-    if any(word in {"-h", "--help"} for word in argv):
+    if asks_for_help(argv):
         raise HelpWanted(text)
+    allowed = grammar.read(text)
+    if (trouble := misfit.option_trouble(allowed, argv)) is not None:
+        raise _refused(trouble, argv)
     try:
-        values = docopt.docopt(text, list(argv), default_help=False)
+        values = docopt.docopt(text, _for_docopt(argv), default_help=False)
     except docopt.DocoptExit as error:
-        reason = _unknown_option(text, argv) or _missing_value(error)
-        raise UsageError(
-            f"error: {reason or 'these words do not form a command'}\n\n{_usage_section(text)}",
-            hint=f"`calicoctl {argv[0]} --help` says more",
-        ) from error
+        raise _refused(misfit.explain(allowed, argv), argv) from error
     return Words(values)
 
 
-def _unknown_option(text: str, argv: Sequence[str]) -> str:
-    """Say which option the text does not know; docopt itself only prints the usage."""
-    known = set(re.findall(r"--[a-z0-9-]+", text))
-    for word in argv:
-        name = word.partition("=")[0]
-        if name.startswith("--") and not any(each.startswith(name) for each in known):
-            return f"there is no option `{name}`{_closest(name, known)}"
-    return ""
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Say whether `-h` or `--help` is among the words before a `--`."""
+    return any(word in {"-h", "--help"} for word in options_part(argv))
 
 
-def _closest(name: str, known: set[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, sorted(known), 1)
-    return f" (did you mean `{close[0]}`?)" if close else ""
+def options_part(argv: Sequence[str]) -> Sequence[str]:
+    """Return the words before a `--`: after it nothing is an option."""
+    return argv[: argv.index("--")] if "--" in argv else argv
 
 
-def _missing_value(error: SystemExit) -> str:
-    """Return docopt's own words if they are about the value of an option, such as `--at=<N>`."""
-    first = str(error.code).partition("\n")[0]
-    found = re.match(r"(-\S+) (requires argument|must not have an argument)", first)
-    if found is None:
-        return ""
-    return (
-        f"`{found[1]}` needs a value" if "requires" in found[2] else f"`{found[1]}` takes no value"
+def _for_docopt(argv: Sequence[str]) -> list[str]:
+    before = options_part(argv)
+    plain = argv[len(before) + 1 :]
+    return [*before, *(_PLAIN + word if word.startswith("-") else word for word in plain)]
+
+
+def _refused(found: "Misfit", argv: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"error: {found.reason}\n\n{found.usage}",
+        hint=found.hint or f"`calicoctl {argv[0]} --help` says more",
     )
-
-
-def _usage_section(text: str) -> str:
-    lines = text.splitlines()
-    start = next((at for at, line in enumerate(lines) if line.startswith("Usage:")), 0)
-    end = next((at for at in range(start, len(lines)) if not lines[at].strip()), len(lines))
-    return "\n".join(lines[start:end])

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     # Importing any of these costs a tenth of a second, and most commands need one of them.
     from calico_ctl.dataplane.counters import KernelCounters
     from calico_ctl.dataplane.network import KernelNetwork
+    from calico_ctl.dataplane.trace import TracedDrops
     from calico_ctl.datastore.etcd import Etcd
-    from calico_ctl.docker_api.client import Engine
+    from calico_ctl.docker_api.quick import QuickEngine
 
 
 class RealPlatform:
@@ -31,18 +32,29 @@ class RealPlatform:
 
     @cached_property
     def store(self) -> "Etcd":
-        """The etcd that ETCD_AUTHORITY names."""
+        """The etcd that the ETCD_ variables name."""
+        from calico_ctl.datastore import etcd_login
         from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 
-        authority = self.settings.etcd()
-        return Etcd(EtcdSettings(authority.host, authority.port))
+        access = self.settings.etcd()
+        first, *others = access.authorities
+        return Etcd(
+            EtcdSettings(
+                first.host,
+                first.port,
+                others,
+                access.tls,
+                username="" if access.login is None else access.login.username,
+                password=etcd_login.password(access.login),
+            )
+        )
 
     @cached_property
-    def docker(self) -> "Engine":
+    def docker(self) -> "QuickEngine":
         """The engine that the environment names."""
-        from calico_ctl.docker_api.client import Engine
+        from calico_ctl.docker_api.quick import QuickEngine
 
-        return Engine(self.settings.docker)
+        return QuickEngine(self.settings.docker)
 
     @cached_property
     def network(self) -> "KernelNetwork":
@@ -57,3 +69,9 @@ class RealPlatform:
         from calico_ctl.dataplane.counters import KernelCounters
 
         return KernelCounters()
+
+    def drop_watch(self) -> "TracedDrops":
+        """What the kernel tells of the packets that it drops."""
+        from calico_ctl.dataplane.trace import TracedDrops
+
+        return TracedDrops()

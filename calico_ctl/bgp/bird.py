@@ -4,11 +4,20 @@ What it says, and why:
 
 - The kernel protocol *learns* the agent's routes to local containers (`dev caliX`) if they lie in a
   pool, and prefers them to anything a peer says about the same address.
-- Peers get routes inside pools only, and only those that lead to containers: a pool that overlaps
-  a network of the host must not announce that network.
-- From peers, routes inside pools only: a peer cannot take over a default route.
-- Only routes from peers go into the kernel. They *persist* when BIRD ends, so that a restart loses
-  no packet; the next BIRD takes them over (graceful restart).
+- The blocks of this host are *aggregates*: one route for each is announced, and none for the
+  addresses in it. In this host's kernel it drops what is for an address that no container has; the
+  route to a container is longer and wins. An address outside these blocks is announced by itself,
+  so that it wins over the aggregate of whoever has its block.
+- Peers get what this host has, in pools only: a pool that overlaps a network of the host must not
+  announce that network. Only a route reflector passes on what others announce, with the next hop
+  that they gave.
+- From hosts of the cluster and from reflectors, routes inside pools only. From routers outside,
+  everything but what nobody may announce (loopback, multicast, this host itself), a default route
+  unless that was configured, and addresses in this host's own blocks. Such an address may be lent
+  to another host; so it is taken if the path of the route ends in the cluster.
+- Only routes from peers, and the aggregates, go into the kernel. They *persist* when BIRD ends, so
+  that a restart loses no packet; the next BIRD takes them over (graceful restart). Routes to
+  encapsulated pools are left to whoever makes the tunnels.
 - The direct protocol knows the host's own networks: without it a peer's address would be resolved
   through the default route.
 - Sessions are multihop, one per family: hosts may be in different networks, and routes of a family
@@ -20,15 +29,15 @@ from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.bgp.sessions import Session
+from calico_ctl.bgp.sessions import Role, Session
 from calico_ctl.model import address
 from calico_ctl.model.address import Family
+from calico_ctl.model.bgp import DEFAULT_PREFIX_LIMIT, LogLevel
 from calico_ctl.model.names import INTERFACE_PREFIX
 
 _HEAD = """\
 # Written by calicoctl's routing service from etcd; changes made here are overwritten.
-log stderr {{ info, remote, warning, error, auth, fatal, bug, trace }};
-debug protocols {{ states }};
+{log}\
 router id {router_id};
 # A dead peer delays the return of the others by this long after a restart.
 graceful restart wait 15;
@@ -41,29 +50,51 @@ protocol direct {{
 }}
 """
 
+_LOGS = {
+    LogLevel.NONE: "log stderr {{ error, fatal, bug }};\n",
+    LogLevel.INFO: "log stderr {{ info, remote, warning, error, auth, fatal, bug, trace }};\n"
+    "debug protocols {{ states }};\n",
+    LogLevel.DEBUG: "log stderr all;\ndebug protocols all;\n",
+}
+
 _FAMILY = """
+function in_pools{f}() {{ return {in_pools}; }}
+
+function encapsulated{f}() {{ return {encapsulated}; }}
+
+function in_own_blocks{f}() {{ return {in_own_blocks}; }}
+
+function own{f}() {{
+  if ! in_pools{f}() then return false;
+  if proto = "blocks{f}" then return true;
+  return proto = "kernel{f}" && ! in_own_blocks{f}();
+}}
+
+function never{f}() {{ return net ~ [ {never} ]; }}
+
 filter from_kernel{f} {{
-  if ! ({in_pools}) then reject;
+  if ! in_pools{f}() then reject;
   if ifname ~ "{prefix}*" then accept;
   reject;
 }}
 
 filter to_kernel{f} {{
-  if source != RTS_BGP then reject;
+  if proto = "blocks{f}" then accept;
+  if source != RTS_BGP || encapsulated{f}() then reject;
   krt_prefsrc = {own};
   accept;
 }}
 
-filter from_peer{f} {{
-  if {in_pools} then accept;
+filter from_cluster{f} {{
+  if in_pools{f}() && ! never{f}() then accept;
   reject;
 }}
 
 filter to_peer{f} {{
-  if source = RTS_DEVICE then reject;
-  if {in_pools} then accept;
+  if own{f}() then accept;
   reject;
 }}
+{blocks}\
 
 protocol kernel kernel{f} {{
   learn;
@@ -86,29 +117,89 @@ template bgp peer{f} {{
   hold time 90;
   graceful restart;
   ipv{f} {{
-    import filter from_peer{f};
+    import filter from_cluster{f};
+    import limit {limit} action block;
     export filter to_peer{f};
     next hop self;
   }};
 }}
 """
 
-_SESSION = """
-protocol bgp {name} from peer{family} {{
-  neighbor {neighbour} as {as_number};
+_BLOCKS = """
+protocol static blocks{f} {{
+  ipv{f};
+{routes}\
 }}
 """
+
+_ROUTERS = """
+filter from_router{f} {{
+  if never{f}() then reject;
+{default_route}\
+  if ! in_own_blocks{f}() then accept;
+  if bgp_path.len = 0 || bgp_path.last ~ [ {as_numbers} ] then accept;
+  reject;
+}}
+
+template bgp router{f} from peer{f} {{
+  ipv{f} {{ import filter from_router{f}; }};
+}}
+"""
+
+_NO_DEFAULT_ROUTE = "  if net = {default} then reject;\n"
+
+_REFLECTING = """
+filter to_client{f} {{
+  if own{f}() then accept;
+  if source = RTS_BGP && in_pools{f}() then accept;
+  reject;
+}}
+
+template bgp reflecting{f} from peer{f} {{
+  rr cluster id {cluster_id};
+  ipv{f} {{
+    export filter to_client{f};
+    next hop self off;
+    next hop keep;
+  }};
+}}
+"""
+
+_SESSION = """
+protocol bgp {name} from {template} {{
+  neighbor {neighbour} as {as_number};
+{more}\
+}}
+"""
+
+_NEVER: dict[Family, tuple[str, ...]] = {
+    4: ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"),
+    6: ("::/127", "fe80::/10", "ff00::/8"),
+}
+_DEFAULT: dict[Family, str] = {4: "0.0.0.0/0", 6: "::/0"}
+_TEMPLATES = {Role.ROUTER: "router", Role.CLIENT: "reflecting", Role.FELLOW: "reflecting"}
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that BIRD on one host depends on. The router id is the IPv4 address."""
+    """Everything that BIRD on one host depends on. The router id is the IPv4 address.
+
+    `as_numbers` are those of all hosts. `encapsulated` are the pools whose routes others put into
+    the kernel. `cluster_ids` say of which cluster this host is a route reflector, by family.
+    """
 
     ipv4: IPAddress
     ipv6: IPAddress | None
     as_number: int
     pools: tuple[IPNetwork, ...]
     sessions: tuple[Session, ...]
+    as_numbers: frozenset[int] = frozenset()
+    encapsulated: tuple[IPNetwork, ...] = ()
+    blocks: tuple[IPNetwork, ...] = ()
+    cluster_ids: tuple[tuple[Family, IPAddress], ...] = ()
+    accept_default_route: bool = False
+    prefix_limit: int = DEFAULT_PREFIX_LIMIT
+    log_level: LogLevel = LogLevel.INFO
 
 
 def render(config: Config) -> str:
@@ -116,6 +207,7 @@ def render(config: Config) -> str:
     own = [config.ipv4] if config.ipv6 is None else [config.ipv4, config.ipv6]
     families = [address.family(ip) for ip in own]
     head = _HEAD.format(
+        log=_LOGS[config.log_level].format(),
         router_id=config.ipv4,
         prefix=INTERFACE_PREFIX,
         channels="".join(f"  ipv{family};\n" for family in families),
@@ -126,26 +218,84 @@ def render(config: Config) -> str:
 
 
 def _family(config: Config, own: IPAddress, family: Family) -> str:
+    blocks = _announced(config, family)
     common = _FAMILY.format(
         f=family,
         own=own,
         prefix=INTERFACE_PREFIX,
         as_number=config.as_number,
-        in_pools=_in_pools(cidr for cidr in config.pools if address.family(cidr) == family),
+        limit=config.prefix_limit,
+        in_pools=_within(_of(family, config.pools)),
+        encapsulated=_within(_of(family, config.encapsulated)),
+        in_own_blocks=_within(blocks),
+        never=", ".join([*(f"{cidr}+" for cidr in _NEVER[family]), address.host_network(own)]),
+        blocks=_blocks(blocks, family),
     )
-    return common + "".join(
-        _SESSION.format(
-            name=session.name,
-            family=family,
-            neighbour=session.neighbour,
-            as_number=session.as_number,
-        )
-        for session in config.sessions
-        if session.family == family
+    sessions = [session for session in config.sessions if session.family == family]
+    return (
+        common
+        + _routers(config, sessions, family)
+        + _reflecting(config, sessions, family)
+        + "".join(_session(config, session) for session in sessions)
     )
 
 
-def _in_pools(cidrs: Iterable[IPNetwork]) -> str:
-    """Write the condition that a route lies in a pool; BIRD has no empty set."""
+def _announced(config: Config, family: Family) -> list[IPNetwork]:
+    """Return the blocks that can be aggregates: those that lie in a pool as a whole."""
+    pools = _of(family, config.pools)
+    return [block for block in _of(family, config.blocks) if any(block in pool for pool in pools)]
+
+
+def _blocks(blocks: Iterable[IPNetwork], family: Family) -> str:
+    routes = "".join(f"  route {block} blackhole;\n" for block in blocks)
+    return _BLOCKS.format(f=family, routes=routes) if routes else ""
+
+
+def _routers(config: Config, sessions: Iterable[Session], family: Family) -> str:
+    if not any(session.role is Role.ROUTER for session in sessions):
+        return ""
+    refusal = _NO_DEFAULT_ROUTE.format(default=_DEFAULT[family])
+    return _ROUTERS.format(
+        f=family,
+        default_route="" if config.accept_default_route else refusal,
+        as_numbers=", ".join(str(each) for each in sorted({*config.as_numbers, config.as_number})),
+    )
+
+
+def _reflecting(config: Config, sessions: Iterable[Session], family: Family) -> str:
+    cluster_id = dict(config.cluster_ids).get(family)
+    if cluster_id is None or not any(_template(each) == "reflecting" for each in sessions):
+        return ""
+    return _REFLECTING.format(f=family, cluster_id=cluster_id)
+
+
+def _session(config: Config, session: Session) -> str:
+    more = []
+    if session.role is Role.CLIENT and session.as_number == config.as_number:
+        more.append("rr client;")
+    if session.password:
+        more.append(f'password "{session.password}";')
+    if session.role in {Role.REFLECTOR, Role.FELLOW}:
+        # It announces what all hosts have.
+        more.append(f"ipv{session.family} {{ import limit off; }};")
+    return _SESSION.format(
+        name=session.name,
+        template=f"{_template(session)}{session.family}",
+        neighbour=session.neighbour,
+        as_number=session.as_number,
+        more="".join(f"  {line}\n" for line in more),
+    )
+
+
+def _template(session: Session) -> str:
+    return _TEMPLATES.get(session.role, "peer")
+
+
+def _of(family: Family, cidrs: Iterable[IPNetwork]) -> list[IPNetwork]:
+    return [cidr for cidr in cidrs if address.family(cidr) == family]
+
+
+def _within(cidrs: Iterable[IPNetwork]) -> str:
+    """Write the condition that a route lies in one of these; BIRD has no empty set."""
     sets = ", ".join(f"{cidr}+" for cidr in cidrs)
     return f"net ~ [ {sets} ]" if sets else "false"

@@ -4,7 +4,7 @@ Usage:
   calicoctl container add <CONTAINER> <IP> [--interface=<INTERFACE>] [--timeout=<SECONDS>]
   calicoctl container remove <CONTAINER>
   calicoctl container <CONTAINER> ip (add|remove) <IP> [--interface=<INTERFACE>]
-  calicoctl container <CONTAINER> endpoint show
+  calicoctl container <CONTAINER> endpoint show [--output=<FORM>]
   calicoctl container <CONTAINER> profile (append|remove|set) [<PROFILES>...]
 
 Arguments:
@@ -17,6 +17,7 @@ Options:
   --interface=<INTERFACE>  Name of the interface in the container; without it eth1, or for `ip`
                            the one that the container has.
   --timeout=<SECONDS>      How long to wait for the policy agent [default: 10].
+  --output=<FORM>          How to show them: table, json, yaml, or name for the ids alone.
   -h --help                Show this text.
 
 Examples:
@@ -30,15 +31,18 @@ import math
 from collections.abc import Sequence
 
 from calico_ctl import usage
-from calico_ctl.commands import tables
+from calico_ctl.commands import output, tables
 from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints
-from calico_ctl.errors import ExitCode, InvalidValue
+from calico_ctl.errors import CalicoError, ExitCode, InvalidValue, NotFound
+from calico_ctl.host import namespaces
 from calico_ctl.model import address, names
 from calico_ctl.model.endpoint import DEFAULT_INTERFACE
 from calico_ctl.usage import Words
 from calico_ctl.workload import addresses, attach, detach, membership, workload
 from calico_ctl.workload.platform import Platform
+from calico_ctl.workload.which_endpoint import Filter
+from calico_ctl.workload.workload import Workload
 
 LONGEST_TIMEOUT = 3600.0
 
@@ -60,29 +64,27 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
 
 
 def _add(words: Words, platform: Platform, console: Console) -> None:
-    name = words.text("<CONTAINER>")
+    name = _container(words)
     request = address.parse_address_request(words.text("<IP>"))
     interface = _interface(words) or DEFAULT_INTERFACE
     timeout = _parse_timeout(words.text("--timeout"))
     console.require_root("calicoctl container add")
-    wanted = attach.Attachment(
-        workload.running(platform, name), (request,), interface, timeout=timeout
-    )
+    wanted = attach.Attachment(_running(platform, name), (request,), interface, timeout=timeout)
     (ip,) = attach.attach(platform, wanted).addresses
     console.result(f"IP {ip} added to {name}")
 
 
 def _change_addresses(words: Words, platform: Platform, console: Console) -> None:
-    name, text, interface = words.text("<CONTAINER>"), words.text("<IP>"), _interface(words)
+    name, text, interface = _container(words), words.text("<IP>"), _interface(words)
     if words.flag("add"):
         request = address.parse_address_request(text)
         console.require_root("calicoctl container ip add")
-        added = addresses.add(platform, workload.running(platform, name), request, interface)
+        added = addresses.add(platform, _running(platform, name), request, interface)
         console.result(f"IP {added} added to {name}")
     else:
         ip = address.parse_address(text)
         console.require_root("calicoctl container ip remove")
-        addresses.remove(platform, workload.running(platform, name), ip, interface)
+        addresses.remove(platform, _running(platform, name), ip, interface)
         console.result(f"IP {ip} removed from {name}")
 
 
@@ -92,25 +94,52 @@ def _interface(words: Words) -> str | None:
 
 
 def _remove(words: Words, platform: Platform, console: Console) -> None:
-    name = words.text("<CONTAINER>")
+    name = _container(words)
     console.require_root("calicoctl container remove")
     detach.detach(platform, workload.known(platform, name))
     console.result(f"Removed Calico from {name}")
 
 
 def _show(words: Words, platform: Platform, console: Console) -> None:
-    found = workload.known(platform, words.text("<CONTAINER>"))
-    listed, _ = endpoints.all(platform.store, platform.hostname, found.orchestrator, found.id)
-    tables.show_endpoints(console, listed)
+    form = output.form(words)
+    found = workload.known(platform, _container(words))
+    listed, problems = _endpoints(platform, found)
+    tables.warn(console, problems)
+    tables.show_endpoints(console, form, listed)
 
 
 def _change_profiles(words: Words, platform: Platform, console: Console) -> None:
     profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
-    found = workload.known(platform, words.text("<CONTAINER>"))
-    chosen = membership.Filter(platform.hostname, found.orchestrator, found.id)
-    console.result(
-        membership.change(platform.store, chosen, words.chosen(*membership.VERBS), profiles)
-    )
+    found = workload.known(platform, _container(words))
+    if _endpoints(platform, found) == ([], []):
+        raise NotFound(
+            f"container {found.label} has no Calico networking on this host",
+            hint=f"give it some: calicoctl container add {found.label} <IP>",
+        )
+    chosen = Filter(platform.hostname, found.orchestrator, found.id)
+    console.result(membership.change(platform, chosen, words.chosen(*membership.VERBS), profiles))
+
+
+def _container(words: Words) -> str:
+    return names.parse_container(words.text("<CONTAINER>"))
+
+
+def _running(platform: Platform, name: str) -> Workload:
+    """Find the workload for a change inside it, which only an engine of this machine can name."""
+    if name.startswith("/"):
+        found = workload.running(platform, name)
+        namespaces.require_foreign(found.netns)
+        return found
+    if not platform.docker.is_local():
+        raise CalicoError(
+            f"container {name} is not on this host: DOCKER_HOST names an engine elsewhere",
+            hint="run calicoctl on the container's host, or without DOCKER_HOST",
+        )
+    return workload.running(platform, name)
+
+
+def _endpoints(platform: Platform, found: Workload) -> endpoints.Found:
+    return endpoints.all(platform.store, platform.hostname, found.orchestrator, found.id)
 
 
 def _parse_timeout(text: str) -> float:

@@ -3,18 +3,25 @@
 Usage:
   calicoctl endpoint show [--host=<HOSTNAME>] [--orchestrator=<ORCHESTRATOR_ID>]
                           [--workload=<WORKLOAD_ID>] [--endpoint=<ENDPOINT_ID>]
-                          [--detailed | --counters]
+                          [--detailed | --counters] [--output=<FORM>]
   calicoctl endpoint <ENDPOINT_ID> profile (append|remove|set) [--host=<HOSTNAME>]
                           [--orchestrator=<ORCHESTRATOR_ID>] [--workload=<WORKLOAD_ID>]
                           [<PROFILES>...]
   calicoctl endpoint <ENDPOINT_ID> profile show [--host=<HOSTNAME>]
                           [--orchestrator=<ORCHESTRATOR_ID>] [--workload=<WORKLOAD_ID>]
+                          [--output=<FORM>]
+
+Arguments:
+  <ENDPOINT_ID>  An endpoint's id, or anything else that it is called by: one of its addresses, its
+                 interface on the host, a container of this host by its name, a container's id, the
+                 beginning of an id (four characters at least), or the absolute path of a network
+                 namespace's file.
 
 Options:
   --host=<HOSTNAME>                 Only endpoints of this host.
   --orchestrator=<ORCHESTRATOR_ID>  Only endpoints of this orchestrator, such as docker.
   --workload=<WORKLOAD_ID>          Only endpoints of this workload, such as a container's full id.
-  --endpoint=<ENDPOINT_ID>          Only this endpoint.
+  --endpoint=<ENDPOINT_ID>          Only endpoints that are called so.
   --detailed                        A line for each endpoint instead of one for each host.
   --counters                        A line for each endpoint of this host: how many packets from it
                                     and to it the policy dropped, and how many as spoofed (a source
@@ -22,32 +29,38 @@ Options:
                                     Counts begin anew when the policy agent starts or mends its
                                     table; `-` stands where the kernel counts nothing, because it
                                     lets nothing of that interface through.
+  --output=<FORM>                   How to show them: table, json, yaml, or name for the ids (of
+                                    `profile show`: the names of the profiles) alone.
   -h --help                         Show this text.
 
 Examples:
   calicoctl endpoint show --detailed
   calicoctl endpoint show --host=node1 --orchestrator=docker --detailed
+  calicoctl endpoint show --endpoint=192.168.1.5 --detailed --output=json
   sudo calicoctl endpoint show --counters
+  calicoctl endpoint web profile append logger
   calicoctl endpoint 1d9e9624cdb711e499bf08002737b14f profile set web logger
-  calicoctl endpoint 1d9e9624cdb711e499bf08002737b14f profile show
+  calicoctl endpoint 1d9e9624 profile show
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from calico_ctl import usage
-from calico_ctl.commands import tables
+from calico_ctl.commands import output, tables
+from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.errors import ExitCode, InvalidValue, UsageError
 from calico_ctl.model import names
 from calico_ctl.model.count import Drops
 from calico_ctl.model.endpoint import Endpoint, State
 from calico_ctl.usage import Words
-from calico_ctl.workload import membership
-from calico_ctl.workload.membership import Filter
+from calico_ctl.workload import endpoint_word, membership, which_endpoint
 from calico_ctl.workload.platform import Platform
+from calico_ctl.workload.which_endpoint import Filter
 
+_SUMMARY = ("Hostname", "Orchestrator ID", "Number of Workloads", "Number of Endpoints")
 _COUNTED = (
     "Workload ID",
     "Endpoint ID",
@@ -68,40 +81,62 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     else:
         profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
         wanted, verb = _filter(words, "<ENDPOINT_ID>"), words.chosen(*membership.VERBS)
-        console.result(membership.change(platform.store, wanted, verb, profiles))
+        console.result(membership.change(platform, wanted, verb, profiles))
     return ExitCode.OK
 
 
 def _show(words: Words, platform: Platform, console: Console) -> None:
+    form, wanted = output.form(words), _filter(words, "--endpoint")
     if words.flag("--counters"):
-        _show_counters(words, platform, console)
+        _show_counters(form, wanted, platform, console)
         return
-    found, problems = membership.find(platform.store, _filter(words, "--endpoint"))
+    found, problems = which_endpoint.find(platform, wanted)
     tables.warn(console, problems)
-    if words.flag("--detailed"):
-        tables.show_endpoints(console, found)
-        return
-    headings = ("Hostname", "Orchestrator ID", "Number of Workloads", "Number of Endpoints")
-    console.table(headings, _summary(found))
+    if words.flag("--detailed") or form is Form.NAME:
+        tables.show_endpoints(console, form, found)
+    else:
+        _show_summary(form, found, console)
 
 
-def _show_counters(words: Words, platform: Platform, console: Console) -> None:
-    wanted = _filter(words, "--endpoint")
+def _show_summary(form: Form, found: Sequence[Endpoint], console: Console) -> None:
+    summary = _summary(found)
+    items = [
+        {
+            "hostname": hostname,
+            "orchestrator": orchestrator,
+            "workloads": workloads,
+            "endpoints": endpoints,
+        }
+        for hostname, orchestrator, workloads, endpoints in summary
+    ]
+    rows = [(host, orchestrator, str(w), str(e)) for host, orchestrator, w, e in summary]
+    listing = Listing("endpoint_summary", items, ())
+    output.show(console, form, listing, lambda: console.table(_SUMMARY, rows))
+
+
+def _show_counters(form: Form, wanted: Filter, platform: Platform, console: Console) -> None:
     if wanted.host not in {None, platform.hostname}:
         raise UsageError(
             f"error: --counters shows what this host, {platform.hostname}, has counted",
             hint=f"run it on {wanted.host}",
         )
     console.require_root("calicoctl endpoint show --counters")
-    found, problems = membership.find(platform.store, replace(wanted, host=platform.hostname))
+    found, problems = which_endpoint.find(platform, replace(wanted, host=platform.hostname))
     tables.warn(console, problems)
     drops = platform.counters.drops()
-    ordered = sorted(found, key=lambda each: each.key)
+    ordered = sorted(found, key=tables.endpoint_order)
+    items = [tables.endpoint_reference(each) | _counts(each, drops) for each in ordered]
+    listing = Listing("endpoint_counters", items, [each.key.id for each in ordered])
     rows = [_counted(each, drops.get(each.name)) for each in ordered]
-    console.table(_COUNTED, tables.numbers_right(_COUNTED, rows))
+    output.show(
+        console,
+        form,
+        listing,
+        lambda: console.table(_COUNTED, tables.numbers_right(_COUNTED, rows)),
+    )
     active = [each for each in ordered if each.state is State.ACTIVE]
     if cut_off := [each.key.id for each in active if each.name not in drops]:
-        console.say(f"warning: this host lets nothing through of {', '.join(cut_off)}")
+        console.say(f"warning: this host lets nothing through of {tables.some(cut_off)}")
         console.say("hint: `calicoctl status` shows how the policy agent is")
 
 
@@ -111,30 +146,50 @@ def _counted(endpoint: Endpoint, drops: Drops | None) -> tuple[int | str, ...]:
     return (key.workload, key.id, endpoint.name, *counts)
 
 
+def _counts(endpoint: Endpoint, drops: Mapping[str, Drops]) -> dict[str, object]:
+    """Return the counts as data; null where the kernel counts nothing."""
+    found = drops.get(endpoint.name)
+    return {
+        "interface": endpoint.name,
+        "dropped_from": found and found.sent,
+        "dropped_to": found and found.received,
+        "spoofed": found and found.spoofed,
+    }
+
+
 def _show_profiles(words: Words, platform: Platform, console: Console) -> None:
-    endpoint = membership.find_one(platform.store, _filter(words, "<ENDPOINT_ID>"))
-    if endpoint.profiles:
-        console.table(["Name"], [[name] for name in sorted(endpoint.profiles, key=tables.natural)])
-    else:
-        console.result(f"Endpoint {endpoint.key.id} has no profiles.")
+    form = output.form(words)
+    endpoint = which_endpoint.find_one(platform, _filter(words, "<ENDPOINT_ID>"))
+    ordered = sorted(endpoint.profiles, key=tables.natural)
+
+    def table() -> None:
+        if ordered:
+            console.table(["Name"], [[name] for name in ordered])
+        else:
+            console.result(f"Endpoint {endpoint.key.id} has no profiles.")
+
+    # As data they are in the order in which they are asked, which is what decides.
+    items = [{"endpoint": endpoint.key.id, "name": name} for name in endpoint.profiles]
+    output.show(console, form, Listing("endpoint_profile", items, endpoint.profiles), table)
 
 
-def _summary(found: list[Endpoint]) -> list[tuple[str, ...]]:
+def _summary(found: Sequence[Endpoint]) -> list[tuple[str, str, int, int]]:
     endpoints = Counter((each.key.host, each.key.orchestrator) for each in found)
     distinct = {(each.key.host, each.key.orchestrator, each.key.workload) for each in found}
     workloads = Counter((host, orchestrator) for host, orchestrator, _ in distinct)
     return [
-        (*place, str(workloads[place]), str(endpoints[place]))
+        (*place, workloads[place], endpoints[place])
         for place in sorted(endpoints, key=lambda place: [tables.natural(part) for part in place])
     ]
 
 
 def _filter(words: Words, endpoint: str) -> Filter:
+    word = words.optional(endpoint)
     return Filter(
         host=_part(words, "--host"),
         orchestrator=_part(words, "--orchestrator"),
         workload=_part(words, "--workload"),
-        endpoint=_part(words, endpoint),
+        word=None if word is None else endpoint_word.parse(word, endpoint),
     )
 
 

@@ -6,6 +6,9 @@ Usage:
                  [--docker-proxy=<ADDR:PORT>] [--docker-proxy-insecure]
                  [--docker-proxy-cert=<FILE>] [--docker-proxy-key=<FILE>] [--docker-proxy-ca=<FILE>]
   calicoctl node stop [--force]
+  calicoctl node bgp peer add <PEER_IP> as <AS_NUM> [--password-file=<FILE>]
+  calicoctl node bgp peer remove <PEER_IP>
+  calicoctl node bgp peer show [--ipv4 | --ipv6] [--output=<FORM>]
 
 Options:
   --ip=<IP>             This host's IPv4 address on the network that carries the containers'
@@ -27,12 +30,19 @@ Options:
   --docker-proxy-ca=<FILE>    Who has to have signed the certificates of clients.
   --docker-proxy-insecure     Other machines may reach the address, and there shall be no TLS.
   --force               Stop although containers have Calico networking; take it from them.
+  --password-file=<FILE>
+                        Where the password of a BGP session is (TCP MD5); without it there is none.
+                        It is kept in etcd: whoever can read etcd can read it.
+  --ipv4                Show BGP peers with IPv4 addresses only.
+  --ipv6                Show BGP peers with IPv6 addresses only.
+  --output=<FORM>       How to show them: table, json, yaml, or name for the addresses alone.
   -h --help             Show this text.
 
 Examples:
   calicoctl node --ip=10.99.0.1 --with-etcd
   ETCD_AUTHORITY=10.99.0.1:2379 calicoctl node --ip=10.99.0.2
   calicoctl node --docker-proxy=127.0.0.1:2378
+  calicoctl node bgp peer add 10.99.0.254 as 65000
 """
 
 from collections.abc import Sequence
@@ -40,13 +50,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from calico_ctl import usage
+from calico_ctl.commands import bgp_peers
 from calico_ctl.console import Console
 from calico_ctl.docker_api import node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from calico_ctl.errors import DockerUnavailable, ExitCode, InvalidValue, UsageError
-from calico_ctl.model import address, docker_proxy
+from calico_ctl.model import address, docker_proxy, etcd_access
 from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
+from calico_ctl.model.etcd_access import EtcdAccess
 from calico_ctl.model.node import Node, parse_as_number
 from calico_ctl.usage import Words
 from calico_ctl.wiring import RealPlatform
@@ -65,6 +77,9 @@ _OUTCOMES = {
 def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCode:
     """Carry out one of the node commands."""
     words = usage.parse(__doc__, argv)
+    if words.flag("bgp"):
+        bgp_peers.run(words, platform, console, bgp_peers.here(platform))
+        return ExitCode.OK
     if words.flag("stop"):
         console.require_root("calicoctl node stop")
         engine = _engine(platform)
@@ -74,7 +89,8 @@ def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCo
     request, detached = _request(words, platform), _parse_detach(words.text("--detach"))
     console.require_root("calicoctl node")
     engine = _engine(platform)
-    started = node.start(platform, engine, request, console.say)
+    with console.progress() as say:
+        started = node.start(platform, engine, request, say)
     console.result(_described(started))
     if started.docker_proxy is not None:
         console.say(pointer(started.docker_proxy, started.node))
@@ -86,7 +102,9 @@ def _request(words: Words, platform: RealPlatform) -> NodeRequest:
     log_directory = words.text("--log-dir")
     if not Path(log_directory).is_absolute():
         raise InvalidValue("log directory", log_directory, "an absolute path")
-    platform.settings.etcd()
+    etcd = platform.settings.etcd()
+    if words.flag("--with-etcd"):
+        _require_plain(etcd)
     return NodeRequest(
         ip=None if ip is None else address.parse_unicast(address.parse_ipv4(ip, "--ip"), "--ip"),
         ip6=None
@@ -96,9 +114,25 @@ def _request(words: Words, platform: RealPlatform) -> NodeRequest:
         image=words.optional("--node-image") or DEFAULT_IMAGE,
         log_directory=log_directory,
         with_etcd=words.flag("--with-etcd"),
-        etcd_authority=platform.settings.etcd_authority,
+        etcd=etcd,
         networking=platform.settings.networking,
         docker_proxy=_proxy_request(words),
+    )
+
+
+def _require_plain(etcd: EtcdAccess) -> None:
+    """Refuse settings that the etcd of --with-etcd cannot have: nobody would ever reach it."""
+    if len(etcd.authorities) > 1:
+        trouble, variable = "is one member", etcd_access.AUTHORITY
+    elif etcd.tls is not None:
+        trouble, variable = "speaks plain HTTP", etcd_access.SCHEME
+    elif etcd.login is not None:
+        trouble, variable = "asks nobody for a password", etcd_access.USERNAME
+    else:
+        return
+    raise UsageError(
+        f"error: the etcd of --with-etcd {trouble}, but {variable} says something else",
+        hint=f"unset {variable}, or leave out --with-etcd to use the etcd that is there",
     )
 
 

@@ -1,42 +1,53 @@
 """Say which addresses containers may have.
 
 Usage:
-  calicoctl pool add <CIDRS>... [--ipip] [--nat-outgoing]
-  calicoctl pool remove <CIDRS>...
-  calicoctl pool range add <START_IP> <END_IP> [--ipip] [--nat-outgoing]
-  calicoctl pool show [--ipv4 | --ipv6]
+  calicoctl pool add <CIDRS>... [--ipip | --vxlan] [--cross-subnet] [--nat-outgoing]
+  calicoctl pool remove <CIDRS>... [--force]
+  calicoctl pool range add <START_IP> <END_IP> [--ipip | --vxlan] [--cross-subnet]
+                           [--nat-outgoing]
+  calicoctl pool show [--ipv4 | --ipv6] [--output=<FORM>]
 
 Options:
-  --ipip          Carry packets between hosts in IP-in-IP; IPv4 only.
-  --nat-outgoing  Give packets to outside all pools the address of their host.
-  --ipv4          Show IPv4 pools only.
-  --ipv6          Show IPv6 pools only.
-  -h --help       Show this text.
+  --ipip           Carry packets between hosts in IP-in-IP; IPv4 only.
+  --vxlan          Carry packets between hosts in VXLAN.
+  --cross-subnet   Do so only between hosts that are not in one subnet.
+  --nat-outgoing   Give packets to outside all pools the address of their host.
+  --force          Remove the pool although addresses of it are in use.
+  --ipv4           Show IPv4 pools only.
+  --ipv6           Show IPv6 pools only.
+  --output=<FORM>  How to show them: table, json, yaml, or name for the CIDRs alone.
+  -h --help        Show this text.
 
 Examples:
   calicoctl pool add 10.65.0.0/16 --nat-outgoing
   calicoctl pool add 10.66.0.0/16 fd80:66::/64
+  calicoctl pool add 10.67.0.0/16 --vxlan --cross-subnet
   calicoctl pool range add 172.24.0.0 172.24.25.255
   calicoctl pool show --ipv4
+  calicoctl pool show --output=json
   calicoctl pool remove 10.66.0.0/16
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from netaddr import IPNetwork, iprange_to_cidrs
 
 from calico_ctl import usage
-from calico_ctl.commands import tables
+from calico_ctl.commands import output, tables
+from calico_ctl.commands.output import Listing
 from calico_ctl.console import Console
-from calico_ctl.datastore import config, endpoints, pools
-from calico_ctl.errors import AlreadyExists, Conflict, ExitCode, InvalidValue, NotFound
-from calico_ctl.model import address, keys
-from calico_ctl.model.address import FAMILIES
+from calico_ctl.datastore import config, pools
+from calico_ctl.errors import Conflict, ExitCode, InvalidValue, NotFound
+from calico_ctl.model import address, keys, manifest
+from calico_ctl.model import pool as model_pool
+from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.pool import Pool
 from calico_ctl.usage import Words
 from calico_ctl.workload.platform import Platform
 
 _SHOW_HINT = "`calicoctl pool show` lists the pools"
+_LISTED_HOLDERS = 5
 
 
 def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
@@ -45,7 +56,7 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     if words.flag("show"):
         _show(words, platform, console)
     elif words.flag("remove"):
-        _remove(_cidrs(words), platform, console)
+        _remove(words, platform, console)
     elif words.flag("range"):
         _add(words, _range(words), platform)
     else:
@@ -55,75 +66,107 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
 
 def _add(words: Words, cidrs: list[IPNetwork], platform: Platform) -> None:
     """Check everything, also against each other, before the first is written."""
-    wanted = [
-        Pool(cidr, ipip=words.flag("--ipip"), masquerade=words.flag("--nat-outgoing"))
-        for cidr in cidrs
-    ]
+    wanted = [_wanted(words, cidr) for cidr in cidrs]
     present = pools.all(platform.store)
     for at, pool in enumerate(wanted):
-        _check(pool, [*present, *wanted[:at]])
-    for pool in wanted:
-        pools.create(platform.store, pool)
+        _require_apart(pool, [*present, *wanted[:at]])
+    # Should somebody else be faster with one of them, none of ours stays.
+    with ExitStack() as undo:
+        for pool in wanted:
+            if pools.create(platform.store, pool):
+                undo.callback(platform.store.delete, keys.pool(pool.cidr))
+        undo.pop_all()
     if words.flag("--ipip"):
         config.set(platform.store, "IpInIpEnabled", "true")
 
 
-def _check(pool: Pool, others: list[Pool]) -> None:
-    if pool.ipip and pool.family != 4:
-        raise InvalidValue("CIDR for --ipip", str(pool.cidr), "IPv4 pools only")
+def _wanted(words: Words, cidr: IPNetwork) -> Pool:
+    return model_pool.check(
+        Pool(
+            cidr,
+            ipip=words.flag("--ipip"),
+            masquerade=words.flag("--nat-outgoing"),
+            vxlan=words.flag("--vxlan"),
+            cross_subnet=words.flag("--cross-subnet"),
+        )
+    )
+
+
+def _require_apart(pool: Pool, others: list[Pool]) -> None:
     for other in others:
-        if other.cidr == pool.cidr and _options(other) != _options(pool):
-            raise AlreadyExists(
-                f"pool {pool.cidr} exists already with other options",
-                hint=f"to change them, remove it first: `calicoctl pool remove {pool.cidr}`",
-            )
+        if other.cidr == pool.cidr and other.options != pool.options:
+            raise pools.has_other_options(pool)
         if other.cidr != pool.cidr and other.overlaps(pool.cidr):
-            raise Conflict(f"pool {pool.cidr} overlaps pool {other.cidr}", _SHOW_HINT)
+            raise pools.overlap(pool, other)
 
 
-def _remove(cidrs: list[IPNetwork], platform: Platform, console: Console) -> None:
+def _remove(words: Words, platform: Platform, console: Console) -> None:
+    cidrs = _cidrs(words)
     present, problems = pools.read(platform.store)
     # A pool whose value nobody can read has a key all the same, and has to be removable.
     known = {keys.pool(pool.cidr) for pool in present} | {problem.key for problem in problems}
     missing = [str(cidr) for cidr in cidrs if keys.pool(cidr) not in known]
     if missing:
         raise NotFound(f"{', '.join(missing)}: no such pool; nothing was removed", _SHOW_HINT)
+    in_use = _in_use(cidrs, platform)
+    if in_use and not words.flag("--force"):
+        raise Conflict(
+            f"{in_use}; nothing was removed",
+            hint="take them from their containers first, or add --force: the other hosts then lose"
+            " their way to them",
+        )
     for cidr in cidrs:
         pools.remove(platform.store, cidr)
-    _warn_of_addresses_in_use(cidrs, platform, console)
+    if in_use:
+        console.say(f"warning: {in_use}: other hosts lose their way to them")
 
 
-def _warn_of_addresses_in_use(cidrs: list[IPNetwork], platform: Platform, console: Console) -> None:
-    present, _ = endpoints.all(platform.store)
-    for cidr in cidrs:
-        removed = Pool(cidr)
-        count = sum(removed.contains(ip) for each in present for ip in each.addresses)
-        if count:
-            console.say(
-                f"warning: addresses of {cidr} are still in use ({count}): other hosts lose their"
-                " way to them"
-            )
+def _in_use(cidrs: list[IPNetwork], platform: Platform) -> str:
+    """Say how many addresses are in use and whose they are; empty if none is."""
+    holders = pools.holders(platform.store, cidrs)
+    if not holders:
+        return ""
+    listed = [f"{ip} ({who})" for ip, who in list(holders.items())[:_LISTED_HOLDERS]]
+    more = len(holders) - len(listed)
+    which = ", ".join([*listed, f"and {more} more"] if more else listed)
+    number = "1 address is" if len(holders) == 1 else f"{len(holders)} addresses are"
+    return f"{number} still in use in {', '.join(map(str, cidrs))}: {which}"
 
 
 def _show(words: Words, platform: Platform, console: Console) -> None:
+    form = output.form(words)
+    families = _families(words)
     present, problems = pools.read(platform.store)
     tables.warn(console, problems)
+    found = sorted((pool for pool in present if pool.family in families), key=_key)
+    listing = Listing(
+        "pool", [manifest.pool_item(pool) for pool in found], [str(pool.cidr) for pool in found]
+    )
+    output.show(console, form, listing, lambda: _tables(console, families, found))
+
+
+def _tables(console: Console, families: Sequence[Family], found: list[Pool]) -> None:
+    for family in families:
+        ours = [(str(pool.cidr), _options(pool)) for pool in found if pool.family == family]
+        console.table([f"IPv{family} CIDR", "Options"], ours)
+
+
+def _families(words: Words) -> Sequence[Family]:
     only = {4: words.flag("--ipv4"), 6: words.flag("--ipv6")}
-    for family in FAMILIES:
-        if any(only.values()) and not only[family]:
-            continue
-        ours = sorted((pool for pool in present if pool.family == family), key=_key)
-        console.table(
-            [f"IPv{family} CIDR", "Options"], [(str(pool.cidr), _options(pool)) for pool in ours]
-        )
+    return [family for family in FAMILIES if only[family] or not any(only.values())]
 
 
-def _key(pool: Pool) -> list[tuple[int, int, str]]:
-    return tables.natural(str(pool.cidr))
+def _key(pool: Pool) -> tuple[object, ...]:
+    return (pool.family, tables.natural(str(pool.cidr)))
 
 
 def _options(pool: Pool) -> str:
-    options = {"ipip": pool.ipip, "nat-outgoing": pool.masquerade}
+    options = {
+        "ipip": pool.ipip,
+        "vxlan": pool.vxlan,
+        "cross-subnet": pool.cross_subnet,
+        "nat-outgoing": pool.masquerade,
+    }
     return ",".join(name for name, is_on in options.items() if is_on)
 
 

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
+from calico_ctl.commands import output
+from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.datastore.entries import Problem
 from calico_ctl.model.endpoint import Endpoint
@@ -19,16 +22,64 @@ _DETAILED = (
 )
 
 
-def natural(text: str) -> list[tuple[int, int, str]]:
+_SOME = 10
+"""So many of a longer list are named in a message."""
+
+Key = tuple[tuple[int, int, str], ...]
+
+
+@lru_cache(maxsize=1024)
+def natural(text: str) -> Key:
     """Return a sort key under which `host10` comes after `host2` and 10.0.0.0 after 2.0.0.0."""
     parts = re.split(r"([0-9]+)", text)
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
+    # Every second part is a number.
+    return tuple([(1, int(part), "") if at % 2 else (0, 0, part) for at, part in enumerate(parts)])
 
 
-def show_endpoints(console: Console, endpoints: Iterable[Endpoint]) -> None:
-    """Print a table with a row for each endpoint."""
-    ordered = sorted(endpoints, key=lambda each: (natural(each.key.host), each.key))
-    console.table(_DETAILED, [_row(each) for each in ordered])
+def endpoint_order(endpoint: Endpoint) -> tuple[Key, tuple[str, ...]]:
+    """Return the sort key of endpoints wherever they are shown."""
+    return natural(endpoint.key.host), endpoint.key
+
+
+def show_endpoints(console: Console, form: Form, endpoints: Iterable[Endpoint]) -> None:
+    """Print endpoints: a table with a row for each, or one of the other forms."""
+    ordered = sorted(endpoints, key=endpoint_order)
+    items = [endpoint_item(each) for each in ordered] if form in {Form.JSON, Form.YAML} else ()
+    listing = Listing("endpoint", items, [each.key.id for each in ordered])
+    output.show(
+        console, form, listing, lambda: console.table(_DETAILED, [_row(each) for each in ordered])
+    )
+
+
+def endpoint_reference(endpoint: Endpoint) -> dict[str, object]:
+    """Return as data which endpoint it is, and whether it is active."""
+    key = endpoint.key
+    return {
+        "hostname": key.host,
+        "orchestrator": key.orchestrator,
+        "workload": key.workload,
+        "id": key.id,
+        "state": endpoint.state.value,
+    }
+
+
+def endpoint_item(endpoint: Endpoint) -> dict[str, object]:
+    """Return an endpoint as data. `interface` is the host's side."""
+    return endpoint_reference(endpoint) | {
+        "interface": endpoint.name,
+        "mac": endpoint.mac,
+        "profiles": list(endpoint.profiles),
+        "addresses": [str(ip) for ip in sorted(endpoint.addresses)],
+        "ipv4_gateway": _text(endpoint.ipv4_gateway),
+        "ipv6_gateway": _text(endpoint.ipv6_gateway),
+    }
+
+
+def some(names: Sequence[str]) -> str:
+    """Return names for a message, and how many there are beside them if they are many."""
+    more = len(names) - _SOME
+    listed = [*names[:_SOME], f"and {more} more"] if more > 0 else names
+    return ", ".join(listed)
 
 
 def numbers_right(headings: Sequence[str], rows: Sequence[Sequence[int | str]]) -> list[list[str]]:
@@ -59,3 +110,7 @@ def _row(endpoint: Endpoint) -> tuple[str, ...]:
     mac = endpoint.mac or ""
     state = endpoint.state.value
     return (key.host, key.orchestrator, key.workload, key.id, addresses, mac, profiles, state)
+
+
+def _text(value: object | None) -> str | None:
+    return None if value is None else str(value)

@@ -14,9 +14,10 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from calico_ctl import __version__
+from calico_ctl.daemons import state
 from calico_ctl.daemons.flows import Flows, FlowsSeen
 from calico_ctl.daemons.guard import FirewallMended, TableTouched
 from calico_ctl.daemons.repairing import Repairing
@@ -111,6 +112,25 @@ class Agent:
             # Only now: rules that nobody here has must not delay those that somebody has.
             self._seen.read_rest()
             self._tell(None, trouble)
+
+    def state(self) -> Mapping[str, object]:
+        """Return what it goes by and what it made of it, for who looks for a fault."""
+        acted = self._acted
+        enforced = {} if acted is None else acted.enforced
+        return {
+            "hostname": self._platform.hostname,
+            "report": asdict(self._report),
+            "etcd_read": self._seen is not None,
+            "etcd_believed": self._believed,
+            "rebuild_due": self._rebuild_due,
+            "endpoints": {
+                name: {"id": endpoint.key.id, "reachable": name in self._complete}
+                for name, endpoint in sorted(enforced.items())
+            },
+            "refused": dict(self._host.refusals),
+            "unusable_keys": len(self._problems),
+            "table": None if acted is None else state.described(acted.table()),
+        }
 
     def _take_in(self, batch: Iterable[object]) -> bool:
         """Fold in what came; say whether links, routes and settings are to be looked at."""

@@ -3,7 +3,8 @@
 etcd ──▶ follow ──┐                        ┌──▶ kernel: table, routes, settings
 links ────────────┤                        │
 somebody's nft ───┼──▶ inbox ──▶ Agent ────┼──▶ flows ──▶ connections to be cut
-clock ────────────┘                        └──▶ reports ──▶ etcd
+clock ────────────┤                        └──▶ reports ──▶ etcd
+diags, who asks ──┘
 """
 
 import gc
@@ -15,6 +16,7 @@ from calico_ctl.daemons.runtime import Post, Runtime, Stopping
 from calico_ctl.datastore import follow
 from calico_ctl.datastore.follow import Resync
 from calico_ctl.datastore.store import Store
+from calico_ctl.host import local_answers
 from calico_ctl.model import keys
 from calico_ctl.workload.platform import Platform
 
@@ -41,7 +43,7 @@ def run(platform: Platform) -> None:
 
 def _decide(platform: Platform, runtime: Runtime) -> None:
     # Imported here: etcd takes a tenth of a second to put together what it was asked for just now.
-    from calico_ctl.daemons import guard
+    from calico_ctl.daemons import guard, state
     from calico_ctl.daemons.agent import Agent
     from calico_ctl.daemons.flows import Flows
     from calico_ctl.daemons.reports import Reports
@@ -54,9 +56,11 @@ def _decide(platform: Platform, runtime: Runtime) -> None:
     runtime.listen("nftables", partial(guard.run, watch))
     runtime.listen("flows", flows.run)
     runtime.listen("reports", reports.run)
+    runtime.listen("state", partial(state.run, local_answers.AGENT))
     runtime.tick_every(VERIFY_SECONDS)
     for batch in runtime.batches():
         agent.turn(batch)
+        state.answer(batch, agent.state)
         if any(isinstance(message, Resync) for message in batch):
             gc.freeze()
             gc.enable()

@@ -1,4 +1,4 @@
-"""Routing: hosts, AS numbers and pools in etcd → BIRD's configuration → reload if it changed.
+"""Routing: hosts, peers, pools and blocks in etcd → BIRD's configuration → reload if it changed.
 
 What etcd holds is read anew at each change, so one path serves the first start, every change and
 recovery. While etcd is away, or does not hold `/calico/Ready` (it is not the store that we know),
@@ -14,11 +14,12 @@ from typing import Protocol
 
 from calico_ctl.bgp import bird as bgp_bird
 from calico_ctl.bgp import topology
+from calico_ctl.bgp.following import Following
 from calico_ctl.bgp.topology import Topology
 from calico_ctl.daemons.runtime import Runtime, Tick
 from calico_ctl.dataplane.bird import Bird, SessionState
 from calico_ctl.datastore import follow, status
-from calico_ctl.datastore.follow import Change, Changes, Disconnected, Resync
+from calico_ctl.datastore.follow import Changes, Disconnected, Resync
 from calico_ctl.datastore.status import ServiceStatus
 from calico_ctl.errors import CalicoError, CommandFailed
 from calico_ctl.model import keys
@@ -49,7 +50,7 @@ class Routing:
         """Start without having read anything."""
         self._platform = platform
         self._speaker = speaker
-        self._values: dict[str, str] | None = None
+        self._following: Following | None = None
         self._problems: Mapping[str, str] = {}
         self._established: frozenset[str] = frozenset()
         self._since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -61,10 +62,10 @@ class Routing:
         changed = [self._take_in(message) for message in messages]
         # A tick tries again what failed.
         ticked = any(isinstance(message, Tick) for message in messages)
-        if self._values is None or not (any(changed) or ticked):
+        if self._following is None or not (any(changed) or ticked):
             return
         before = self._applied
-        self._configure(topology.read(self._values))
+        self._configure(topology.read(self._following.values))
         if ticked:
             self._watch_sessions()
         if self._applied and (ticked or self._applied != before):
@@ -73,13 +74,11 @@ class Routing:
     def _take_in(self, message: object) -> bool:
         match message:
             case Resync(entries=entries):
-                values = {key: value for key, (value, _) in entries.items()}
-                return self._take_over({k: v for k, v in values.items() if topology.follows(k)})
-            case Changes(changes=changes) if self._values is not None:
-                followed = [change for change in changes if topology.follows(change.key)]
-                for change in followed:
-                    _fold(self._values, change)
-                return bool(followed)
+                return self._take_over({key: value for key, (value, _) in entries.items()})
+            case Changes(changes=changes) if self._following is not None:
+                # All of them, whatever the first one says.
+                changed = [self._following.fold(each.key, each.value) for each in changes]
+                return any(changed)
             case Disconnected(reason=reason):
                 log.warning("etcd is away, BIRD keeps what it has: %s", reason)
             case _:
@@ -87,10 +86,10 @@ class Routing:
         return False
 
     def _take_over(self, values: dict[str, str]) -> bool:
-        if not topology.read(values).ready:
+        if values.get(keys.READY) != "true":
             log.warning("%s is not true in etcd: BIRD keeps what it has", keys.READY)
             return False
-        self._values = values
+        self._following = Following(self._platform.hostname, values)
         return True
 
     def _configure(self, seen: Topology) -> None:
@@ -133,13 +132,6 @@ class Routing:
             status.write_service(self._platform.store, self._platform.hostname, SERVICE, report)
         except CalicoError as error:
             log.warning("cannot report to etcd: %s", error.message)
-
-
-def _fold(values: dict[str, str], change: Change) -> None:
-    if change.value is None:
-        values.pop(change.key, None)
-    else:
-        values[change.key] = change.value
 
 
 def run(platform: Platform) -> None:

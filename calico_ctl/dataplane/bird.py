@@ -1,7 +1,7 @@
 """BIRD: giving it a configuration, asking it how its sessions are."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calico_ctl.errors import CommandFailed
@@ -10,23 +10,41 @@ from calico_ctl.host import command, files
 CONFIG = "/etc/calico/bird.conf"
 SOCKET = "/run/calico/bird.ctl"
 
+_MODE = 0o600
+"""For root only: passwords of peers are in there."""
+
 _SESSION = re.compile(
     r"(?P<name>\S+)\s+BGP\s+\S+\s+(?P<state>\S+)\s+(?P<since>\S+)(?:\s+(?P<info>.*))?"
 )
+_ROUTES = re.compile(
+    r"Routes:\s+(?P<received>[0-9]+) imported,(?: [0-9]+ filtered,)?"
+    r" (?P<exported>[0-9]+) exported, (?P<preferred>[0-9]+) preferred"
+)
 _DONE = re.compile(r"^(Reconfigured|Reconfiguration in progress)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCounts:
+    """How many routes a session has: received and taken, sent, and received ones that are used."""
+
+    received: int
+    exported: int
+    preferred: int
 
 
 @dataclass(frozen=True, slots=True)
 class SessionState:
     """A BGP session as BIRD shows it. `info` is `Established`, or where it stands and why.
 
-    `state` is that of BIRD's protocol: `up`, `start` or `down`.
+    `state` is that of BIRD's protocol: `up`, `start` or `down`. `routes` is None if BIRD did not
+    say it: it does only for sessions that exchange routes, and only if all was asked for.
     """
 
     name: str
     state: str
     since: str
     info: str
+    routes: RouteCounts | None = None
 
     @property
     def established(self) -> bool:
@@ -52,9 +70,9 @@ class Bird:
         if text == self._loaded:
             return False
         candidate = f"{self._config}.candidate"
-        files.write_if_changed(candidate, text)
+        files.write_if_changed(candidate, text, _MODE)
         command.run(["bird", "-p", "-c", candidate])
-        written = files.write_if_changed(self._config, text)
+        written = files.write_if_changed(self._config, text, _MODE)
         if Path(self._socket).exists():
             self._reconfigure()
         self._loaded = text
@@ -63,7 +81,7 @@ class Bird:
     def sessions(self) -> list[SessionState] | None:
         """Return the BGP sessions, or None if BIRD is not up."""
         try:
-            shown = command.run(asking_for_sessions(self._socket))
+            shown = command.run(asking_for_states(self._socket))
         except CommandFailed:
             return None
         return parse_sessions(shown)
@@ -76,18 +94,29 @@ class Bird:
             raise CommandFailed(f"`{' '.join(argv)}` failed: {answer.strip().splitlines()[-1]}")
 
 
-def asking_for_sessions(socket: str = SOCKET) -> list[str]:
-    """Return the program that asks BIRD for what `parse_sessions` reads; it may change nothing."""
+def asking_for_states(socket: str = SOCKET) -> list[str]:
+    """Return the program that asks BIRD how its sessions are; it may change nothing."""
     return ["birdc", "-r", "-s", socket, "show", "protocols"]
 
 
+def asking_for_sessions(socket: str = SOCKET) -> list[str]:
+    """Return the program that also asks for their counts of routes."""
+    return [*asking_for_states(socket), "all"]
+
+
 def parse_sessions(shown: str) -> list[SessionState]:
-    """Read what `birdc show protocols` prints."""
-    matches = (_SESSION.fullmatch(line.strip()) for line in shown.splitlines())
-    return [
-        SessionState(
-            match["name"], match["state"], match["since"], " ".join((match["info"] or "").split())
-        )
-        for match in matches
-        if match
-    ]
+    """Read what `birdc show protocols`, with `all` or without, prints."""
+    found: list[SessionState] = []
+    bgp = False
+    for line in shown.splitlines():
+        if line[:1].strip():
+            # The head of a protocol, of whatever kind; what follows is indented.
+            match = _SESSION.fullmatch(line.strip())
+            bgp = match is not None
+            if match:
+                info = " ".join((match["info"] or "").split())
+                found.append(SessionState(match["name"], match["state"], match["since"], info))
+        elif bgp and (match := _ROUTES.fullmatch(line.strip())):
+            counts = {name: int(count) for name, count in match.groupdict().items()}
+            found[-1] = replace(found[-1], routes=RouteCounts(**counts))
+    return found

@@ -67,7 +67,7 @@ def _names(kernel: Netlink) -> Names:
 def _by_rule(kernel: Netlink, chain: str) -> Mapping[int, Sequence[Count]]:
     found: dict[int, list[Count]] = {}
     for rule in nfnetlink.rules_of(kernel, chain):
-        comment = _comment(rule.get(_USER_DATA, b""))
+        comment = comment_of(rule.get(_USER_DATA, b""))
         counts = [
             count
             for _, expression in each_attribute(rule.get(_EXPRESSIONS, b""))
@@ -101,7 +101,7 @@ def _number(value: bytes) -> int:
     return int(number)
 
 
-def _comment(user_data: bytes) -> str:
+def comment_of(user_data: bytes) -> str:
     """Read the comment in a rule's user data: a row of type, length and value."""
     at = 0
     while at + 2 <= len(user_data):

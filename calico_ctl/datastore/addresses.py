@@ -1,29 +1,26 @@
 """IPAM: the compare-and-swap loop around `ipam`.
 
-A claim lives in its block and nowhere else, so it is there or not there. A host notes the blocks
-that it prefers (affinity): the note is written before the block, and goes again if the block turns
-out to be another host's. A new block is written with its first address already taken, so a claim
-that fails leaves no block behind.
+A claim lives in its block, so it is there or not there; what stands beside it (the handle of its
+owner, the host's note of the block) is an index that is never too small. A new block is written
+with its first address already taken, so a claim that fails leaves no block behind, and one whose
+last address is given back goes.
 
-Never given out: what lies in no pool, and the addresses of the hosts themselves.
+Never given out: what lies in no pool, and the addresses of the hosts themselves, which are the
+gateways of containers. The first and the last address of a pool are given out like any other: each
+container has a route of its own, so nothing is a network's or broadcast address.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import entries, pools
+from calico_ctl.datastore import blocks, endpoints, entries, handles, pools
 from calico_ctl.datastore.store import Entry, Store
-from calico_ctl.errors import (
-    AlreadyExists,
-    Conflict,
-    DatastoreError,
-    InvalidValue,
-    NoSuchPool,
-    PoolExhausted,
-)
+from calico_ctl.errors import Conflict, DatastoreError, InvalidValue, NoSuchPool, PoolExhausted
 from calico_ctl.ipam import block, choose
 from calico_ctl.ipam.block import Block, Owner
 from calico_ctl.model import address, keys
@@ -37,6 +34,18 @@ _SAMPLES = 8
 Reserved = Mapping[IPAddress, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Which addresses may be claimed: all that are not reserved, of all pools or the one wanted."""
+
+    pools: Sequence[IPNetwork]
+    wanted: Sequence[IPNetwork]
+    reserved: Reserved
+
+
+_Pick = Callable[[Block], IPAddress | None]
+
+
 def claim(
     store: Store, hostname: str, request: AddressRequest, owner: str, random: Random
 ) -> IPAddress:
@@ -46,11 +55,10 @@ def claim(
     or Conflict if the address asked for is taken, or is a host's own.
     """
     holder = Owner(owner, {"host": hostname})
-    wanted = _pools(store, request)
-    reserved = _addresses_of_hosts(store, address.wanted_family(request))
+    search = _Search(store, holder, _scope(store, request), random)
     if isinstance(request, IPAddress):
-        return _claim_this(store, request, holder, reserved)
-    return _Search(store, holder, wanted, reserved, random).claim(str(request))
+        return search.claim_this(request)
+    return search.claim(str(request))
 
 
 def require_free(store: Store, request: AddressRequest) -> None:
@@ -58,10 +66,10 @@ def require_free(store: Store, request: AddressRequest) -> None:
 
     Takes nothing; that a pool has room is not looked for.
     """
-    _pools(store, request)
+    scope = _scope(store, request)
     if not isinstance(request, IPAddress):
         return
-    _require_not_reserved(request, _addresses_of_hosts(store, address.family(request)))
+    _require_not_reserved(request, scope.reserved)
     owner = assigned(store, request)
     if owner is not None:
         raise block.taken(request, owner)
@@ -69,230 +77,58 @@ def require_free(store: Store, request: AddressRequest) -> None:
 
 def release(store: Store, ip: IPAddress, owner: str | None) -> bool:
     """Free an address if that owner, or for None anybody, has it; say whether it did."""
-    return _change(store, block.cidr_of(ip), lambda seen: seen.release(ip, owner))
+    return _free(store, block.cidr_of(ip), lambda seen: seen.release(ip, owner))
 
 
 def release_all(store: Store, owner: str) -> bool:
     """Free every address that an owner has; say whether it had any."""
+    known = handles.get(store, owner)
+    in_blocks = _mentioning(store, owner) if known is None else list(known.counts)
     freed = False
-    for family in FAMILIES:
-        listed = store.tree(keys.blocks(family)).entries
-        for cidr in _cidrs(entry for entry in listed if owner in (entry.value or "")):
-            freed |= _change(store, cidr, lambda seen: seen.release_all(owner))
+    for cidr in in_blocks:
+        freed |= _free(store, cidr, lambda seen: seen.release_all(owner))
+    if known is not None:
+        for cidr in in_blocks:
+            handles.note(store, owner, cidr, 0)
     return freed
 
 
 def assigned(store: Store, ip: IPAddress) -> Owner | None:
     """Return who has an address, or None."""
-    cidr = block.cidr_of(ip)
-    entry = store.get(keys.block(cidr))
-    return None if entry is None else _decode(cidr, entry).owner(ip)
+    found = blocks.get(store, block.cidr_of(ip))
+    return None if found is None else found[0].owner(ip)
+
+
+def release_host(store: Store, hostname: str) -> None:
+    """Take from a host that goes for good its endpoints, their addresses, and its blocks.
+
+    Unpublished first, freed last, so that nobody gets an address to which others still send.
+    """
+    present, _ = endpoints.all(store, hostname)
+    for endpoint in present:
+        endpoints.remove(store, endpoint.key)
+    store.delete(keys.workloads(hostname))  # also those that nobody can read
+    leave(store, hostname)
+    for endpoint in present:
+        # Claimed without a word about the host.
+        release_all(store, endpoint.key.id)
+        for ip in endpoint.addresses:
+            with suppress(InvalidValue):
+                _free(store, block.cidr_of(ip), partial(_without_unnamed, ip=ip))
 
 
 def leave(store: Store, hostname: str) -> None:
-    """Give up all that a host has: what its endpoints hold, and its preference for blocks.
+    """Give up what was claimed in a host's name, and its preference for blocks.
 
     Blocks that are empty then go. Those that nobody can read stay as they are.
     """
-    for family in FAMILIES:
-        listed = store.tree(keys.blocks(family)).entries
-        for cidr in _cidrs(entry for entry in listed if hostname in (entry.value or "")):
-            with suppress(InvalidValue):
-                _change(store, cidr, lambda seen: seen.without_host(hostname))
-    store.delete(keys.host_ipam(hostname))
-
-
-class _Search:
-    """One search for any free address in some pools."""
-
-    def __init__(
-        self,
-        store: Store,
-        holder: Owner,
-        wanted: Sequence[IPNetwork],
-        reserved: Reserved,
-        random: Random,
-    ) -> None:
-        self._store = store
-        self._holder = holder
-        self._pools = wanted
-        self._reserved = reserved
-        self._random = random
-        self._family: Family = address.family(wanted[0])
-
-    def claim(self, asked: str) -> IPAddress:
-        for step in (self._from_own, self._from_unclaimed, self._from_any):
-            ip = step()
-            if ip is not None:
-                return ip
-        pool = asked if "/" in asked else f"any IPv{self._family} pool"
-        raise PoolExhausted(f"no free address is left in {pool}", hint=_SHOW_HINT)
-
-    def _from_own(self) -> IPAddress | None:
-        own = _affine(self._store, _host(self._holder), self._family)
-        return self._first(choose.within(own, self._pools))
-
-    def _from_unclaimed(self) -> IPAddress | None:
-        for cidr in choose.unclaimed(self._pools, self._claimed()):
-            ip = block.empty(cidr, _host(self._holder)).free(self._pools, self._reserved)
-            if ip is not None and _create(self._store, cidr, ip, self._holder):
-                return ip
-        return None
-
-    def _from_any(self) -> IPAddress | None:
-        known = choose.shuffled(choose.within(self._claimed(), self._pools), self._random)
-        ip = self._first(known[:_SAMPLES])
-        if ip is not None:
-            return ip
-        listed = self._store.tree(keys.blocks(self._family)).entries
-        found = (entry for entry in listed if self._free_in(entry) is not None)
-        return self._first(choose.shuffled(_cidrs(found), self._random))
-
-    def _claimed(self) -> set[IPNetwork]:
-        """Return the blocks that some host prefers: cheaper to read than the blocks themselves."""
-        listed = self._store.tree(f"{keys.IPAM}/host").entries
-        part = f"/ipv{self._family}/block/"
-        return set(_cidrs(entry for entry in listed if part in entry.key))
-
-    def _first(self, cidrs: Sequence[IPNetwork]) -> IPAddress | None:
-        """Claim in the first of these blocks that has a free address."""
-        for cidr in cidrs:
-            ip = self._claim_in(cidr)
-            if ip is not None:
-                return ip
-        return None
-
-    def _claim_in(self, cidr: IPNetwork) -> IPAddress | None:
-        for _ in range(entries.ATTEMPTS):
-            entry = self._store.get(keys.block(cidr))
-            if entry is None:
-                fresh = block.empty(cidr, _host(self._holder)).free(self._pools, self._reserved)
-                if fresh is None:
-                    return None
-                if _create(self._store, cidr, fresh, self._holder):
-                    return fresh
-                continue
-            ip = self._free_in(entry)
-            if ip is None:
-                return None
-            claimed = _decode(cidr, entry).claim(ip, self._holder)
-            try:
-                self._store.swap(entry, block.encode(claimed))
-            except Conflict:
-                continue
-            return ip
-        raise entries.gave_up(keys.block(cidr))
-
-    def _free_in(self, entry: Entry) -> IPAddress | None:
-        """Return a free address of a block; none if it cannot be read, others may do."""
+    for cidr in _mentioning(store, hostname):
         with suppress(InvalidValue):
-            cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
-            return _decode(cidr, entry).free(self._pools, self._reserved)
-        return None
+            _free(store, cidr, lambda seen: seen.without_host(hostname))
+    blocks.drop_notes(store, hostname)
 
 
-def _pools(store: Store, request: AddressRequest) -> list[IPNetwork]:
-    family = address.wanted_family(request)
-    live = [pool.cidr for pool in pools.all(store, family)]
-    if isinstance(request, AnyAddress):
-        if not live:
-            raise NoSuchPool(f"there is no IPv{family} pool", hint=_SHOW_HINT)
-        return live
-    if isinstance(request, IPNetwork):
-        if request not in live:
-            raise NoSuchPool(f"{request} is not a configured pool", hint=_SHOW_HINT)
-        return [request]
-    if not any(request in cidr for cidr in live):
-        raise NoSuchPool(f"address {request} is in no configured pool", hint=_SHOW_HINT)
-    return live
-
-
-def _claim_this(store: Store, ip: IPAddress, holder: Owner, reserved: Reserved) -> IPAddress:
-    _require_not_reserved(ip, reserved)
-    cidr = block.cidr_of(ip)
-    for _ in range(entries.ATTEMPTS):
-        entry = store.get(keys.block(cidr))
-        if entry is None:
-            if _create(store, cidr, ip, holder):
-                return ip
-            continue
-        claimed = _decode(cidr, entry).claim(ip, holder)
-        with suppress(Conflict):
-            store.swap(entry, block.encode(claimed))
-            return ip
-    raise entries.gave_up(keys.block(cidr))
-
-
-def _require_not_reserved(ip: IPAddress, reserved: Reserved) -> None:
-    if ip in reserved:
-        message = f"address {ip} is the address of host {reserved[ip]}"
-        raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
-
-
-def _create(store: Store, cidr: IPNetwork, ip: IPAddress, holder: Owner) -> bool:
-    """Make a block with its first address taken; False if somebody else made it meanwhile."""
-    hostname = _host(holder)
-    noted = entries.ensure(store, keys.affinity(hostname, cidr), "")
-    try:
-        store.create(keys.block(cidr), block.encode(block.empty(cidr, hostname).claim(ip, holder)))
-    except AlreadyExists:
-        _drop_affinity_unless_own(store, hostname, cidr)
-        return False
-    except DatastoreError:
-        if noted:
-            store.delete(keys.affinity(hostname, cidr))
-        raise
-    return True
-
-
-def _drop_affinity_unless_own(store: Store, hostname: str, cidr: IPNetwork) -> None:
-    entry = store.get(keys.block(cidr))
-    try:
-        own = entry is not None and _decode(cidr, entry).host == hostname
-    except InvalidValue:
-        own = False
-    if not own:
-        store.delete(keys.affinity(hostname, cidr))
-
-
-def _change(store: Store, cidr: IPNetwork, change: Callable[[Block], Block]) -> bool:
-    """Swap a block for what `change` makes of it; say whether that was a change.
-
-    A block that is empty and that no host prefers goes.
-    """
-    for _ in range(entries.ATTEMPTS):
-        entry = store.get(keys.block(cidr))
-        if entry is None:
-            return False
-        seen = _decode(cidr, entry)
-        wanted = change(seen)
-        if wanted == seen:
-            return False
-        try:
-            if wanted.owners or wanted.affinity is not None:
-                store.swap(entry, block.encode(wanted))
-            else:
-                store.delete(entry.key, seen=entry)
-        except Conflict:
-            continue
-        return True
-    raise entries.gave_up(keys.block(cidr))
-
-
-def _affine(store: Store, hostname: str, family: Family) -> list[IPNetwork]:
-    return _cidrs(store.tree(keys.affinities(hostname, family)).entries)
-
-
-def _cidrs(listed: Iterable[Entry]) -> list[IPNetwork]:
-    """Return the blocks that keys are about; keys that are about none are passed over."""
-    found = []
-    for entry in listed:
-        with suppress(InvalidValue):
-            found.append(keys.parse_cidr_segment(entry.key.rpartition("/")[2]))
-    return [cidr for cidr in found if cidr.size == block.SIZE]
-
-
-def _addresses_of_hosts(store: Store, family: Family) -> dict[IPAddress, str]:
+def of_hosts(store: Store, family: Family) -> dict[IPAddress, str]:
     """Return the hosts' own addresses, each with its host."""
     directory = keys.BGP_HOSTS
     found = {}
@@ -304,9 +140,194 @@ def _addresses_of_hosts(store: Store, family: Family) -> dict[IPAddress, str]:
     return found
 
 
-def _decode(cidr: IPNetwork, entry: Entry) -> Block:
-    return entries.decode(entry, lambda text: block.decode(cidr, text))
+class _Search:
+    """One search for an address in some pools."""
+
+    def __init__(
+        self,
+        store: Store,
+        holder: Owner,
+        scope: _Scope,
+        random: Random,
+    ) -> None:
+        self._store = store
+        self._holder = holder
+        self._owner = holder.id or ""
+        self._host = holder.host or ""
+        self._noted: set[IPNetwork] = set()
+        self._scope = scope
+        self._random = random
+        self._family: Family = address.family(scope.wanted[0])
+
+    def claim_this(self, ip: IPAddress) -> IPAddress:
+        _require_not_reserved(ip, self._scope.reserved)
+        self._take(block.cidr_of(ip), lambda _: ip)
+        return ip
+
+    def claim(self, asked: str) -> IPAddress:
+        for step in (self._from_own, self._from_unclaimed, self._from_any):
+            ip = step()
+            if ip is not None:
+                return ip
+        pool = asked if "/" in asked else f"any IPv{self._family} pool"
+        raise PoolExhausted(f"no free address is left in {pool}", hint=_SHOW_HINT)
+
+    def _from_own(self) -> IPAddress | None:
+        own = _with_room(blocks.notes(self._store, self._host, self._family))
+        return self._first(choose.within(blocks.cidrs(own), self._scope.wanted), self._free_in)
+
+    def _from_unclaimed(self) -> IPAddress | None:
+        noted = blocks.all_notes(self._store, self._family)
+        claimed = {int(cidr.first) for cidr in blocks.cidrs(noted)}
+        return self._first(choose.unclaimed(self._scope.wanted, claimed), self._free_if_nobodys)
+
+    def _from_any(self) -> IPAddress | None:
+        known = blocks.cidrs(_with_room(blocks.all_notes(self._store, self._family)))
+        mixed = choose.shuffled(choose.within(known, self._scope.wanted), self._random)
+        ip = self._first(mixed[:_SAMPLES], self._free_in)
+        if ip is not None:
+            return ip
+        listed = self._store.tree(keys.blocks(self._family)).entries
+        found = [entry for entry in listed if self._has_room(entry)]
+        return self._first(choose.shuffled(blocks.cidrs(found), self._random), self._free_in)
+
+    def _first(self, cidrs: Iterable[IPNetwork], pick: _Pick) -> IPAddress | None:
+        """Claim in the first of these blocks that has a free address and can be read."""
+        for cidr in cidrs:
+            with suppress(InvalidValue):
+                ip = self._take(cidr, pick)
+                if ip is not None:
+                    return ip
+        return None
+
+    def _take(self, cidr: IPNetwork, pick: _Pick) -> IPAddress | None:
+        """Claim what `pick` chooses in a block, which is made if it is not there; None: nothing."""
+        try:
+            ip = self._try_to_take(cidr, pick)
+        except (Conflict, DatastoreError):
+            self._correct_handle(cidr)
+            raise
+        if ip is None:
+            self._correct_handle(cidr)
+        return ip
+
+    def _try_to_take(self, cidr: IPNetwork, pick: _Pick) -> IPAddress | None:
+        for _ in range(entries.ATTEMPTS):
+            found = blocks.get(self._store, cidr)
+            seen = block.empty(cidr, self._host) if found is None else found[0]
+            ip = pick(seen)
+            if ip is None and found is not None:
+                self._mark_if_full(*found)
+            if ip is None or seen.owner(ip) == self._holder:
+                return ip
+            wanted = seen.claim(ip, self._holder).preferred_by(self._host)
+            handles.note_claim(self._store, self._owner, cidr, wanted.count(self._owner))
+            self._noted.add(cidr)
+            if self._write(None if found is None else found[1], seen, wanted):
+                return ip
+        raise entries.gave_up(keys.block(cidr))
+
+    def _write(self, entry: Entry | None, seen: Block, wanted: Block) -> bool:
+        """Write a block with one more claim; False if somebody was faster."""
+        if entry is None:
+            written = blocks.create(self._store, self._host, wanted)
+        elif seen.affinity is None:
+            written = blocks.adopt(self._store, self._host, entry, wanted)
+        else:
+            written = blocks.swap(self._store, entry, wanted)
+        if written is None:
+            return False
+        self._mark_if_full(wanted, written)
+        return True
+
+    def _mark_if_full(self, seen: Block, entry: Entry) -> None:
+        full = seen.free(self._scope.pools, self._scope.reserved) is None
+        if full and seen.host is not None:
+            blocks.mark_full(self._store, seen.host, seen.cidr, entry)
+
+    def _correct_handle(self, cidr: IPNetwork) -> None:
+        """Make the handle right again where somebody else was faster in the end."""
+        if cidr in self._noted:
+            found = blocks.get(self._store, cidr)
+            count = 0 if found is None else found[0].count(self._owner)
+            handles.note(self._store, self._owner, cidr, count)
+
+    def _free_in(self, seen: Block) -> IPAddress | None:
+        return seen.free(self._scope.wanted, self._scope.reserved)
+
+    def _free_if_nobodys(self, seen: Block) -> IPAddress | None:
+        """Return a free address of a block that no other host prefers.
+
+        If one does though it has no note, its note is made up for, lest everybody asks for it.
+        """
+        if seen.host in {None, self._host}:
+            return self._free_in(seen)
+        entries.ensure(self._store, keys.affinity(seen.host or "", seen.cidr), "")
+        return None
+
+    def _has_room(self, entry: Entry) -> bool:
+        with suppress(InvalidValue):
+            cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
+            return self._free_in(blocks.decode(cidr, entry)) is not None
+        return False
 
 
-def _host(holder: Owner) -> str:
-    return holder.host or ""
+def _with_room(notes: Iterable[Entry]) -> list[Entry]:
+    return [note for note in notes if note.value != blocks.FULL]
+
+
+def _scope(store: Store, request: AddressRequest) -> _Scope:
+    """Return what a request may get. Raises NoSuchPool."""
+    family = address.wanted_family(request)
+    live = [pool.cidr for pool in pools.all(store, family)]
+    return _Scope(live, _wanted(request, live), of_hosts(store, family))
+
+
+def _wanted(request: AddressRequest, live: list[IPNetwork]) -> list[IPNetwork]:
+    if isinstance(request, AnyAddress):
+        if not live:
+            raise NoSuchPool(
+                f"there is no IPv{address.wanted_family(request)} pool", hint=_SHOW_HINT
+            )
+        return live
+    if isinstance(request, IPNetwork):
+        if request not in live:
+            raise NoSuchPool(f"{request} is not a configured pool", hint=_SHOW_HINT)
+        return [request]
+    if not any(request in cidr for cidr in live):
+        raise NoSuchPool(f"address {request} is in no configured pool", hint=_SHOW_HINT)
+    return live
+
+
+def _require_not_reserved(ip: IPAddress, reserved: Reserved) -> None:
+    if ip in reserved:
+        message = f"address {ip} is the address of host {reserved[ip]}"
+        raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
+
+
+def _free(store: Store, cidr: IPNetwork, wish: Callable[[Block], Block]) -> bool:
+    """Free what `wish` frees in a block, then tell the handles; say whether it was anything."""
+    changed = blocks.change(store, cidr, wish)
+    if changed is None:
+        return False
+    before, after = changed
+    for owner in {who.id for who in before.owners.values() if who.id is not None}:
+        count = after.count(owner)
+        if count != before.count(owner):
+            handles.note(store, owner, cidr, count)
+    return before != after
+
+
+def _without_unnamed(seen: Block, ip: IPAddress) -> Block:
+    """Return the block with the address free if nobody is named as its owner."""
+    holder = seen.owner(ip)
+    return seen if holder is None or holder.id is not None else seen.release(ip, None)
+
+
+def _mentioning(store: Store, text: str) -> list[IPNetwork]:
+    """Return the blocks in whose JSON a text occurs."""
+    found = []
+    for family in FAMILIES:
+        listed = store.tree(keys.blocks(family)).entries
+        found += blocks.cidrs(entry for entry in listed if text in (entry.value or ""))
+    return found

@@ -1,6 +1,11 @@
-"""Endpoints: one key each, below host, orchestrator and workload."""
+"""Endpoints: one key each, below host, orchestrator and workload.
 
-from collections.abc import Callable
+What is asked of ten thousand is mostly about few of them, so keys can be had without their values
+being read: `listed`, then `decoded` of those that count.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from calico_ctl.datastore import entries
 from calico_ctl.datastore.entries import Problem
@@ -15,6 +20,13 @@ _SHOW_HINT = "`calicoctl endpoint show --detailed` lists the endpoints"
 Found = tuple[list[Endpoint], list[Problem]]
 
 
+class Listed(NamedTuple):
+    """An endpoint whose value nobody has read yet."""
+
+    key: EndpointKey
+    entry: Entry
+
+
 def all(
     store: Store,
     host: str | None = None,
@@ -25,18 +37,38 @@ def all(
 
     Sorted by key; beside them the keys whose values cannot be used.
     """
+    return decoded(listed(store, host, orchestrator, workload))
+
+
+def listed(
+    store: Store,
+    host: str | None = None,
+    orchestrator: str | None = None,
+    workload: str | None = None,
+) -> Sequence[Listed]:
+    """Return the keys of the same endpoints as `all`, with their values as they are."""
     wanted = (host, orchestrator, workload)
+    found = store.tree(_narrowest(host, orchestrator, workload)).entries
+    keyed = ((_key_of(entry), entry) for entry in found)
+    return [Listed(key, entry) for key, entry in keyed if key is not None and _fits(key, wanted)]
+
+
+def decoded(found: Iterable[Listed]) -> Found:
+    """Read the values; return the endpoints, sorted by key, and the keys that cannot be used."""
     endpoints: list[Endpoint] = []
     problems: list[Problem] = []
-    for entry in store.tree(_narrowest(host, orchestrator, workload)).entries:
-        key = _key_of(entry)
-        if key is None or not _matches(key, wanted):
-            continue
+    for key, entry in found:
         try:
             endpoints.append(_decode(key, entry))
         except InvalidValue as error:
             problems.append(Problem(entry.key, error.message))
     return sorted(endpoints, key=lambda endpoint: endpoint.key), problems
+
+
+def having_profile(store: Store, profile: str) -> Found:
+    """Return the endpoints that have a profile, and the keys that may say so but cannot be read."""
+    endpoints, problems = decoded(each for each in listed(store) if _mentions(each.entry, profile))
+    return [each for each in endpoints if profile in each.profiles], problems
 
 
 def of_workload(store: Store, host: str, orchestrator: str, workload: str) -> list[Endpoint]:
@@ -115,7 +147,13 @@ def _key_of(entry: Entry) -> EndpointKey | None:
     return parsed.endpoint
 
 
-def _matches(key: EndpointKey, wanted: tuple[str | None, ...]) -> bool:
+def _mentions(entry: Entry, name: str) -> bool:
+    """Say whether a value may hold a name; JSON can write any letter with a backslash too."""
+    value = entry.value or ""
+    return name in value or "\\" in value
+
+
+def _fits(key: EndpointKey, wanted: tuple[str | None, ...]) -> bool:
     parts = (key.host, key.orchestrator, key.workload)
     return not any(want not in {None, part} for want, part in zip(wanted, parts, strict=True))
 

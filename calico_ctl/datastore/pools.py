@@ -1,16 +1,21 @@
 """Pools: one key per CIDR."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import entries
+from calico_ctl.datastore import endpoints, entries
 from calico_ctl.datastore.entries import Problem
 from calico_ctl.datastore.store import Entry, Store
 from calico_ctl.errors import AlreadyExists, Conflict, InvalidValue, NotFound
 from calico_ctl.model import codec, keys
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.pool import DEFAULT_POOLS, Pool
+
+if TYPE_CHECKING:
+    from calico_ctl.ipam.block import Owner
 
 _SHOW_HINT = "`calicoctl pool show` lists the pools"
 
@@ -42,7 +47,7 @@ def create(store: Store, pool: Pool) -> bool:
         if other.cidr == pool.cidr:
             return _require_same(pool, other)
         if other.overlaps(pool.cidr):
-            raise _overlap(pool, other)
+            raise overlap(pool, other)
     try:
         made = store.create(keys.pool(pool.cidr), codec.encode_pool(pool))
     except AlreadyExists as error:
@@ -72,6 +77,51 @@ def containing(pools: Iterable[Pool], ip: IPAddress) -> Pool | None:
     return next((pool for pool in pools if pool.contains(ip)), None)
 
 
+def holders(store: Store, cidrs: Iterable[IPNetwork]) -> dict[IPAddress, str]:
+    """Return who has which address of some networks, in words: endpoints, and what IPAM notes.
+
+    Blocks and endpoints that cannot be read hold nothing.
+    """
+    wanted = [Pool(cidr) for cidr in cidrs]
+    found: dict[IPAddress, str] = {}
+    for family in sorted({pool.family for pool in wanted}):
+        for entry in store.tree(keys.blocks(family)).entries:
+            found |= _noted(entry)
+    listed, _ = endpoints.all(store)
+    for each in listed:
+        found |= dict.fromkeys(each.addresses, f"endpoint {each.key.id} on host {each.key.host}")
+    return {ip: who for ip, who in sorted(found.items()) if containing(wanted, ip) is not None}
+
+
+def has_other_options(pool: Pool) -> AlreadyExists:
+    """Return the error for a pool that is there with other options."""
+    message = f"pool {pool.cidr} exists already with other options"
+    hint = f"to change them, remove it first: `calicoctl pool remove {pool.cidr}`"
+    return AlreadyExists(message, hint)
+
+
+def overlap(pool: Pool, other: Pool) -> Conflict:
+    """Return the error for a pool that shares addresses with another one."""
+    return Conflict(f"pool {pool.cidr} overlaps the pool {other.cidr}", hint=_SHOW_HINT)
+
+
+def _noted(entry: Entry) -> dict[IPAddress, str]:
+    # Imported here: most who read pools need no blocks.
+    from calico_ctl.ipam import block
+
+    with suppress(InvalidValue):
+        cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
+        owners = block.decode(cidr, entry.value or "").owners
+        first = IPAddress(cidr.first, cidr.version)
+        return {first + ordinal: _holder(owner) for ordinal, owner in owners.items()}
+    return {}
+
+
+def _holder(owner: "Owner") -> str:
+    where = f" on host {owner.host}" if owner.host else ""
+    return f"owner {owner.id}{where}" if owner.id else f"somebody unnamed{where}"
+
+
 def _decode(entry: Entry, family: Family) -> Pool:
     cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
     pool = entries.decode(entry, lambda text: codec.decode_pool(cidr, text))
@@ -81,11 +131,9 @@ def _decode(entry: Entry, family: Family) -> Pool:
 
 
 def _require_same(pool: Pool, other: Pool) -> bool:
-    if (pool.ipip, pool.masquerade) == (other.ipip, other.masquerade):
+    if pool.options == other.options:
         return False
-    message = f"pool {pool.cidr} exists already with other options"
-    hint = f"to change them, remove it first: `calicoctl pool remove {pool.cidr}`"
-    raise AlreadyExists(message, hint)
+    raise has_other_options(pool)
 
 
 def _withdraw_if_late(store: Store, pool: Pool, made: Entry) -> None:
@@ -99,8 +147,4 @@ def _withdraw_if_late(store: Store, pool: Pool, made: Entry) -> None:
             continue
         if other.overlaps(pool.cidr):
             store.delete(made.key, seen=made)
-            raise _overlap(pool, other)
-
-
-def _overlap(pool: Pool, other: Pool) -> Conflict:
-    return Conflict(f"pool {pool.cidr} overlaps the pool {other.cidr}", hint=_SHOW_HINT)
+            raise overlap(pool, other)

@@ -3,28 +3,19 @@
 The directory is the profile: an orchestrator may have made it with neither key, or with one.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from calico_ctl.datastore import entries
-from calico_ctl.datastore.store import Entry, Store, Tree
+from calico_ctl.datastore.entries import Problem
+from calico_ctl.datastore.store import Entry, Store
 from calico_ctl.errors import AlreadyExists, InvalidValue, NotFound
 from calico_ctl.model import codec, keys
+from calico_ctl.model.profile import Profile as Profile  # noqa: PLC0414 - profiles.Profile
+from calico_ctl.model.profile import Tags
 from calico_ctl.model.rule import Rules, default_rules
 
 _SHOW_HINT = "`calicoctl profile show` lists the profiles"
 _UPDATE_HINT = "`calicoctl profile {} rule update` replaces broken rules"
-
-Tags = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """A profile as etcd has it; missing keys are no tags and no rules."""
-
-    name: str
-    tags: Tags = ()
-    rules: Rules = Rules()  # noqa: RUF009 - frozen
 
 
 def names(store: Store) -> list[str]:
@@ -38,6 +29,27 @@ def names(store: Store) -> list[str]:
     )
 
 
+def all(store: Store) -> tuple[list[Profile], list[Problem]]:
+    """Return all profiles, sorted by name, and beside them the keys that cannot be used.
+
+    A profile with such a key is left out whole: half of it would be another profile.
+    """
+    trees: dict[str, list[Entry]] = {}
+    for entry in store.tree(keys.PROFILES).entries:
+        name = entry.key.removeprefix(f"{keys.PROFILES}/").partition("/")[0]
+        trees.setdefault(name, []).append(entry)
+    found: list[Profile] = []
+    problems: list[Problem] = []
+    for name, below in sorted(trees.items()):
+        if not below[0].is_directory:
+            continue
+        try:
+            found.append(_decode(name, below))
+        except InvalidValue as error:
+            problems.append(Problem(keys.profile(name), error.message))
+    return found, problems
+
+
 def exists(store: Store, name: str) -> bool:
     """Say whether there is a profile of that name."""
     entry = store.get(keys.profile(name))
@@ -49,13 +61,7 @@ def read(store: Store, name: str) -> Profile:
     tree = store.tree(keys.profile(name))
     if not tree.entries:
         _require(store, name)
-    tags = _find(tree, keys.profile_tags(name))
-    rules = _find(tree, keys.profile_rules(name))
-    return Profile(
-        name,
-        tags=() if tags is None else entries.decode(tags, codec.decode_tags),
-        rules=Rules() if rules is None else _decode_rules(rules),
-    )
+    return _decode(name, tree.entries)
 
 
 def create(store: Store, name: str) -> None:
@@ -101,6 +107,16 @@ def edit_rules(store: Store, name: str, change: Callable[[Rules], Rules]) -> Rul
     return codec.decode_rules(_edit(store, name, keys.profile_rules(name), changed))
 
 
+def ensure(store: Store, name: str) -> None:
+    """Make a profile without tags and rules, which allows nothing, unless there is one."""
+    entries.ensure(store, keys.profile(name), None)
+
+
+def replace_tags(store: Store, name: str, tags: Tags) -> None:
+    """Replace a profile's tags whatever they were, broken ones too."""
+    _edit(store, name, keys.profile_tags(name), lambda _entry: codec.encode_tags(tags))
+
+
 def replace_rules(store: Store, name: str, rules: Rules) -> None:
     """Replace a profile's rules whatever they were, broken ones too."""
     _edit(store, name, keys.profile_rules(name), lambda _entry: codec.encode_rules(rules))
@@ -120,6 +136,16 @@ def _edit(store: Store, name: str, key: str, change: Callable[[Entry | None], st
     raise entries.gave_up(key)
 
 
+def _decode(name: str, below: Sequence[Entry]) -> Profile:
+    tags = _find(below, keys.profile_tags(name))
+    rules = _find(below, keys.profile_rules(name))
+    return Profile(
+        name,
+        tags=() if tags is None else entries.decode(tags, codec.decode_tags),
+        rules=Rules() if rules is None else _decode_rules(rules),
+    )
+
+
 def _decode_rules(entry: Entry) -> Rules:
     try:
         return entries.decode(entry, codec.decode_rules)
@@ -132,8 +158,8 @@ def _quotes_lost(entry: Entry) -> bool:
     return codec.tags_lost_their_quotes(entry.value or "")
 
 
-def _find(tree: Tree, key: str) -> Entry | None:
-    return next((e for e in tree.entries if e.key == key and not e.is_directory), None)
+def _find(below: Sequence[Entry], key: str) -> Entry | None:
+    return next((e for e in below if e.key == key and not e.is_directory), None)
 
 
 def _require(store: Store, name: str) -> None:

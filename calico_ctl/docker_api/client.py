@@ -100,6 +100,25 @@ class Engine:
         with self._asking("its containers"):
             return {str(each["Id"]) for each in self._api.containers(all=True)}
 
+    def version(self) -> Json:
+        """Return what the engine says of its version and its parts, as it says it."""
+        with self._asking("its version"):
+            return cast("Json", self._api.version())
+
+    def info(self) -> Json:
+        """Return what the engine says of itself, as it says it."""
+        with self._asking("its state"):
+            return cast("Json", self._api.info())
+
+    def listing(self) -> Sequence[Json]:
+        """Return a few words on each container, running or not, as the engine says them."""
+        with self._asking("its containers"):
+            return cast("Sequence[Json]", self._api.containers(all=True))
+
+    def inspect(self, name_or_id: str) -> Json:
+        """Return all that the engine knows of a container, as it says it; raise NotFound."""
+        return self._inspect(name_or_id)
+
     def manages_swarm(self) -> bool:
         """Say whether the engine is a manager of a Docker Swarm, which listens on 2377 too."""
         with self._asking("its state"):

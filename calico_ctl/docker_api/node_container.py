@@ -6,8 +6,9 @@ from dataclasses import astuple, dataclass, replace
 from netaddr import IPAddress
 
 from calico_ctl.docker_api.request import ContainerRequest
-from calico_ctl.model import docker_proxy
+from calico_ctl.model import docker_proxy, etcd_access
 from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
+from calico_ctl.model.etcd_access import EtcdAccess
 
 NAME = "calico-node"
 
@@ -32,14 +33,16 @@ LOG_LIMIT = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 class NodeContainer:
     """What `calicoctl node` was told. `networking` off: policy only, no BIRD.
 
-    The files of `docker_proxy` are the host's; None: it is off.
+    The files of `docker_proxy` are the host's; None: it is off. Those of `etcd` are all in the
+    directory `etcd_files`, which the container sees under the same path; None: there are none.
     """
 
     image: str
     hostname: str
     ip: IPAddress
     ip6: IPAddress | None
-    etcd_authority: str
+    etcd: EtcdAccess
+    etcd_files: str | None = None
     log_directory: str = "/var/log/calico"
     networking: bool = True
     docker_proxy: DockerProxy | None = None
@@ -69,6 +72,7 @@ class NodeContainer:
                     "BindOptions": {"NonRecursive": True},
                 },
                 *self._tls_mounts(),
+                *self._etcd_mounts(),
             ],
             "LogConfig": LOG_LIMIT,
         }
@@ -87,11 +91,18 @@ class NodeContainer:
             "HOSTNAME": self.hostname,
             "IP": str(self.ip),
             "IP6": "" if self.ip6 is None else str(self.ip6),
-            "ETCD_AUTHORITY": self.etcd_authority,
+            **etcd_access.to_environment(self.etcd),
             "CALICO_NETWORKING": "true" if self.networking else "false",
             "DOCKER_HOST": f"unix://{RUN_DIRECTORY}/docker.sock",
             **docker_proxy.to_environment(_inside(self.docker_proxy)),
         }
+
+    def _etcd_mounts(self) -> list[dict[str, object]]:
+        # It lies in /var/lib/calico, which is there as well, but may be written to.
+        path = self.etcd_files
+        if path is None:
+            return []
+        return [{"Type": "bind", "Source": path, "Target": path, "ReadOnly": True}]
 
     def _tls_mounts(self) -> list[dict[str, object]]:
         tls = None if self.docker_proxy is None else self.docker_proxy.tls

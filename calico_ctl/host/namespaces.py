@@ -3,8 +3,11 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from calico_ctl.errors import NotFound
+from calico_ctl.errors import Conflict, InvalidValue, NotFound
+
+_OWN = "/proc/self/ns/net"
 
 
 def exists(pid: int) -> bool:
@@ -14,6 +17,24 @@ def exists(pid: int) -> bool:
             return True
     except NotFound:
         return False
+
+
+def require_foreign(path: str) -> None:
+    """Raise unless a path leads to a namespace, and not to the network namespace that we are in.
+
+    All namespaces are in one file system of the kernel's, and nothing else is.
+    """
+    try:
+        found, own = Path(path).stat(), Path(_OWN).stat()
+    except OSError as error:
+        raise NotFound(f"cannot look at {path}: {error.strerror}") from error
+    if found.st_dev != own.st_dev:
+        raise InvalidValue("network namespace", path, "the path of a namespace's file")
+    if found.st_ino == own.st_ino:
+        raise Conflict(
+            f"{path} is this host's own network namespace",
+            hint="name that of a container; `ip netns` lists some",
+        )
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """A block: 64 neighbouring addresses, which of them are taken, and by whom.
 
-Blocks are the unit of compare-and-swap, so one claim never waits for the whole pool. A block may
-reach beyond the pools, or lie between several small ones: who asks for free addresses says which
-pools count. The JSON is the historical one (`decode`, `encode`); `decode` is total.
+Blocks are the unit of compare-and-swap, so one claim never waits for the whole pool. They lie on
+multiples of 64 whatever the pools are; of a block around a pool of 16 addresses only those 16 are
+ever given out: who asks says which pools count. So who routes by blocks has to look at the pools
+too. The JSON is the historical one (`decode`, `encode`); `decode` is total.
 """
 
 import json
@@ -56,20 +57,43 @@ class Block:
 
     def free(self, pools: Sequence[IPNetwork], reserved: Collection[IPAddress]) -> IPAddress | None:
         """Return the lowest address that is in a pool, neither taken nor reserved; or None."""
-        taken = {self.cidr.first + ordinal for ordinal in self.owners}
-        for first, last in self._within(pools):
+        first_of_block = int(self.cidr.first)
+        for first, last in _within(self.cidr, pools):
             for number in range(first, last + 1):
+                if number - first_of_block in self.owners:
+                    continue
                 ip = IPAddress(number, self.cidr.version)
-                if number not in taken and ip not in reserved:
+                if ip not in reserved:
                     return ip
         return None
+
+    def count(self, owner_id: str) -> int:
+        """Return how many addresses an owner has here."""
+        return sum(who.id == owner_id for who in self.owners.values())
+
+    def addresses(self) -> Iterator[tuple[IPAddress, Owner]]:
+        """Yield each address that is taken with who holds it, lowest first."""
+        for ordinal in sorted(self.owners):
+            yield IPAddress(int(self.cidr.first) + ordinal, self.cidr.version), self.owners[ordinal]
+
+    def preferred_by(self, hostname: str) -> "Block":
+        """Return the block with a host's preference, if no host prefers it so far."""
+        return self if self.affinity is not None else replace(self, affinity=_HOST + hostname)
+
+    def without_preference(self, hostname: str) -> "Block":
+        """Return the block without the preference of that host; what is claimed stays."""
+        return replace(self, affinity=None) if self.host == hostname else self
+
+    def hand_over(self, ip: IPAddress, owner: Owner) -> "Block":
+        """Return the block with the address taken by that owner, whoever had it."""
+        return replace(self, owners={**self.owners, self._ordinal(ip): owner})
 
     def claim(self, ip: IPAddress, owner: Owner) -> "Block":
         """Return the block with the address taken. Raises Conflict if somebody else has it."""
         holder = self.owner(ip)
         if holder is not None and (holder.id is None or holder.id != owner.id):
             raise taken(ip, holder)
-        return replace(self, owners={**self.owners, self._ordinal(ip): owner})
+        return self.hand_over(ip, owner)
 
     def release(self, ip: IPAddress, owner_id: str | None) -> "Block":
         """Return the block with the address free if that owner, or for None anybody, has it."""
@@ -93,14 +117,6 @@ class Block:
 
     def _ordinal(self, ip: IPAddress) -> int:
         return int(ip) - int(self.cidr.first)
-
-    def _within(self, pools: Sequence[IPNetwork]) -> Iterator[tuple[int, int]]:
-        """Yield the parts of this block that lie in pools, lowest first."""
-        ours = [pool for pool in pools if pool.version == self.cidr.version]
-        for pool in sorted(ours):
-            first, last = max(self.cidr.first, pool.first), min(self.cidr.last, pool.last)
-            if first <= last:
-                yield int(first), int(last)
 
 
 def empty(cidr: IPNetwork, host: str) -> Block:
@@ -127,7 +143,9 @@ def taken(ip: IPAddress, holder: Owner) -> Conflict:
 def encode(block: Block) -> str:
     """Write a block; equal owners share an attribute, unused attributes go."""
     attributes = list(dict.fromkeys(block.owners[at] for at in sorted(block.owners)))
-    indexes = {at: attributes.index(owner) for at, owner in block.owners.items()}
+    # Owners are equal only if their notes are; a dictionary finds them without comparing all.
+    numbers = {owner: number for number, owner in enumerate(attributes)}
+    indexes = {at: numbers[owner] for at, owner in block.owners.items()}
     return json.dumps(
         {
             "cidr": str(block.cidr),
@@ -155,6 +173,14 @@ def decode(cidr: IPNetwork, text: str) -> Block:
         raise _invalid(text)
     owners = _owners(text, fields.get("attributes"))
     return Block(cidr, affinity, _allocations(text, fields.get("allocations"), owners))
+
+
+def _within(cidr: IPNetwork, pools: Sequence[IPNetwork]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a block that lie in pools, lowest first."""
+    for pool in sorted(pool for pool in pools if pool.version == cidr.version):
+        first, last = max(cidr.first, pool.first), min(cidr.last, pool.last)
+        if first <= last:
+            yield int(first), int(last)
 
 
 def _owners(text: str, value: object) -> list[Owner]:

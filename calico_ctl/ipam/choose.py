@@ -14,15 +14,18 @@ def within(blocks: Iterable[IPNetwork], pools: Iterable[IPNetwork]) -> list[IPNe
     return sorted(each for each in blocks if any(_overlap(each, pool) for pool in wanted))
 
 
-def unclaimed(pools: Iterable[IPNetwork], claimed: Collection[IPNetwork]) -> Iterator[IPNetwork]:
-    """Yield the blocks that nobody has claimed, scanning the pools in order."""
+def unclaimed(pools: Iterable[IPNetwork], claimed: Collection[int]) -> Iterator[IPNetwork]:
+    """Yield the blocks that nobody has claimed, scanning the pools in order.
+
+    `claimed` are the first addresses of the claimed blocks, as numbers: a full pool has thousands.
+    """
     passed = set(claimed)
     for pool in pools:
-        for number in range(int(pool.first), int(pool.last) + 1, block.SIZE):
-            cidr = block.cidr_of(IPAddress(number, pool.version))
-            if cidr not in passed:
-                passed.add(cidr)
-                yield cidr
+        aligned = int(pool.first) // block.SIZE * block.SIZE
+        for number in range(aligned, int(pool.last) + 1, block.SIZE):
+            if number not in passed:
+                passed.add(number)
+                yield block.cidr_of(IPAddress(number, pool.version))
 
 
 def shuffled(blocks: Iterable[IPNetwork], random: Random) -> list[IPNetwork]:

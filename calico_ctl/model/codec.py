@@ -19,8 +19,10 @@ from typing import NoReturn, TypeVar
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.errors import InvalidValue
-from calico_ctl.model import address, names, rule_json
+from calico_ctl.model import address, bgp, names, rule_json
+from calico_ctl.model.bgp import BgpPeer, Reflector
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
+from calico_ctl.model.node import parse_as_number
 from calico_ctl.model.pool import Pool
 from calico_ctl.model.rule import Rules
 
@@ -34,8 +36,9 @@ _ENDPOINT_FIELDS = frozenset(
     {"state", "name", "mac", "profile_id", "profile_ids", "ipv4_nets", "ipv6_nets"}
     | {"ipv4_gateway", "ipv6_gateway"}
 )
-_POOL_FIELDS = frozenset({"cidr", "ipip", "masquerade"})
+_POOL_FIELDS = frozenset({"cidr", "ipip", "masquerade", "vxlan", "cross_subnet"})
 _IPIP_DEVICE = "tunl0"
+_VXLAN_DEVICE = "vxlan.calico"
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -129,10 +132,15 @@ def decode_pool(cidr: IPNetwork, text: str) -> Pool:
     written = address.parse_network(_text("pool CIDR", fields.get("cidr")), "pool CIDR")
     if written != cidr:
         raise InvalidValue("pool CIDR", str(written), f"{cidr}, as the key says")
+    ipip, vxlan = bool(fields.get("ipip")), bool(fields.get("vxlan"))
+    if ipip and vxlan:
+        raise InvalidValue("pool", text, "ipip or vxlan, not both")
     return Pool(
         cidr=cidr,
-        ipip=bool(fields.get("ipip")),
+        ipip=ipip,
         masquerade=_flag("masquerade", fields.get("masquerade", False)),
+        vxlan=vxlan,
+        cross_subnet=_flag("cross_subnet", fields.get("cross_subnet", False)),
         extra=_others(fields, _POOL_FIELDS),
     )
 
@@ -144,6 +152,10 @@ def encode_pool(pool: Pool) -> str:
         fields["ipip"] = _IPIP_DEVICE
     if pool.masquerade:
         fields["masquerade"] = True
+    if pool.vxlan:
+        fields["vxlan"] = _VXLAN_DEVICE
+    if pool.cross_subnet:
+        fields["cross_subnet"] = True
     return json.dumps(fields)
 
 
@@ -155,6 +167,65 @@ def decode_mesh_enabled(text: str) -> bool:
 def encode_mesh_enabled(enabled: bool) -> str:
     """Write whether all hosts peer with each other."""
     return json.dumps({"enabled": enabled})
+
+
+def decode_bgp_peer(ip: IPAddress, text: str) -> BgpPeer:
+    """Read the BGP peer whose key says `ip`. No error shows the value: it may hold a password."""
+    fields = _hidden_object("BGP peer", text)
+    _require_same(ip, "BGP peer address", fields.get("ip"))
+    as_number = fields.get("as_num")
+    # Older tools wrote a number.
+    is_number = isinstance(as_number, int) and not isinstance(as_number, bool)
+    return BgpPeer(
+        ip=ip,
+        as_number=parse_as_number(str(as_number) if is_number else _text("AS number", as_number)),
+        password=_password(fields.get("password")),
+    )
+
+
+def encode_bgp_peer(peer: BgpPeer) -> str:
+    """Write a BGP peer, the password only if there is one."""
+    fields = {"ip": str(peer.ip), "as_num": str(peer.as_number)}
+    return json.dumps(fields | ({"password": peer.password} if peer.password else {}))
+
+
+def decode_reflector(ip: IPAddress, text: str) -> Reflector:
+    """Read the route reflector whose key says `ip`."""
+    fields = _object("route reflector", text)
+    _require_same(ip, "route reflector address", fields.get("ip"))
+    return Reflector(ip, bgp.parse_cluster_id(_text("cluster id", fields.get("cluster_id"))))
+
+
+def encode_reflector(reflector: Reflector) -> str:
+    """Write a route reflector."""
+    return json.dumps({"ip": str(reflector.ip), "cluster_id": str(reflector.cluster_id)})
+
+
+def decode_block_affinity(text: str) -> str | None:
+    """Read which host an address block says that it prefers; nothing else of the block is read."""
+    affinity = _object("block", text).get("affinity")
+    return None if affinity is None else _text("affinity", affinity).removeprefix("host:")
+
+
+def _require_same(ip: IPAddress, what: str, value: object) -> None:
+    if address.parse_address(_text(what, value), what) != ip:
+        raise InvalidValue(what, value, f"{ip}, as the key says")
+
+
+def _password(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if not isinstance(value, str):
+        raise InvalidValue("password", bgp.HIDDEN, "text")
+    return bgp.parse_password(value)
+
+
+def _hidden_object(what: str, text: str) -> JsonObject:
+    """Read a JSON object that no error may show, nor what caused the error."""
+    try:
+        return _object(what, text)
+    except InvalidValue as error:
+        raise InvalidValue(what, bgp.HIDDEN, error.expected) from None
 
 
 def _profiles(fields: Mapping[str, object]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ none of ours is None, never an error.
 from enum import StrEnum
 from typing import NamedTuple
 
-from netaddr import IPNetwork
+from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.errors import InvalidValue
 from calico_ctl.model import address, names
@@ -23,7 +23,9 @@ BGP = "/calico/bgp/v1"
 BGP_HOSTS = "/calico/bgp/v1/host"
 DEFAULT_AS = "/calico/bgp/v1/global/as_num"
 NODE_MESH = "/calico/bgp/v1/global/node_mesh"
+BGP_GLOBAL = "/calico/bgp/v1/global"
 IPAM = "/calico/ipam/v2"
+HOSTS_IPAM = "/calico/ipam/v2/host"
 STATUS = "/calico/felix/v1/host"
 
 
@@ -41,10 +43,17 @@ class Leaf(StrEnum):
     POOL = "pool"
     BGP_HOST = "bgp host"
     BGP_GLOBAL = "bgp global"
+    BGP_PEER = "bgp peer"
+    REFLECTOR = "route reflector"
+    AFFINITY = "affinity"
+    BLOCK = "block"
 
 
 class ParsedKey(NamedTuple):
-    """What a key is about. `name` is a profile, a setting or a CIDR; `host` where there is one."""
+    """What a key is about; `host` where there is one.
+
+    `name` is a profile, a setting, a CIDR as keys write it, or the address of a BGP peer.
+    """
 
     leaf: Leaf
     name: str = ""
@@ -142,6 +151,32 @@ def affinity(hostname: str, cidr: IPNetwork) -> str:
     return f"{affinities(hostname, address.family(cidr))}/{dashed(cidr)}"
 
 
+def handles() -> str:
+    """Return the directory that says, for each owner of addresses, in which blocks they are."""
+    return f"{IPAM}/handle"
+
+
+def handle(owner: str) -> str:
+    """Return the key that says in which blocks an owner (an endpoint's id) has addresses."""
+    return f"{handles()}/{owner}"
+
+
+def is_block(key: str) -> bool:
+    """Say whether a key is that of an address block."""
+    return key.startswith(f"{IPAM}/assignment/")
+
+
+def affinity_of_block(key: str, hostname: str) -> str:
+    """Return the key that says that a host has claimed the block that lives under `key`."""
+    return f"{host_ipam(hostname)}/{key.removeprefix(f'{IPAM}/assignment/')}"
+
+
+def block_of_affinity(key: str, hostname: str) -> str:
+    """Return the key of the block that a host claims under `key`; empty if it claims none."""
+    own = f"{host_ipam(hostname)}/"
+    return f"{IPAM}/assignment/{key.removeprefix(own)}" if key.startswith(own) else ""
+
+
 def bgp_host(hostname: str) -> str:
     """Return the directory of a host's BGP settings."""
     return f"{BGP_HOSTS}/{hostname}"
@@ -155,6 +190,31 @@ def bgp_host_address(hostname: str, family: Family) -> str:
 def bgp_host_as(hostname: str) -> str:
     """Return the key of a host's own AS number, absent where the default holds."""
     return f"{BGP_HOSTS}/{hostname}/as_num"
+
+
+def bgp_setting(name: str, hostname: str | None = None) -> str:
+    """Return the key of a BGP setting of a host, or for None of all hosts."""
+    return f"{BGP_GLOBAL if hostname is None else bgp_host(hostname)}/{name}"
+
+
+def bgp_peers(family: Family, hostname: str | None = None) -> str:
+    """Return the directory of the peers of a host, or for None of all hosts."""
+    return bgp_setting(f"peer_v{family}", hostname)
+
+
+def bgp_peer(ip: IPAddress, hostname: str | None = None) -> str:
+    """Return the key of a peer of a host, or for None of all hosts."""
+    return f"{bgp_peers(address.family(ip), hostname)}/{ip}"
+
+
+def reflectors(family: Family) -> str:
+    """Return the directory of the route reflectors of a family."""
+    return f"{BGP}/rr_v{family}"
+
+
+def reflector(ip: IPAddress) -> str:
+    """Return the key of a route reflector."""
+    return f"{reflectors(address.family(ip))}/{ip}"
 
 
 def host_status(hostname: str) -> str:
@@ -217,6 +277,16 @@ def parse(key: str) -> ParsedKey | None:  # noqa: C901, PLR0911, PLR0912 - a tab
             return ParsedKey(Leaf.BGP_HOST, name=name, host=hostname)
         case ["bgp", "v1", "global", name]:
             return ParsedKey(Leaf.BGP_GLOBAL, name=name)
+        case ["bgp", "v1", "host", hostname, ("peer_v4" | "peer_v6"), name]:
+            return ParsedKey(Leaf.BGP_PEER, name=name, host=hostname)
+        case ["bgp", "v1", "global", ("peer_v4" | "peer_v6"), name]:
+            return ParsedKey(Leaf.BGP_PEER, name=name)
+        case ["bgp", "v1", ("rr_v4" | "rr_v6"), name]:
+            return ParsedKey(Leaf.REFLECTOR, name=name)
+        case ["ipam", "v2", "host", hostname, ("ipv4" | "ipv6"), "block", name]:
+            return ParsedKey(Leaf.AFFINITY, name=name, host=hostname)
+        case ["ipam", "v2", "assignment", ("ipv4" | "ipv6"), "block", name]:
+            return ParsedKey(Leaf.BLOCK, name=name)
         case _:
             return None
 

@@ -10,6 +10,7 @@ NAME_FORM = "1 to 64 characters of A-Z a-z 0-9 _ . - (not '.' or '..')"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ENDPOINT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 INTERFACE_PREFIX = "cali"
 """Every host-side interface that we make starts with this."""
@@ -46,6 +47,14 @@ def parse_endpoint_id(text: str) -> str:
     """Return `text` if it can be the id of an endpoint."""
     if not _ENDPOINT_ID.fullmatch(text) or text in {".", ".."}:
         raise InvalidValue("endpoint id", text, NAME_FORM)
+    return text
+
+
+def parse_container(text: str) -> str:
+    """Return `text` if it can name a container, or is an absolute path; raise InvalidValue else."""
+    if not _CONTAINER.fullmatch(text) and (not text.startswith("/") or "\0" in text):
+        expected = "a container's name or id, or the absolute path of a network namespace's file"
+        raise InvalidValue("container", text, expected)
     return text
 
 

@@ -88,6 +88,16 @@ def rule_from_object(value: object) -> Rule:
     return check(rule)
 
 
+def field_at_fault(value: Mapping[str, object]) -> str | None:
+    """Return the first field of a refused rule that is wrong by itself; None: they do not fit."""
+    for name, item in value.items():
+        try:
+            _READERS[name](name, item)
+        except (KeyError, InvalidValue):
+            return name
+    return None
+
+
 def check(rule: Rule) -> Rule:
     """Return the rule if its criteria fit together; raise InvalidValue otherwise."""
     if rule.src_ports or rule.dst_ports:

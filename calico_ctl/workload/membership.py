@@ -1,78 +1,29 @@
 """Which profiles an endpoint has: the steps behind `profile append|remove|set`.
 
-A change is for one endpoint, named by as much of its key as makes it the only one. What can be
-checked is checked before the write, and the write starts over from what the endpoint has become if
-somebody else was faster.
+A change is for one endpoint, named in any way that leaves no doubt. What can be checked is checked
+before the write, and the write starts over from what the endpoint has become if somebody else was
+faster.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from calico_ctl.datastore import endpoints, profiles
 from calico_ctl.datastore.store import Store
 from calico_ctl.errors import Conflict, InvalidValue, NotFound
-from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.workload import which_endpoint
+from calico_ctl.workload.platform import Platform
+from calico_ctl.workload.which_endpoint import Filter
 
 VERBS = ("append", "remove", "set")
 
 Profiles = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What is known of an endpoint; None matches every one."""
-
-    host: str | None = None
-    orchestrator: str | None = None
-    workload: str | None = None
-    endpoint: str | None = None
-
-    def __str__(self) -> str:
-        """Describe it for messages."""
-        known = {
-            "id": self.endpoint,
-            "workload": self.workload,
-            "orchestrator": self.orchestrator,
-            "host": self.host,
-        }
-        return ", ".join(f"{name} {value}" for name, value in known.items() if value is not None)
-
-
-def find(store: Store, wanted: Filter) -> endpoints.Found:
-    """Return the endpoints that match, and beside them the keys there that cannot be read."""
-    found, problems = endpoints.all(store, wanted.host, wanted.orchestrator, wanted.workload)
-    if wanted.endpoint is None:
-        return found, problems
-    ending = f"/{wanted.endpoint}"
-    return (
-        [each for each in found if each.key.id == wanted.endpoint],
-        [each for each in problems if each.key.endswith(ending)],
-    )
-
-
-def find_one(store: Store, wanted: Filter) -> Endpoint:
-    """Return the only endpoint that matches; raise NotFound or Conflict otherwise."""
-    found, problems = find(store, wanted)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        where = ", ".join(f"{each.key.id} on host {each.key.host}" for each in found)
-        raise Conflict(
-            f"{len(found)} endpoints have {wanted}: {where}",
-            hint="say which: `calicoctl endpoint <ENDPOINT_ID> profile ... --host=<HOSTNAME>`",
-        )
-    if problems:
-        raise Conflict(f"the endpoint with {wanted} cannot be read: {problems[0].reason}")
-    raise NotFound(
-        f"there is no endpoint with {wanted}",
-        hint="`calicoctl endpoint show --detailed` lists the endpoints",
-    )
-
-
-def change(store: Store, wanted: Filter, verb: str, names: Profiles) -> str:
+def change(platform: Platform, wanted: Filter, verb: str, names: Profiles) -> str:
     """Append, remove or set profiles of the one endpoint that matches; return what was done."""
+    store = platform.store
     _require_usable(store, verb, names)
-    endpoint = find_one(store, wanted)
+    endpoint = which_endpoint.find_one(platform, wanted)
     apply = _CHANGES[verb]
     endpoints.edit(
         store, endpoint.key, lambda seen: seen.with_profiles(apply(seen.profiles, names))

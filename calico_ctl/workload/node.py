@@ -19,10 +19,13 @@ from calico_ctl.docker_api.etcd_container import EtcdContainer
 from calico_ctl.docker_api.node_container import NodeContainer
 from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable, DeadlineExceeded
 from calico_ctl.host import addresses, kernel
+from calico_ctl.model import etcd_access
 from calico_ctl.model.docker_proxy import DockerProxy
 from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.model.etcd_access import EtcdAccess
 from calico_ctl.model.node import Node
-from calico_ctl.workload import detach, proxy_address
+from calico_ctl.workload import detach, etcd_handover, proxy_address
+from calico_ctl.workload.etcd_handover import HandedOver
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.proxy_address import ProxyRequest
 from calico_ctl.workload.steps import incomplete, try_all
@@ -46,7 +49,7 @@ class NodeRequest:
     image: str
     log_directory: str
     with_etcd: bool
-    etcd_authority: str
+    etcd: EtcdAccess
     networking: bool
     docker_proxy: ProxyRequest = field(default_factory=ProxyRequest)
 
@@ -71,10 +74,12 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
         _start_etcd(platform, engine, wanted.image, ip, say)
         wanted = replace(wanted, ip=ip)
     node = nodes.register(platform.store, _node(platform, engine, wanted, say))
-    container = _container(wanted, node, proxy)
+    handed = etcd_handover.hand_over(wanted.etcd)
+    container = _container(wanted, node, proxy, handed)
     services = _services(container)
     before = _reports(platform, services)
     outcome = engine.ensure(container.request())
+    etcd_handover.tidy(handed)
     if outcome is not Outcome.UNCHANGED:
         say(f"waiting for the services of {node_container.NAME}")
         _wait(platform, engine, before)
@@ -102,6 +107,7 @@ def stop(platform: Platform, engine: Engine, default_image: str, *, force: bool,
             partial(_clean_kernel, platform, engine, used_image),
             partial(nodes.remove, platform.store, platform.hostname),
             partial(_stop_etcd, platform, engine, say),
+            etcd_handover.withdraw,
         ]
     )
     if failures:
@@ -213,13 +219,16 @@ def _docker_proxy(engine: Engine, wanted: ProxyRequest, say: Say) -> DockerProxy
     return proxy
 
 
-def _container(wanted: NodeRequest, node: Node, proxy: DockerProxy | None) -> NodeContainer:
+def _container(
+    wanted: NodeRequest, node: Node, proxy: DockerProxy | None, handed: HandedOver
+) -> NodeContainer:
     return NodeContainer(
         image=wanted.image,
         hostname=node.host,
         ip=node.ipv4 or IPAddress("0.0.0.0"),  # noqa: S104 - never: a node is registered with one
         ip6=node.ipv6,
-        etcd_authority=wanted.etcd_authority,
+        etcd=handed.access,
+        etcd_files=handed.directory,
         log_directory=wanted.log_directory,
         networking=wanted.networking,
         docker_proxy=proxy,
@@ -274,5 +283,5 @@ def _clean_kernel(platform: Platform, engine: Engine, used_image: str) -> None:
         )
     # It speaks to the kernel only: addresses and etcd do not matter.
     nowhere = IPAddress("127.0.0.1")
-    request = NodeContainer(used_image, platform.hostname, nowhere, None, "127.0.0.1:4001")
+    request = NodeContainer(used_image, platform.hostname, nowhere, None, etcd_access.DEFAULT)
     engine.run_to_end(node_container.one_off(request.request(), ["daemon", "cleanup"]))

@@ -4,7 +4,7 @@ Real ones are made in `wiring`; tests pass fakes that obey the same contract.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from calico_ctl.datastore.store import Store
 from calico_ctl.model.container import Container, ContainerEvent, OwnContainer
@@ -12,9 +12,17 @@ from calico_ctl.model.count import Count, Drops
 from calico_ctl.model.interface import Interface
 from calico_ctl.model.rule import Direction
 
+if TYPE_CHECKING:
+    # It is pure, but brings the whole policy with it.
+    from calico_ctl.policy.dropped import Seen
+
 
 class Docker(Protocol):
     """The Docker Engine, as far as workloads and looking at our own containers go."""
+
+    def is_local(self) -> bool:
+        """Say whether it is on this machine, so that its process ids mean something here."""
+        ...
 
     def container(self, name_or_id: str) -> Container:
         """Inspect by name, id or unique id prefix.
@@ -95,6 +103,22 @@ class Counters(Protocol):
         ...
 
 
+class DropWatch(Protocol):
+    """Somebody who looks at what this host's kernel drops. Use from one thread."""
+
+    def wait(self, seconds: float) -> "Seen":
+        """Wait until something is told, at most so long, and return what was dropped of it."""
+        ...
+
+    def passed_over(self) -> int:
+        """Return how many packets were not looked at because there were too many."""
+        ...
+
+    def close(self) -> None:
+        """Look no more: nothing of it stays in the kernel."""
+        ...
+
+
 class Clock(Protocol):
     """Time, as an argument."""
 
@@ -133,6 +157,10 @@ class Platform(Protocol):
     @property
     def counters(self) -> Counters:
         """What the kernel has counted."""
+        ...
+
+    def drop_watch(self) -> DropWatch:
+        """Begin to look at what the kernel drops. NotFound: no table of ours; KernelRefused."""
         ...
 
     @property

@@ -16,7 +16,7 @@ from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints
 from calico_ctl.model import names
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
-from calico_ctl.workload.platform import Clock, Counters, Docker, Network
+from calico_ctl.workload.platform import Clock, Counters, Docker, DropWatch, Network
 from tests.support.machine import Machine
 from tests.support.memory_store import MemoryStore
 
@@ -41,6 +41,11 @@ class FakePlatform:
     network: Network = field(default_factory=Untouched)
     counters: Counters = field(default_factory=Untouched)
     clock: Clock = field(default_factory=Untouched)
+    watch: DropWatch = field(default_factory=Untouched)
+
+    def drop_watch(self) -> DropWatch:
+        """Begin to look at what the kernel drops: what the test made up."""
+        return self.watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,13 +102,13 @@ class Etcd:
         if self.host:
             data = ["--data-urlencode", f"value={value}"] if value is not None else []
             url = f"http://{self.authority}{path}"
-            argv = ["curl", "-sS", "-L", "-m", "5", "-X", method, url, *data]
+            argv = ["curl", "-sS", "-L", "-m", "30", "-X", method, url, *data]
             return _decoded(self.host.run(argv, quiet=True).out)
         body = urllib.parse.urlencode({"value": value}).encode() if value is not None else None
         url = f"http://{self.authority}{path}"
         request = urllib.request.Request(url, body, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return _decoded(answer.read())
         except urllib.error.HTTPError as error:
             with error:

@@ -15,9 +15,11 @@ from urllib.parse import quote, quote_plus
 
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable
+from calico_ctl.model.etcd_access import EtcdAuthority, EtcdTls
 from tests.support import command
+from tests.support.certificates import Certificates
 
-_START_DEADLINE = 20.0
+_START_DEADLINE = 120.0
 
 
 class EtcdServer:
@@ -45,6 +47,7 @@ class EtcdServer:
         self._log = directory / f"{name}.log"
         self._v2 = v2
         self._prefix = prefix
+        self._certificates: Certificates | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,9 +55,24 @@ class EtcdServer:
         """Where its data is."""
         return self._directory / self.name
 
-    def store(self, **settings: float) -> Etcd:
+    @property
+    def authority(self) -> EtcdAuthority:
+        """Where it listens."""
+        return EtcdAuthority(self.host, self.client_port)
+
+    @property
+    def tls(self) -> EtcdTls | None:
+        """What its clients trust and show; None: plain HTTP."""
+        files = self._certificates
+        if files is None:
+            return None
+        return EtcdTls(files.certificate("ca"), files.certificate("client"), files.key("client"))
+
+    def store(self, **settings: float | str) -> Etcd:
         """Make a store that speaks to this server."""
-        return Etcd(EtcdSettings(self.host, self.client_port, **settings))  # type: ignore[arg-type]
+        return Etcd(
+            EtcdSettings(self.host, self.client_port, tls=self.tls, **settings)  # type: ignore[arg-type]
+        )
 
     def start(self) -> None:
         """Start, and wait until it serves."""
@@ -63,13 +81,17 @@ class EtcdServer:
 
     def launch(self) -> None:
         """Start without waiting: a member of a cluster serves once most are there."""
-        client = f"http://{self.host}:{self.client_port}"
+        client = f"{'http' if self.tls is None else 'https'}://{self.host}:{self.client_port}"
         peer = self._peers[self.name]
         argv = [*command.DIES_WITH_US, *self._prefix, "etcd", f"--name={self.name}"]
         argv += [f"--enable-v2={str(self._v2).lower()}", f"--data-dir={self.data}"]
         argv += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
         argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
         argv += [f"--initial-cluster={_cluster(self._peers)}"]
+        if (files := self._certificates) is not None:
+            argv += [f"--cert-file={files.certificate('server')}"]
+            argv += [f"--key-file={files.key('server')}", "--client-cert-auth"]
+            argv += [f"--trusted-ca-file={files.certificate('ca')}"]
         # One member elects itself; among several a busy machine must not look like a dead leader.
         beat, patience = (20, 100) if len(self._peers) == 1 else (50, 500)
         argv += [f"--heartbeat-interval={beat}", f"--election-timeout={patience}"]
@@ -138,6 +160,14 @@ class EtcdServer:
             return False
         finally:
             store.close()
+
+
+class SecureEtcdServer(EtcdServer):
+    """One that speaks TLS and wants certificates of its clients."""
+
+    def __init__(self, directory: Path, certificates: Certificates) -> None:
+        super().__init__(directory)
+        self._certificates = certificates
 
 
 class EtcdCluster:

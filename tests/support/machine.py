@@ -17,6 +17,7 @@ from calico_ctl.model.interface import Interface
 from calico_ctl.model.keys import Leaf
 from calico_ctl.model.node import Node
 from calico_ctl.model.rule import Direction
+from calico_ctl.workload.platform import DropWatch
 from tests.support.memory_store import MemoryStore
 
 HOST = "host1"
@@ -101,6 +102,11 @@ class FakeDocker:
     fail_to_execute: CalicoError | None = None
     executed: list[tuple[str, ...]] = field(default_factory=list)
     events: Sequence[ContainerEvent] = ()
+    local: bool = True
+
+    def is_local(self) -> bool:
+        """Say what the test says."""
+        return self.local
 
     def container(self, name_or_id: str) -> Container:
         """Find one by its name or the beginning of its id."""
@@ -231,6 +237,10 @@ class Machine:
         self.store = AnsweringStore(self.clock)
         nodes.register(self.store, Node(HOST, GATEWAY))
         self.docker.containers["web"] = Container(CONTAINER, "web", True, 42, "default")
+
+    def drop_watch(self) -> DropWatch:
+        """Nobody looks at drops here."""
+        raise AssertionError("nobody was to look at drops")
 
     def left(self) -> list[str]:
         """Return what a container has left behind; the agent's report is the agent's to remove."""

@@ -88,6 +88,7 @@ class Wire:
 
     def __init__(self, host: NetNs, far: dict[str, NetNs], stack: contextlib.ExitStack) -> None:
         _lay(host, far)
+        self.host = host
         keep = stack.enter_context
         self._count = itertools.count(1)
         self._inner: dict[str, socket.socket] = {}

@@ -13,6 +13,9 @@ from tests.support.paths import CHECKOUT
 RUNS: list[tuple[str, ...]] = []
 """The words of every command line that worked, for the test that none of the grammar is missing."""
 
+SHOWN: list[str] = []
+"""What those printed that were to print JSON, for the test that its fields are documented."""
+
 _PATIENCE = 60.0
 
 
@@ -39,6 +42,8 @@ class Shell:
         print(f"$ calicoctl {line}  # {finished}")
         if finished.exit == 0:
             RUNS.append(tuple(words))
+        if "--output=json" in words and finished.out:
+            SHOWN.append(finished.out)
         return finished
 
     def done(self, line: str, *, stdin: str = "", **settings: str) -> str:

@@ -20,6 +20,59 @@ def test_results_go_to_stdout_and_messages_to_stderr(console, capsys) -> None:
     assert capsys.readouterr() == ("192.168.1.1\n", "warning: it rains\n")
 
 
+@pytest.mark.parametrize("text", ["warning: it rains", "error: it broke", "hint: mend it"])
+def test_quiet_leaves_out_remarks_but_no_warnings(text, capsys) -> None:
+    quiet = Console(user_id=0, quiet=True)
+    quiet.say("nothing was changed")
+    quiet.say(text)
+    with quiet.progress() as say:
+        say("building the image")
+        say("warning: it is slow")
+    assert capsys.readouterr().err == f"{text}\nwarning: it is slow\n"
+
+
+@pytest.mark.parametrize(
+    ("colour", "terminal", "expected"),
+    [
+        (True, True, "\x1b[31merror:\x1b[0m it broke: badly\n"),
+        (True, False, "error: it broke: badly\n"),
+        (False, True, "error: it broke: badly\n"),
+    ],
+)
+def test_colour_is_for_terminals_that_may_have_it(
+    colour, terminal, expected, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    Console(user_id=0, colour=colour).error(CalicoError("it broke: badly"))
+    assert capsys.readouterr().err == expected
+
+
+def test_what_is_no_sign_has_no_colour(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    Console(user_id=0, colour=True).say("using 10.0.0.1: the address of eth0")
+    assert capsys.readouterr().err == "using 10.0.0.1: the address of eth0\n"
+
+
+def test_progress_elsewhere_than_on_a_terminal_is_a_line_for_each_step(console, capsys) -> None:
+    with console.progress() as say:
+        say("building the image")
+        say("warning: it is slow")
+        say("waiting")
+    assert capsys.readouterr().err == "building the image\nwarning: it is slow\nwaiting\n"
+
+
+def test_progress_on_a_terminal_goes_on_below_a_warning(console, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with console.progress() as say:
+        say("building the image")
+        say("warning: it is slow")
+        say("waiting")
+    err = capsys.readouterr().err
+    assert err.startswith("building the image")
+    assert "\nwarning: it is slow\nwaiting" in err
+    assert err.endswith("\n")
+
+
 def test_an_error_is_its_message_and_its_hint(console, capsys) -> None:
     console.error(CalicoError("it broke", hint="mend it"))
     assert capsys.readouterr().err == "error: it broke\nhint: mend it\n"

@@ -1,80 +1,30 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from calico_ctl import settings
 from calico_ctl.errors import InvalidValue
-from calico_ctl.settings import EtcdAuthority
+from calico_ctl.model.etcd_access import DEFAULT, EtcdAuthority, EtcdLogin
 
 
 def test_an_empty_environment_means_a_local_etcd_and_a_routing_node() -> None:
     read = settings.read({})
-    assert read.etcd() == EtcdAuthority("127.0.0.1", 4001)
+    assert read.etcd() == DEFAULT
     assert read.networking
     assert not read.debug
     assert read.docker == {}
 
 
-@pytest.mark.parametrize(
-    ("text", "host", "port"),
-    [
-        ("10.45.97.100:2379", "10.45.97.100", 2379),
-        ("etcd:4001", "etcd", 4001),
-        ("Etcd-1.example.org:65535", "Etcd-1.example.org", 65535),
-        ("etcd.example.org.:1", "etcd.example.org.", 1),
-        ("my_etcd:4001", "my_etcd", 4001),
-        ("[fd80::1]:2379", "fd80::1", 2379),
-        ("[::]:2379", "::", 2379),
-    ],
-)
-def test_etcd_is_named_by_address_or_name_and_port(text, host, port) -> None:
-    assert settings.read({"ETCD_AUTHORITY": text}).etcd() == EtcdAuthority(host, port)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ":",
-        "etcd",
-        "etcd:",
-        ":4001",
-        "etcd:0",
-        "etcd:65536",
-        "etcd:x",
-        "etcd:-1",
-        "127.1:4001",
-        "256.0.0.1:4001",
-        "010.0.0.1:4001",
-        "fd80::1:2379",
-        "[fd80::1]",
-        "[fd80:::1]:2379",
-        "[10.0.0.1]:2379",
-        "[]:2379",
-        "http://etcd:4001",
-        "-etcd:4001",
-        "etcd-:4001",
-        "a..b:4001",
-        f"{'a' * 64}:4001",
-        "etcd:4001\n",
-        " etcd:4001",
-        "ünï:4001",
-    ],
-)
-def test_anything_else_is_refused_naming_the_variable_once_etcd_is_needed(text) -> None:
-    read = settings.read({"ETCD_AUTHORITY": text})
+def test_a_wrong_variable_is_named_once_etcd_is_needed_and_not_before() -> None:
+    read = settings.read({"ETCD_AUTHORITY": "", "ETCD_SCHEME": "ftp"})
+    assert read.networking
     with pytest.raises(InvalidValue, match="invalid ETCD_AUTHORITY"):
         read.etcd()
 
 
-@given(st.text(alphabet="[]:.0123456789abcfz-_/\n ", max_size=20))
-def test_whatever_the_variable_holds_is_an_authority_or_an_invalid_value(text) -> None:
-    try:
-        authority = settings.parse_authority(text)
-    except InvalidValue:
-        return
-    shown = f"[{authority.host}]" if ":" in authority.host else authority.host
-    assert settings.parse_authority(f"{shown}:{authority.port}") == authority
+def test_a_password_in_the_environment_is_not_shown_by_accident() -> None:
+    variables = {"ETCD_USERNAME": "me", "ETCD_PASSWORD": "secret"}
+    read = settings.read(variables)
+    assert read.etcd().login == EtcdLogin("me", "secret")
+    assert "secret" not in f"{read} {read.etcd()}"
 
 
 def test_networking_is_true_or_false_and_nothing_else() -> None:
@@ -117,4 +67,4 @@ def test_a_bad_address_for_the_docker_api_is_named_once_it_is_needed() -> None:
 
 def test_the_environment_of_the_process_is_the_default(monkeypatch) -> None:
     monkeypatch.setenv("ETCD_AUTHORITY", "etcd.example.org:2379")
-    assert settings.read().etcd() == EtcdAuthority("etcd.example.org", 2379)
+    assert settings.read().etcd().authorities == (EtcdAuthority("etcd.example.org", 2379),)

@@ -44,10 +44,10 @@ def test_help_wins_over_everything_else() -> None:
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
-        (["tree"], "these words do not form a command"),
-        (["tree", "burn", "oak"], "these words do not form a command"),
-        (["tree", "plant"], "these words do not form a command"),
-        (["tree", "show", "--detailed", "--detailed"], "these words do not form a command"),
+        (["tree"], "`calicoctl tree` needs show, plant or fell"),
+        (["tree", "burn", "oak"], "`burn` does not fit after `calicoctl tree`"),
+        (["tree", "plant"], "`calicoctl tree plant` needs <TREES>"),
+        (["tree", "show", "--detailed", "--detailed"], "`--detailed` is there twice"),
         (["tree", "show", "--detialed"], "no option `--detialed` (did you mean `--detailed`?)"),
         (["tree", "show", "--xyzzy=1"], "there is no option `--xyzzy`"),
         (["tree", "plant", "oak", "--at"], "`--at` needs a value"),
@@ -65,3 +65,21 @@ def test_what_does_not_fit_is_answered_with_the_reason_and_the_usage(argv, reaso
 
 def test_an_option_may_be_abbreviated() -> None:
     assert usage.parse(TEXT, ["tree", "show", "--det"]).flag("--detailed")
+
+
+@pytest.mark.parametrize("word", ["-1", "-rf", "--at"])
+def test_after_two_dashes_a_word_stands_for_itself(word) -> None:
+    words = usage.parse(TEXT, ["tree", "plant", "--at=here", "--", word, "-", "oak"])
+    assert words.texts("<TREES>") == [word, "-", "oak"]
+    assert words.optional("--at") == "here"
+
+
+@pytest.mark.parametrize("word", ["-1", "-rf"])
+def test_what_looks_like_an_option_is_none_of_the_names(word) -> None:
+    with pytest.raises(UsageError, match=f"there is no option `{word}`") as caught:
+        usage.parse(TEXT, ["tree", "plant", word])
+    assert caught.value.hint == "a name that begins with `-` comes after `--`"
+
+
+def test_help_after_two_dashes_is_a_word() -> None:
+    assert usage.parse(TEXT, ["tree", "plant", "--", "--help"]).texts("<TREES>") == ["--help"]

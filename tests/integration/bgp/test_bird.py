@@ -1,207 +1,152 @@
-"""Two BIRDs with our configuration in two namespaces of this machine, joined by one cable."""
+"""Two hosts with our configuration in a mesh, in two namespaces of this machine."""
 
-import json
 import signal
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
-from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.bgp import bird as bgp_bird
-from calico_ctl.bgp import sessions
-from calico_ctl.bgp.bird import Config
-from calico_ctl.dataplane.bird import Bird
 from calico_ctl.errors import CommandFailed
-from calico_ctl.model.node import Node
-from tests.support import command, netns
-from tests.support.netns import NetNs
+from tests.support import command
+from tests.support.routers import Router, Site, eventually, host_keys
 
 GOLDEN = sorted((Path(__file__).parents[2] / "golden").glob("bird*.conf"))
 
-NODES = tuple(Node(f"h{n}", IPAddress(f"10.99.7.{n}"), IPAddress(f"fd99:7::{n}")) for n in (1, 2))
-POOLS = (IPNetwork("10.65.0.0/16"), IPNetwork("fd80:7::/64"))
-
-
-@dataclass
-class Router:
-    node: Node
-    namespace: NetNs
-    bird: Bird
-    directory: Path
-    process: Popen[bytes] | None = None
-
-    def configure(self, *pools: IPNetwork) -> bool:
-        assert self.node.ipv4 is not None
-        config = Config(
-            ipv4=self.node.ipv4,
-            ipv6=self.node.ipv6,
-            as_number=64511,
-            pools=pools,
-            sessions=tuple(sessions.mesh(NODES, self.node, 64511)),
-        )
-        return self.bird.configure(bgp_bird.render(config))
-
-    def start(self, *options: str) -> None:
-        argv = [*command.DIES_WITH_US, "bird", "-f", *options]
-        argv += ["-c", str(self.directory / "bird.conf"), "-s", str(self.directory / "bird.ctl")]
-        with self.namespace.entered():
-            self.process = command.spawn(argv, self.directory / "log")
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        if self.process is not None:
-            command.stop(self.process, number)
-
-    def learned(self) -> set[str]:
-        """The prefixes that BIRD put into the kernel."""
-        shown = [
-            self.namespace.run(["ip", "-j", family, "route", "show", "proto", "bird"]).out
-            for family in ("-4", "-6")
-        ]
-        return {route["dst"] for text in shown for route in json.loads(text or "[]")}
-
-    def container(self, name: str, *addresses: str) -> None:
-        """What the agent does for a container: an interface of ours, routes of its own protocol."""
-        link = ["ip", "link", "add", name, "type", "veth", "peer", "name", f"p{name}"]
-        self.namespace.run(link)
-        for end in (name, f"p{name}"):
-            self.namespace.run(["ip", "link", "set", end, "up"])
-        for address in addresses:
-            family = "-6" if ":" in address else "-4"
-            route = ["ip", family, "route", "add", address, "dev", name, "proto", "80"]
-            self.namespace.run(route + (["scope", "link"] if family == "-4" else []))
+VALUES = host_keys(1, 2)
+POOL_66 = {"/calico/ipam/v4/pool/10.66.0.0-16": '{"cidr": "10.66.0.0/16"}'}
+BLOCKS = {
+    "/calico/ipam/v2/host/h1/ipv4/block/10.65.0.0-26": "",
+    "/calico/ipam/v2/host/h1/ipv6/block/fd80:7::-122": "",
+}
 
 
 @pytest.fixture
-def routers(tmp_path: Path) -> Iterator[tuple[Router, Router]]:
-    with netns.private_netns() as left, netns.private_netns() as right:
-        peer = ["peer", "name", "cable", "netns", str(right.pid)]
-        left.run(["ip", "link", "add", "cable", "type", "veth", *peer])
-        made = tuple(
-            _router(node, namespace, tmp_path / node.host)
-            for node, namespace in zip(NODES, (left, right), strict=True)
-        )
-        try:
-            for router in made:
-                router.configure(*POOLS)
-                router.start()
-            yield made[0], made[1]
-        finally:
-            for router in made:
-                router.stop()
-
-
-def _router(node: Node, namespace: NetNs, directory: Path) -> Router:
-    directory.mkdir()
-    namespace.run(["ip", "link", "set", "cable", "up"])
-    namespace.run(["ip", "addr", "add", f"{node.ipv4}/24", "dev", "cable"])
-    namespace.run(["ip", "addr", "add", f"{node.ipv6}/64", "dev", "cable", "nodad"])
-    # A default route, as hosts have: a peer's address must not be resolved through it.
-    namespace.run(["ip", "route", "add", "default", "via", "10.99.7.254", "dev", "cable"])
-    bird = Bird(str(directory / "bird.conf"), str(directory / "bird.ctl"))
-    return Router(node, namespace, bird, directory)
-
-
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 15) -> float:
-    started = time.monotonic()
-    command.wait_until(condition, seconds, what)
-    return time.monotonic() - started
-
-
-def up(router: Router) -> bool:
-    return len([each for each in router.bird.sessions() or () if each.established]) == 2
+def routers(site: Site) -> tuple[Router, Router]:
+    one, two = site.up(VALUES, 1, 2)
+    return one, two
 
 
 def both_up(routers: tuple[Router, Router]) -> None:
-    seconds = eventually(lambda: all(up(each) for each in routers), "all sessions are up")
-    print(f"sessions up after {seconds:.1f} s")
+    eventually(lambda: all(len(each.established()) == 2 for each in routers), "sessions are up")
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
-def test_bird_accepts_the_configurations_that_were_reviewed(path):
-    command.run(["bird", "-p", "-c", str(path)])
+def test_bird_accepts_the_configurations_that_were_reviewed():
+    assert GOLDEN
+    for path in GOLDEN:
+        command.run(["bird", "-p", "-c", str(path)])
 
 
 def test_routes_to_containers_in_pools_reach_the_other_host_and_no_others_do(routers):
     one, two = routers
     both_up(routers)
     one.container("caliaaa", "10.65.0.5/32", "fd80:7::5/128", "172.31.0.5/32")
-    seconds = eventually(
-        lambda: two.learned() == {"10.65.0.5", "fd80:7::5"}, "the routes are there"
-    )
-    print(f"routes after {seconds * 1000:.0f} ms")
+    eventually(lambda: two.from_peers() == {"10.65.0.5", "fd80:7::5"}, "the routes are there")
     # A network of the host inside a pool is not announced, nor is somebody else's route.
     one.container("other0", "10.65.0.6/32")
     one.namespace.run(["ip", "addr", "add", "10.65.9.1/24", "dev", "other0"])
     one.container("calibbb", "10.65.0.7/32")
-    eventually(lambda: "10.65.0.7" in two.learned(), "the later route is there")
-    assert two.learned() == {"10.65.0.5", "10.65.0.7", "fd80:7::5"}
+    eventually(lambda: "10.65.0.7" in two.from_peers(), "the later route is there")
+    assert two.from_peers() == {"10.65.0.5", "10.65.0.7", "fd80:7::5"}
     # What was learned from the kernel does not go back into it.
-    assert one.learned() == set()
+    assert one.learned() == {}
     shown = two.namespace.run(["ip", "route", "show", "10.65.0.5"]).out
-    assert "via 10.99.7.1 dev cable" in shown
+    assert "via 10.99.7.1 dev eth0" in shown
     assert "src 10.99.7.2" in shown
+    counts = two.counts("Mesh_10_99_7_1")
+    assert counts is not None
+    assert (counts.received, counts.exported, counts.preferred) == (2, 0, 2)
+    # A local container wins over a peer that claims its address.
+    two.container("caliccc", "10.65.0.5/32")
+    eventually(lambda: "10.65.0.5" not in two.from_peers(), "the foreign route is gone")
+    assert one.learned() == {}
+    # The route to a container that left goes away.
+    one.namespace.run(["ip", "link", "del", "calibbb"])
+    eventually(lambda: two.from_peers() == {"fd80:7::5"}, "the route is gone")
 
 
-def test_a_route_to_a_container_that_left_goes_away(routers):
+def test_blocks_are_announced_as_one_and_borrowed_addresses_by_themselves(routers):
     one, two = routers
+    one.container("caliaaa", "10.65.0.5/32", "fd80:7::5/128")
     both_up(routers)
-    one.container("caliaaa", "10.65.0.5/32")
-    eventually(lambda: two.learned() == {"10.65.0.5"}, "the route is there")
-    one.namespace.run(["ip", "link", "del", "caliaaa"])
-    eventually(lambda: two.learned() == set(), "the route is gone")
-
-
-def test_a_local_container_wins_over_a_peer_that_claims_its_address(routers):
-    one, two = routers
-    both_up(routers)
-    one.container("caliaaa", "10.65.0.5/32")
-    eventually(lambda: two.learned() == {"10.65.0.5"}, "the route is there")
-    two.container("calibbb", "10.65.0.5/32")
-    eventually(lambda: two.learned() == set(), "the foreign route is gone")
-    assert one.learned() == set()
+    eventually(lambda: two.from_peers() == {"10.65.0.5", "fd80:7::5"}, "single addresses")
+    before = {name: state.since for name, state in two.states().items()}
+    for router in routers:
+        router.configure(VALUES | BLOCKS)
+    eventually(lambda: two.from_peers() == {"10.65.0.0/26", "fd80:7::/122"}, "whole blocks")
+    # The container is reached by its own route, nobody's address ends here.
+    assert one.learned() == {"10.65.0.0/26": "blackhole", "fd80:7::/122": "blackhole"}
+    got = one.namespace.run(["ip", "route", "get", "10.65.0.5"]).out
+    assert "dev caliaaa" in got
+    # An address of this block that is another host's, and an address of nobody's block.
+    two.container("calibbb", "10.65.0.9/32", "fd80:7::9/128")
+    one.container("caliccc", "10.65.3.3/32")
+    eventually(lambda: one.from_peers() == {"10.65.0.9", "fd80:7::9"}, "what was lent")
+    eventually(lambda: "10.65.3.3" in two.from_peers(), "what was borrowed")
+    assert "10.65.0.5" not in two.from_peers()
+    # Without its pool a block is nothing.
+    without = {key: value for key, value in (VALUES | BLOCKS).items() if "pool/10.65" not in key}
+    for router in routers:
+        router.configure(without)
+    eventually(lambda: two.from_peers() == {"fd80:7::/122"}, "the pool's routes are gone")
+    assert one.learned() == {"fd80:7::/122": "blackhole", "fd80:7::9": "fd99:7::2"}
+    assert {name: state.since for name, state in two.states().items()} == before
 
 
 def test_a_new_pool_brings_its_routes_and_keeps_the_sessions(routers):
     one, two = routers
     one.container("caliaaa", "10.66.0.5/32")
     both_up(routers)
-    before = two.bird.sessions()
-    assert two.learned() == set()
+    before = two.ours.sessions()
+    assert two.learned() == {}
     for router in routers:
-        assert router.configure(*POOLS, IPNetwork("10.66.0.0/16"))
-        assert not router.configure(*POOLS, IPNetwork("10.66.0.0/16"))
-    eventually(lambda: two.learned() == {"10.66.0.5"}, "the route is there")
-    assert two.bird.sessions() == before
+        assert router.configure(VALUES | POOL_66)
+        assert not router.configure(VALUES | POOL_66)
+    eventually(lambda: two.from_peers() == {"10.66.0.5"}, "the route is there")
+    assert two.ours.sessions() == before
 
 
 def test_a_bird_that_is_killed_and_comes_back_loses_no_route(routers):
     one, two = routers
+    for router in routers:
+        router.configure(VALUES | BLOCKS)
     both_up(routers)
-    one.container("caliaaa", "10.65.0.5/32")
-    two.container("calibbb", "10.65.0.6/32")
-    eventually(lambda: two.learned() == {"10.65.0.5"}, "one way")
-    eventually(lambda: one.learned() == {"10.65.0.6"}, "the other way")
+    one.container("caliaaa", "10.65.0.5/32", "10.65.1.5/32")
+    two.container("calibbb", "10.65.2.6/32")
+    wanted = {"10.65.0.0/26", "fd80:7::/122", "10.65.1.5"}
+    eventually(lambda: two.from_peers() == wanted, "one way")
+    eventually(lambda: one.from_peers() == {"10.65.2.6"}, "the other way")
     changes = two.directory / "changes"
     with two.namespace.entered():
         watch = command.spawn([*command.DIES_WITH_US, "ip", "-4", "monitor", "route"], changes)
     try:
+        eventually(partial(_is_seen, two, changes), "the monitor sees changes")
         one.stop(signal.SIGKILL)
+        assert one.learned()["10.65.0.0/26"] == "blackhole"
         one.start("-R")
-        eventually(lambda: up(one) and up(two), "sessions are back")
-        time.sleep(1)
-        assert one.learned() == {"10.65.0.6"}
-        assert "10.65." not in changes.read_text()
+        both_up(routers)
+        # What came in before a later route came in before it.
+        one.container("caliccc", "10.65.1.7/32")
+        eventually(lambda: "10.65.1.7" in changes.read_text(), "the later route is there")
+        assert one.from_peers() == {"10.65.2.6"}
+        for prefix in ("10.65.0.0", "10.65.1.5"):
+            assert prefix not in changes.read_text()
     finally:
         command.stop(watch)
 
 
+def _is_seen(router: Router, changes: Path) -> bool:
+    """Change a route that nobody needs; say whether some such change was seen."""
+    for verb in ("add", "del"):
+        router.namespace.run(["ip", "route", verb, "192.0.2.1/32", "dev", "eth0"], quiet=True)
+    return "192.0.2.1" in changes.read_text()
+
+
 def test_a_configuration_that_bird_refuses_replaces_nothing(routers):
     one, _ = routers
-    before = (one.directory / "bird.conf").read_text()
+    path = one.directory / "bird.conf"
+    before = path.read_text()
     with pytest.raises(CommandFailed, match="syntax error"):
-        one.bird.configure("router id nonsense;\n")
-    assert (one.directory / "bird.conf").read_text() == before
+        one.ours.configure("router id nonsense;\n")
+    assert path.read_text() == before
+    # Passwords of peers are in there.
+    assert path.stat().st_mode & 0o777 == 0o600

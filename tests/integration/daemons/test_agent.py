@@ -23,6 +23,7 @@ from calico_ctl.host.clock import SystemClock
 from calico_ctl.model import keys
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.interface import Interface
+from calico_ctl.workload.platform import DropWatch
 from tests.support import nft
 from tests.support.machine import FakeDocker
 from tests.support.memory_store import MemoryStore
@@ -53,6 +54,10 @@ class Host:
     docker: FakeDocker = field(default_factory=FakeDocker)
     counters: KernelCounters = field(default_factory=KernelCounters)
     agents: ExitStack = field(default_factory=ExitStack)
+
+    def drop_watch(self) -> DropWatch:
+        """Nobody looks at drops here."""
+        raise NotImplementedError
 
     def agent(self) -> Agent:
         """Start an agent; its reports are written after each turn."""

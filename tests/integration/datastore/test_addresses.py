@@ -44,16 +44,16 @@ def given_out(outcomes: list[Outcome]) -> list[IPAddress]:
     return [outcome for outcome in outcomes if isinstance(outcome, IPAddress)]
 
 
-def test_of_sixteen_who_want_one_address_exactly_one_gets_it(own_server: EtcdServer) -> None:
+def test_of_fifty_who_want_one_address_exactly_one_gets_it(own_server: EtcdServer) -> None:
     store = own_server.store()
     pools.create(store, Pool(IPNetwork("10.0.0.0/16")))
-    for round_ in range(5):
+    for round_ in range(2):
         wanted = IPAddress(f"10.0.{round_}.5")
 
         def claim(number: int, wanted: IPAddress = wanted) -> IPAddress:
             return addresses.claim(store, f"h{number % 4}", wanted, f"e{number}", Random(number))
 
-        outcomes = at_once(16, claim)
+        outcomes = at_once(50, claim)
         assert given_out(outcomes) == [wanted]
         losers = [outcome for outcome in outcomes if not isinstance(outcome, IPAddress)]
         assert all(isinstance(loser, Conflict) for loser in losers)

@@ -22,6 +22,7 @@ from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
 from calico_ctl.datastore.store import Event, Tree
 from calico_ctl.errors import DatastoreUnavailable, HistoryLost
+from tests.support.command import PACE
 from tests.support.etcd_server import EtcdCluster, EtcdServer, write_fast
 from tests.support.netns import NetNs, private_netns
 
@@ -186,7 +187,7 @@ def endpoint(number: int, turn: str) -> tuple[str, str]:
     return key, json.dumps(fields)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_burst_in_a_large_store_is_followed_within_seconds_by_differences(
     own_server: EtcdServer,
 ) -> None:
@@ -197,7 +198,7 @@ def test_a_burst_in_a_large_store_is_followed_within_seconds_by_differences(
         written = time.monotonic()
         last = there(store)
         while mirror.copy != last:
-            assert time.monotonic() - written < 3, "the last values did not arrive in time"
+            assert time.monotonic() - written < 3 * PACE, "the last values did not arrive in time"
             with contextlib.suppress(queue.Empty):
                 mirror.until(Changes, seconds=0.1)
         assert set(mirror.kinds[1:]) == {Changes}
@@ -447,7 +448,7 @@ def test_a_silent_peer_is_noticed_in_bounded_time(far_server: FarServer, how: st
         far_server.be_silent(how)
         began = time.monotonic()
         told = mirror.until(Disconnected)
-        assert time.monotonic() - began < NOTICED_SECONDS + 1
+        assert time.monotonic() - began < NOTICED_SECONDS + PACE
         assert isinstance(told, Disconnected)
         far_server.write([(f"/calico/k{number}", "1") for number in range(50)])
         far_server.speak(how)
@@ -470,7 +471,7 @@ def test_a_connection_whose_other_end_is_gone_holds_nothing_up(
         far_server.speak(how)
         began = time.monotonic()
         mirror.until_key("/calico/k49", "1")
-        assert time.monotonic() - began < NOTICED_SECONDS + 5  # the longest delay between tries
+        assert time.monotonic() - began < NOTICED_SECONDS + 5 * PACE
         assert mirror.copy == far_server.there()
 
 

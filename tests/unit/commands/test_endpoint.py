@@ -1,13 +1,18 @@
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import yaml
 
 from calico_ctl.datastore import endpoints, profiles
+from calico_ctl.datastore.store import Entry
 from calico_ctl.model import keys
+from calico_ctl.model.container import Container
 from calico_ctl.model.count import Drops
 from calico_ctl.model.endpoint import EndpointKey, State
 from tests.support.cli import NOT_ROOT, Cli, cells
-from tests.support.machine import FakeCounters
+from tests.support.machine import FakeCounters, FakeDocker
 
 HEADINGS = [
     "Hostname",
@@ -24,6 +29,7 @@ HEADINGS = [
 @pytest.fixture
 def cli() -> Cli:
     made = Cli()
+    made.platform.docker = FakeDocker()
     for name in ("web", "db"):
         profiles.create(made.store, name)
     made.endpoint("e1", "10.0.0.10", "10.0.0.9", "fd80::1", host="host10", profiles=("web", "db"))
@@ -101,12 +107,12 @@ def test_every_name_in_a_list_is_judged_before_etcd_is_asked(cli) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["e9", "profile", "show"], "there is no endpoint with id e9"),
-        (["e9", "profile", "set", "web"], "there is no endpoint with id e9"),
+        (["e9", "profile", "show"], "there is no endpoint e9"),
+        (["e9", "profile", "set", "web"], "there is no endpoint e9"),
         (["e1", "profile", "append"], "at least one profile to append"),
         (["e2", "profile", "remove", "web"], "the endpoint does not have profile web"),
         (["e2", "profile", "append", "new"], "profile new does not exist"),
-        (["e2", "profile", "set", "web", "--host=host10"], "no endpoint with id e2, host host10"),
+        (["e2", "profile", "set", "web", "--host=host10"], "no endpoint e2 on host host10"),
     ],
 )
 def test_what_cannot_be_done_is_refused_whole(cli, words, message) -> None:
@@ -116,9 +122,134 @@ def test_what_cannot_be_done_is_refused_whole(cli, words, message) -> None:
 def test_an_id_on_two_hosts_needs_the_host(cli) -> None:
     cli.endpoint("e1", host="host2", workload="w7")
     err = cli.refused("endpoint", "e1", "profile", "append", "web")
-    assert "2 endpoints have id e1" in err
-    assert "--host=<HOSTNAME>" in err
+    assert "endpoint e1 is ambiguous: 2 endpoints fit" in err
+    assert "--host" in err
     cli.done("endpoint", "e1", "profile", "append", "web", "--host=host2")
+
+
+def test_an_endpoint_is_called_by_whatever_name_it_has(cli) -> None:
+    container = Container("c" * 64, "shop", True, 42, "none")
+    cli.platform.docker = FakeDocker({"shop": container})
+    cli.endpoint("abcdef" + "0" * 26, "10.0.0.77", "fd80::77", workload=container.id)
+    words = ("abcdef" + "0" * 26, "abcd", "shop", "cccc", "c" * 64, "10.0.0.77", "fd80:0::77")
+    for word in (*words, "caliabcdef00000"):
+        cli.done("endpoint", word, "profile", "set", "web")
+        assert cli.done("endpoint", word, "profile", "show", "--output=name") == "web\n"
+        shown = cli.done("endpoint", "show", f"--endpoint={word}", "--output=name")
+        assert shown == "abcdef" + "0" * 26 + "\n"
+        cli.done("endpoint", word, "profile", "set")
+
+
+def shown_as(cli: Cli, form: str, *words: str) -> Any:
+    return yaml.safe_load(cli.done("endpoint", *words, f"--output={form}"))
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_endpoints_are_shown_as_data(cli, form) -> None:
+    assert shown_as(cli, form, "show", "--detailed", "--host=host10") == {
+        "schema": 1,
+        "kind": "endpoint",
+        "items": [
+            {
+                "hostname": "host10",
+                "orchestrator": "docker",
+                "workload": "w1",
+                "id": "e1",
+                "state": "active",
+                "interface": "calie1",
+                "mac": "aa:bb:cc:dd:ee:ff",
+                "profiles": ["web", "db"],
+                "addresses": ["10.0.0.9", "10.0.0.10", "fd80::1"],
+                "ipv4_gateway": None,
+                "ipv6_gateway": None,
+            }
+        ],
+    }
+
+
+def test_how_much_is_on_hosts_is_shown_as_data(cli) -> None:
+    assert shown_as(cli, "json", "show") == {
+        "schema": 1,
+        "kind": "endpoint_summary",
+        "items": [
+            {"hostname": "host2", "orchestrator": "docker", "workloads": 2, "endpoints": 3},
+            {"hostname": "host10", "orchestrator": "docker", "workloads": 1, "endpoints": 1},
+        ],
+    }
+
+
+@pytest.mark.parametrize("options", [[], ["--detailed"]])
+def test_endpoints_are_shown_by_id(cli, options) -> None:
+    named = cli.done("endpoint", "show", *options, "--output=name")
+    assert named.split() == ["e2", "e3", "e4", "e1"]
+
+
+def test_profiles_of_an_endpoint_are_shown_as_data_in_the_order_in_which_they_are_asked(
+    cli,
+) -> None:
+    assert shown_as(cli, "json", "e1", "profile", "show")["items"] == [
+        {"endpoint": "e1", "name": "web"},
+        {"endpoint": "e1", "name": "db"},
+    ]
+    assert cells(cli.done("endpoint", "e1", "profile", "show")) == [["Name"], ["db"], ["web"]]
+    assert shown_as(cli, "json", "e2", "profile", "show")["items"] == []
+
+
+def test_an_unreadable_endpoint_is_not_in_the_data(cli) -> None:
+    made = cli.endpoint("e5", host="host3")
+    cli.store.put(keys.endpoint(made.key), "nonsense")
+    finished = cli.run("endpoint", "show", "--detailed", "--output=json")
+    assert finished.exit == 0
+    assert "e5 is left out" in finished.err
+    assert [each["id"] for each in json.loads(finished.out)["items"]] == ["e2", "e3", "e4", "e1"]
+
+
+@pytest.mark.parametrize("verb", ["append", "remove", "set"])
+@pytest.mark.parametrize(
+    "names", [["a/b", "web", "db"], ["web", "a/b", "db"], ["web", "db", "a/b"]]
+)
+def test_T17_every_profile_of_a_list_is_judged(cli, verb, names) -> None:
+    err = cli.refused("endpoint", "e2", "profile", verb, *names)
+    assert "invalid profile name 'a/b'" in err
+    if verb != "remove":
+        missing = [name.replace("/", "-") for name in names]
+        err = cli.refused("endpoint", "e2", "profile", verb, *missing)
+        assert "profile a-b does not exist" in err
+
+
+def test_T3_appending_what_is_there_is_no_failure_and_removing_what_is_not_is_one(cli) -> None:
+    cli.done("endpoint", "e1", "profile", "append", "web")
+    assert cells(cli.done("endpoint", "e1", "profile", "show")) == [["Name"], ["db"], ["web"]]
+    cli.refused("endpoint", "e2", "profile", "remove", "db")
+
+
+def test_T22_several_endpoints_are_named_whatever_is_to_be_done_with_them(cli) -> None:
+    for words in (["append", "web"], ["set", "web"], ["set"], ["remove", "web"], ["show"]):
+        err = cli.refused("endpoint", "w1", "profile", *words)
+        assert "e1 on host host10" in err
+        assert "e2 on host host2" in err
+
+
+def test_T19_addresses_are_in_the_order_of_their_numbers(cli) -> None:
+    cli.endpoint("e9", "10.0.0.100", "fd80::2", "9.0.0.1", "10.0.0.20", host="host9")
+    (item,) = shown_as(cli, "json", "show", "--detailed", "--host=host9")["items"]
+    assert item["addresses"] == ["9.0.0.1", "10.0.0.20", "10.0.0.100", "fd80::2"]
+
+
+def test_T44_a_lost_race_is_run_again_and_loses_nothing(cli, monkeypatch) -> None:
+    real, raced = cli.store.swap, []
+
+    def swap(seen: Entry, value: str) -> Entry:
+        if not raced:
+            raced.append(True)
+            changed = json.loads(seen.value or "") | {"state": "inactive"}
+            real(seen, json.dumps(changed))
+        return real(seen, value)
+
+    monkeypatch.setattr(cli.store, "swap", swap)
+    cli.done("endpoint", "e2", "profile", "set", "web")
+    (item,) = shown_as(cli, "json", "show", "--detailed", "--endpoint=e2")["items"]
+    assert (item["state"], item["profiles"]) == ("inactive", ["web"])
 
 
 COUNTED = [
@@ -183,7 +314,7 @@ def test_counts_are_filtered_as_the_endpoints_are(counting, filters, ids) -> Non
     [
         (["--host=host10"], "--counters shows what this host, host2, has counted"),
         (["--host=a/b"], "invalid --host"),
-        (["--detailed"], "do not form a command"),
+        (["--detailed"], "Usage:"),
     ],
 )
 def test_counts_of_another_host_or_in_other_columns_are_refused(counting, words, message) -> None:
@@ -202,6 +333,16 @@ def test_an_unreadable_endpoint_of_this_host_is_reported_beside_the_counts(count
     finished = counting.run("endpoint", "show", "--counters")
     assert finished.exit == 0
     assert finished.err.count("is left out") == 1
+
+
+def test_counts_are_shown_as_data(counting) -> None:
+    shown = shown_as(counting, "json", "show", "--counters")
+    assert shown["kind"] == "endpoint_counters"
+    assert [(each["id"], each["dropped_from"], each["spoofed"]) for each in shown["items"]] == [
+        ("e2", 1, 300),
+        ("e3", 0, 0),
+        ("e4", None, None),
+    ]
 
 
 def test_only_root_may_see_what_was_dropped() -> None:

@@ -61,6 +61,20 @@ def test_a_bad_etcd_authority_is_named(capsys):
     assert "ETCD_AUTHORITY" in err
 
 
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ETCD_AUTHORITY": "10.0.0.1:1,10.0.0.2:1"}, "is one member, but ETCD_AUTHORITY says"),
+        ({"ETCD_SCHEME": "https"}, "speaks plain HTTP, but ETCD_SCHEME says"),
+        ({"ETCD_USERNAME": "me", "ETCD_PASSWORD": "x"}, "for a password, but ETCD_USERNAME says"),
+    ],
+)
+def test_an_etcd_of_its_own_has_no_more_than_it_can(capsys, variables, message):
+    code, err = outcome(capsys, "--ip=10.0.0.1", "--with-etcd", **variables)
+    assert code == 1
+    assert message in err
+
+
 @pytest.mark.parametrize("words", [["--ip=10.0.0.1"], ["stop"], ["stop", "--force"]])
 def test_only_root_starts_and_stops(capsys, words):
     code, err = outcome(capsys, *words, user=NOT_ROOT)

@@ -1,8 +1,13 @@
 import json
+from random import Random
 
 import pytest
+import yaml
+from netaddr import IPAddress
 
-from calico_ctl.datastore import config
+from calico_ctl.datastore import addresses, config
+from calico_ctl.datastore import pools as datastore_pools
+from calico_ctl.errors import Conflict
 from tests.support.cli import Cli, cells
 
 
@@ -75,8 +80,8 @@ def test_adding_it_again_with_other_options_is_refused_before_anything_is_writte
         (["10.64.0.0/16", "10"], "invalid CIDR '10'"),
         (["10.64.0.0/16", "010.0.0.0/8"], "invalid CIDR '010.0.0.0/8'"),
         (["10.64.0.0/16", "fd80:66::/64", "--ipip"], "'fd80:66::/64': expected IPv4 pools only"),
-        (["10.64.0.0/16", "10.64.5.0/24"], "pool 10.64.5.0/24 overlaps pool 10.64.0.0/16"),
-        (["11.0.0.0/16", "10.0.0.0/8"], "pool 10.0.0.0/8 overlaps pool 10.65.0.0/16"),
+        (["10.64.0.0/16", "10.64.5.0/24"], "pool 10.64.5.0/24 overlaps the pool 10.64.0.0/16"),
+        (["11.0.0.0/16", "10.0.0.0/8"], "pool 10.0.0.0/8 overlaps the pool 10.65.0.0/16"),
     ],
 )
 def test_one_bad_pool_among_several_keeps_all_of_them_out(cli, words, message) -> None:
@@ -101,8 +106,8 @@ def test_a_range_becomes_the_fewest_pools_that_cover_it(cli) -> None:
         ("10.1.0.0", "fd80::1", "end address 'fd80::1'"),
         ("10.1", "10.1.0.9", "start address '10.1'"),
         ("10.1.0.0", "10.1.0.256", "end address '10.1.0.256'"),
-        ("10.64.0.0", "10.66.0.0", "overlaps pool 10.65.0.0/16"),
-        ("10.65.3.0", "10.65.3.9", "overlaps pool 10.65.0.0/16"),
+        ("10.64.0.0", "10.66.0.0", "overlaps the pool 10.65.0.0/16"),
+        ("10.65.3.0", "10.65.3.9", "overlaps the pool 10.65.0.0/16"),
     ],
 )
 def test_a_range_that_makes_no_sense_is_refused(cli, start, end, message) -> None:
@@ -122,12 +127,112 @@ def test_one_unknown_pool_keeps_all_of_them_in(cli) -> None:
     assert "10.66.0.0/16: no such pool; nothing was removed" in err
 
 
-def test_removing_a_pool_whose_addresses_are_in_use_says_so(cli) -> None:
-    cli.done("pool", "add", "10.65.0.0/16")
+def test_T24_a_pool_whose_addresses_are_in_use_is_removed_only_by_force(cli) -> None:
+    cli.done("pool", "add", "10.65.0.0/16", "10.64.0.0/16")
     cli.endpoint("e1", "10.65.0.1", "10.65.0.2", "10.66.0.1")
-    finished = cli.run("pool", "remove", "10.65.0.0/16")
+    err = cli.refused("pool", "remove", "10.64.0.0/16", "10.65.0.0/16")
+    assert "2 addresses are still in use in" in err
+    assert "10.65.0.1 (endpoint e1 on host host1), 10.65.0.2 (endpoint e1 on host host1)" in err
+    assert "10.66.0.1" not in err
+    assert "--force" in err
+    finished = cli.run("pool", "remove", "10.64.0.0/16", "10.65.0.0/16", "--force")
+    assert (finished.exit, finished.out) == (0, "")
+    assert "warning: 2 addresses are still in use" in finished.err
+    assert len(pools(cli)) == 2
+
+
+def test_T24_an_address_that_only_ipam_notes_is_in_use_too(cli) -> None:
+    cli.done("pool", "add", "10.65.0.0/16")
+    addresses.claim(cli.store, "host7", IPAddress("10.65.0.9"), "e7", Random(1))
+    err = cli.refused("pool", "remove", "10.65.0.0/16")
+    assert "1 address is still in use in 10.65.0.0/16: 10.65.0.9 (owner e7 on host host7)" in err
+
+
+def test_T24_of_many_addresses_in_use_some_are_named_and_all_counted(cli) -> None:
+    cli.done("pool", "add", "10.65.0.0/16")
+    cli.endpoint("e1", *(f"10.65.0.{number}" for number in range(1, 21)))
+    err = cli.refused("pool", "remove", "10.65.0.0/16")
+    assert "20 addresses are still in use" in err
+    assert err.count("endpoint e1") == 5
+    assert "and 15 more" in err
+
+
+def test_T24_nat_outgoing_is_shown_for_both_families(cli) -> None:
+    cli.done("pool", "add", "10.65.0.0/16", "fd80:66::/64", "--nat-outgoing")
+    assert [row[1] for row in pools(cli)] == ["Options", "nat-outgoing", "Options", "nat-outgoing"]
+
+
+def test_T23_each_pool_goes_to_its_own_family_and_can_be_removed_alone(cli) -> None:
+    cli.done("pool", "add", "10.6.0.0/16", "fd00::/64")
+    assert {key for key, value in cli.contents().items() if value is not None} == {
+        "/calico/ipam/v4/pool/10.6.0.0-16",
+        "/calico/ipam/v6/pool/fd00::-64",
+    }
+    cli.done("pool", "remove", "fd00::/64")
+    assert pools(cli)[1][0] == "10.6.0.0/16"
+    cli.refused("pool", "add", "10.7.0.0/16", "fd01::/64", "--ipip")
+
+
+def test_of_pools_that_somebody_else_was_faster_with_none_stays(cli, monkeypatch) -> None:
+    real = datastore_pools.create
+
+    def create(store, pool) -> bool:
+        if str(pool.cidr) == "10.3.0.0/16":
+            raise Conflict("somebody else was faster")
+        return real(store, pool)
+
+    monkeypatch.setattr(datastore_pools, "create", create)
+    cli.done("pool", "add", "10.1.0.0/16")
+    finished = cli.run("pool", "add", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16")
+    assert finished.exit == 1
+    assert pools(cli, "--ipv4")[1:] == [["10.1.0.0/16", ""]]
+
+
+def test_encapsulation_is_written_and_shown(cli) -> None:
+    cli.done("pool", "add", "10.65.0.0/16", "fd80:66::/64", "--vxlan", "--cross-subnet")
+    assert pools(cli)[1] == ["10.65.0.0/16", "vxlan,cross-subnet"]
+    written = json.loads(cli.contents()["/calico/ipam/v6/pool/fd80:66::-64"] or "")
+    assert written == {"cidr": "fd80:66::/64", "vxlan": "vxlan.calico", "cross_subnet": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--ipip", "--vxlan"], "Usage:"),
+        (["--cross-subnet"], "expected ipip or vxlan beside cross-subnet"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(cli, options, message) -> None:
+    assert message in cli.refused("pool", "add", "10.65.0.0/16", *options)
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_pools_are_shown_as_data(cli, form) -> None:
+    cli.done("pool", "add", "10.65.0.0/16", "fd80:66::/64", "--vxlan")
+    cli.store.put("/calico/ipam/v4/pool/9.0.0.0-8", "{nonsense")
+    finished = cli.run("pool", "show", "--ipv4", f"--output={form}")
     assert finished.exit == 0
-    assert "warning: addresses of 10.65.0.0/16 are still in use (2)" in finished.err
+    assert "9.0.0.0-8 is left out" in finished.err
+    assert yaml.safe_load(finished.out) == {
+        "schema": 1,
+        "kind": "pool",
+        "items": [
+            {
+                "cidr": "10.65.0.0/16",
+                "ipip": False,
+                "nat_outgoing": False,
+                "vxlan": True,
+                "cross_subnet": False,
+            }
+        ],
+    }
+
+
+def test_pools_are_shown_by_name(cli) -> None:
+    cli.done("pool", "add", "10.0.0.0/16", "9.0.0.0/16", "fd80:10::/64")
+    named = cli.done("pool", "show", "--output=name")
+    assert named.splitlines() == ["9.0.0.0/16", "10.0.0.0/16", "fd80:10::/64"]
+    assert "invalid --output 'xml'" in cli.refused("pool", "show", "--output=xml")
 
 
 def test_a_pool_with_an_unreadable_value_is_reported_and_can_be_removed(cli) -> None:

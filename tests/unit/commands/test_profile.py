@@ -1,16 +1,13 @@
-import json
+from typing import Any
 
 import pytest
+import yaml
 
-from calico_ctl.datastore import profiles, status
-from calico_ctl.datastore.status import AgentStatus
+from calico_ctl.datastore import profiles
+from calico_ctl.datastore.store import Entry
 from calico_ctl.model import keys
-from calico_ctl.model.count import Count
-from calico_ctl.model.rule import Direction, Rule, Rules, default_rules
-from tests.support.cli import NOT_ROOT, ROOT, Cli, cells
-from tests.support.machine import HOST, FakeCounters, Machine
-
-NO_RULES = json.dumps({"inbound": [], "outbound": []})
+from calico_ctl.model.rule import default_rules
+from tests.support.cli import Cli, cells
 
 
 @pytest.fixture
@@ -24,27 +21,6 @@ def web(cli: Cli) -> Cli:
     return cli
 
 
-@pytest.fixture
-def bare(cli: Cli) -> Cli:
-    """The profile `web` without any rule."""
-    cli.done("profile", "add", "web")
-    cli.done("profile", "web", "rule", "update", stdin=NO_RULES)
-    return cli
-
-
-def shown(cli: Cli) -> list[str]:
-    return cli.done("profile", "web", "rule", "show").splitlines()
-
-
-def inbound(cli: Cli) -> list[str]:
-    lines = shown(cli)
-    return [line.split(maxsplit=1)[1] for line in lines[1 : lines.index("Outbound rules:")]]
-
-
-def add(cli: Cli, rule: str, *options: str) -> str:
-    return cli.done("profile", "web", "rule", "add", "inbound", *options, *rule.split())
-
-
 def test_a_new_profile_has_its_own_tag_and_the_default_rules(cli) -> None:
     assert cli.done("profile", "add", "web") == "Created profile web\n"
     assert profiles.read(cli.store, "web") == profiles.Profile(
@@ -53,7 +29,7 @@ def test_a_new_profile_has_its_own_tag_and_the_default_rules(cli) -> None:
 
 
 def test_adding_a_profile_again_says_so_and_keeps_what_it_has(web) -> None:
-    add(web, "deny")
+    web.done("profile", "web", "rule", "add", "inbound", "deny")
     before = web.contents()
     assert web.done("profile", "add", "web") == "Profile web already exists.\n"
     assert web.contents() == before
@@ -146,225 +122,113 @@ def test_tags_that_lost_their_quotes_are_read_and_written_properly_at_the_next_c
     assert web.contents()[keys.profile_tags("web")] == '["logger", "db"]'
 
 
-def test_rules_are_shown_numbered_for_each_direction(web) -> None:
-    add(web, "deny tcp to ports 80")
-    assert shown(web) == [
-        "Inbound rules:",
-        "   1 allow from tag web",
-        "   2 deny tcp to ports 80",
-        "Outbound rules:",
-        "   1 allow",
-    ]
+def data(cli: Cli, *words: str, form: str = "json") -> Any:
+    return yaml.safe_load(cli.done("profile", *words, f"--output={form}"))
 
 
-def test_a_rule_written_without_an_action_is_shown(web) -> None:
-    web.store.put(keys.profile_rules("web"), '{"inbound": [{"dst_ports": [80]}], "outbound": []}')
-    assert inbound(web) == ["allow to ports 80"]
-
-
-def test_rules_are_put_where_they_are_wanted(bare) -> None:
-    assert add(bare, "allow from tag b") == ""
-    add(bare, "allow from tag a", "--at=1")
-    add(bare, "allow from tag d", "--at=3")
-    add(bare, "allow from tag c", "--at=3")
-    add(bare, "allow from tag first", "--at=0")
-    assert inbound(bare) == [f"allow from tag {tag}" for tag in ("first", "a", "b", "c", "d")]
-
-
-def test_a_rule_that_is_there_is_skipped(web) -> None:
-    before = web.contents()
-    finished = web.run("profile", "web", "rule", "add", "inbound", "allow", "from", "tag", "web")
-    assert (finished.exit, finished.out) == (0, "")
-    assert "already" in finished.err
-    assert web.contents() == before
-
-
-def test_inbound_and_outbound_are_kept_apart(web) -> None:
-    web.done("profile", "web", "rule", "add", "outbound", "deny", "to", "tag", "db")
-    rules = profiles.read(web.store, "web").rules
-    assert rules == Rules(
-        inbound=default_rules("web").inbound,
-        outbound=(Rule(), profiles.read(web.store, "web").rules.outbound[1]),
-    )
-    assert shown(web)[-1] == "   2 deny to tag db"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["add", "inbound", "--at=3", "deny"], "invalid --at '3': expected 1 to 2"),
-        (["add", "inbound", "--at=-1", "deny"], "invalid --at '-1'"),
-        (["add", "inbound", "--at=x", "deny"], "invalid --at 'x'"),
-        (["add", "inbound", "permit"], "expected 'allow' or 'deny'"),
-        (["add", "inbound", "allow", "tcp", "to", "ports", "65536"], "invalid port '65536'"),
-        (["add", "inbound", "allow", "icmp", "to", "ports", "80"], "protocol 'icmp'"),
-        (["remove", "inbound", "--at=2"], "invalid --at '2': expected 1"),
-        (["remove", "inbound", "--at=x"], "invalid --at 'x'"),
-        (["remove", "inbound", "deny"], "there is no inbound rule `deny`"),
-        (["add", "inbound"], "do not form a command"),
-        (["add", "allow"], "do not form a command"),
-        (["remove", "inbound", "--at=1", "allow"], "do not form a command"),
-        (["remove", "inbound"], "do not form a command"),
-    ],
-)
-def test_a_change_of_rules_that_makes_no_sense_is_refused(web, words, message) -> None:
-    assert message in web.refused("profile", "web", "rule", *words)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["show"], ["json"], ["add", "inbound", "deny"], ["remove", "inbound", "--at=1"], ["update"]],
-)
-def test_rules_of_a_profile_that_does_not_exist_are_refused(cli, words) -> None:
-    assert "profile web does not exist" in cli.refused(
-        "profile", "web", "rule", *words, stdin=NO_RULES
-    )
-
-
-def test_a_rule_is_taken_out_by_its_place_or_by_its_words(bare) -> None:
-    for tag in "abcd":
-        add(bare, f"allow from tag {tag}")
-    bare.done("profile", "web", "rule", "remove", "inbound", "--at=2")
-    bare.done("profile", "web", "rule", "remove", "inbound", "--at=0")
-    bare.done("profile", "web", "rule", "remove", "inbound", "allow", "from", "tag", "d")
-    assert inbound(bare) == ["allow from tag c"]
-
-
-def test_networks_are_compared_as_networks(bare) -> None:
-    add(bare, "allow from cidr 1.2.3.4/8")
-    bare.done("profile", "web", "rule", "remove", "inbound", "allow", "from", "1.0.0.0/8")
-    assert inbound(bare) == []
-
-
-def test_rules_are_exchanged_in_the_historical_shape(web) -> None:
-    add(web, "deny tcp from cidr 10.0.0.0/8 to ports 80,90:99")
-    text = web.done("profile", "web", "rule", "json")
-    assert json.loads(text) == {
-        "id": "web",
-        "inbound_rules": [
-            {"action": "allow", "src_tag": "web"},
-            {
-                "action": "deny",
-                "protocol": "tcp",
-                "src_net": "10.0.0.0/8",
-                "dst_ports": [80, "90:99"],
-            },
-        ],
-        "outbound_rules": [{"action": "allow"}],
-    }
-    before = web.contents()
-    web.done("profile", "web", "rule", "update", stdin=text)
-    assert web.contents() == before
-
-
-def test_an_update_takes_the_guides_shape_and_that_is_what_is_stored(web) -> None:
-    text = '{"inbound": [{"src_ports": [80], "action": "allow"}], "outbound": [{}]}'
-    web.done("profile", "web", "rule", "update", stdin=text)
-    assert json.loads(web.contents()[keys.profile_rules("web")] or "") == {
-        "inbound": [{"action": "allow", "src_ports": [80]}],
-        "outbound": [{"action": "allow"}],
-    }
-
-
-def test_an_update_mends_rules_that_nobody_can_read(web) -> None:
-    web.store.put(keys.profile_rules("web"), "{nonsense")
-    err = web.refused("profile", "web", "rule", "show")
-    assert keys.profile_rules("web") in err
-    assert "calicoctl profile web rule update" in err
-    web.done("profile", "web", "rule", "update", stdin=NO_RULES)
-    assert shown(web) == ["Inbound rules:", "Outbound rules:"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "expected valid JSON"),
-        ("[]", "expected a JSON object"),
-        ("{}", "expected both lists, inbound and outbound"),
-        ('{"inbound": []}', "expected both lists, inbound and outbound"),
-        ('{"id": "db", "inbound_rules": [], "outbound_rules": []}', "expected web, the profile"),
-        ('{"inbound": [], "outbound": [], "bad": 1}', "field of the rules 'bad'"),
-        ('{"inbound": [{"acton": "deny"}], "outbound": []}', "field of a rule 'acton'"),
-        ('{"inbound": [{"action": "no"}], "outbound": []}', "invalid action 'no'"),
-        ('{"inbound": [{"protocol": "icmp", "dst_ports": [1]}], "outbound": []}', "'icmp'"),
-        ('{"inbound": [{"icmp_type": 8}], "outbound": []}', "where icmp_type is given"),
-        ('{"inbound": [{"dst_ports": ["x"]}], "outbound": []}', "invalid port 'x'"),
-    ],
-)
-def test_an_update_with_one_fault_changes_nothing(web, text, message) -> None:
-    assert message in web.refused("profile", "web", "rule", "update", stdin=text)
-
-
-def counting(machine: Machine, user: int = ROOT) -> Cli:
-    """Where `web` has its default rules, and a rule more, and packets were counted."""
-    cli = Cli(machine, user)
-    profiles.create(machine.store, "web")
-    add(cli, "deny tcp to ports 80")
-    counts = {
-        Direction.INBOUND: {1: [Count(2, 168), Count(1, 104)], 2: [Count(12, 720)]},
-        Direction.OUTBOUND: {1: [Count()]},
-    }
-    machine.counters = FakeCounters({"web": counts})
-    status.write_agent(machine.store, HOST, AgentStatus("now"))
-    return cli
-
-
-def test_each_rule_is_shown_with_what_it_matched_on_this_host() -> None:
-    finished = counting(Machine()).run("profile", "web", "rule", "show", "--counters")
-    assert (finished.exit, finished.err) == (0, "")
-    inbound, outbound = finished.out.split("Outbound rules:")
-    assert inbound.startswith("Inbound rules:\n")
-    headings = ["No.", "Packets", "Bytes", "Rule"]
-    assert cells(inbound) == [
-        headings,
-        ["1", "3", "272", "allow from tag web"],
-        ["2", "12", "720", "deny tcp to ports 80"],
-    ]
-    assert cells(outbound) == [headings, ["1", "0", "0", "allow"]]
-
-
-def test_counts_that_do_not_fit_the_rules_are_not_shown() -> None:
-    cli = counting(Machine())
-    add(cli, "allow udp")
-    err = cli.refused("profile", "web", "rule", "show", "--counters")
-    assert "the inbound rules of profile web in this host's kernel are not those in etcd" in err
-    assert "hint: try again; `calicoctl status`" in err
-
-
-def test_counts_are_shown_with_a_warning_while_the_agent_is_silent() -> None:
-    machine = Machine()
-    cli = counting(machine)
-    machine.store.delete(keys.agent_status(HOST))
-    finished = cli.run("profile", "web", "rule", "show", "--counters")
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_profiles_are_shown_as_data(web, form) -> None:
+    for name in ("web10", "web2"):
+        web.done("profile", "add", name)
+    web.store.put(keys.profile_rules("web10"), "{nonsense")
+    finished = web.run("profile", "show", f"--output={form}")
     assert finished.exit == 0
-    assert cells(finished.out)
-    assert finished.err == (
-        "warning: the policy agent does not report: what was counted may be of older rules\n"
+    assert f"{keys.profile('web10')} is left out" in finished.err
+    shown = yaml.safe_load(finished.out)
+    assert (shown["schema"], shown["kind"]) == (1, "profile")
+    assert [each["name"] for each in shown["items"]] == ["web", "web2"]
+    assert shown["items"][0] == {
+        "name": "web",
+        "tags": ["web"],
+        "rules": {
+            "inbound": [{"action": "allow", "src_tag": "web"}],
+            "outbound": [{"action": "allow"}],
+        },
+    }
+    assert web.done("profile", "show", "--output=name").split() == ["web", "web2", "web10"]
+
+
+def test_members_are_shown_as_data(web) -> None:
+    web.done("profile", "add", "db")
+    web.endpoint("e1", host="host2", profiles=("web",))
+    shown = {each["name"]: each["members"] for each in data(web, "show", "--detailed")["items"]}
+    assert shown == {
+        "db": [],
+        "web": [
+            {
+                "hostname": "host2",
+                "orchestrator": "docker",
+                "workload": "w1",
+                "id": "e1",
+                "state": "active",
+            }
+        ],
+    }
+
+
+def test_tags_are_shown_as_data(web) -> None:
+    web.done("profile", "web", "tag", "add", "t10")
+    web.done("profile", "web", "tag", "add", "t2")
+    shown = data(web, "web", "tag", "show")
+    assert shown["kind"] == "tag"
+    assert shown["items"][0] == {"profile": "web", "name": "t2"}
+    assert web.done("profile", "web", "tag", "show", "--output=name").split() == [
+        "t2",
+        "t10",
+        "web",
+    ]
+
+
+@pytest.mark.parametrize("tag", ["", "a/b", "a\n", "a b", "ä", "a" * 65, "."])
+def test_T8_a_tag_that_would_poison_the_profile_is_refused(web, tag) -> None:
+    assert "invalid tag" in web.refused("profile", "web", "tag", "add", tag)
+
+
+def test_T18_a_name_has_64_characters_at_most(cli) -> None:
+    cli.done("profile", "add", "a" * 64)
+    err = cli.refused("profile", "add", "a" * 65)
+    assert "1 to 64 characters" in err
+
+
+def test_T44_a_change_that_races_with_another_loses_neither(web, monkeypatch) -> None:
+    real, raced = web.store.swap, []
+
+    def swap(seen: Entry, value: str) -> Entry:
+        if not raced:
+            raced.append(True)
+            real(seen, '["web", "faster"]')
+        return real(seen, value)
+
+    monkeypatch.setattr(web.store, "swap", swap)
+    web.done("profile", "web", "tag", "add", "slower")
+    assert web.done("profile", "web", "tag", "show").split() == ["faster", "slower", "web"]
+
+
+def test_T45_an_endpoint_that_got_the_profile_meanwhile_is_named(web, monkeypatch) -> None:
+    real = profiles.remove
+
+    def remove(store, name) -> None:
+        web.endpoint("e1", host="host2", profiles=("web",))
+        real(store, name)
+
+    monkeypatch.setattr(profiles, "remove", remove)
+    finished = web.run("profile", "remove", "web")
+    assert finished.exit == 0
+    assert (
+        "warning: these still have profile web, which allows nothing now: host2/e1" in finished.err
     )
 
 
-def test_where_nothing_is_counted_that_is_said() -> None:
-    machine = Machine()
-    cli = counting(machine)
-    machine.counters = FakeCounters({})
-    command = ("profile", "web", "rule", "show", "--counters")
-    assert "profile web is not in use on this host" in cli.refused(*command)
-    machine.counters = FakeCounters(None)
-    assert "this host has no table" in cli.refused(*command)
-    profiles.remove(machine.store, "web")
-    assert "profile web does not exist" in cli.refused(*command)
+def test_T45_a_profile_made_anew_says_who_has_it_already(web) -> None:
+    web.endpoint("e1", host="host2", profiles=("db", "web"))
+    finished = web.run("profile", "add", "db")
+    assert (finished.exit, finished.out) == (0, "Created profile db\n")
+    assert "these had profile db before and have it again: host2/e1" in finished.err
 
 
-def test_only_root_may_see_what_was_counted() -> None:
-    # the counters of this platform raise when they are asked for anything
-    cli = Cli(user=NOT_ROOT)
-    finished = cli.run("profile", "web", "rule", "show", "--counters")
-    assert (finished.exit, finished.out) == (2, "")
-    assert "root" in finished.err
-    assert cli.store.reads == 0
-
-
-def test_other_ways_to_show_rules_count_nothing(web) -> None:
-    assert "do not form a command" in web.refused("profile", "web", "rule", "json", "--counters")
-    assert "do not form a command" in web.refused("profile", "web", "tag", "show", "--counters")
-    assert shown(web)[1] == "   1 allow from tag web"
+def test_T45_an_endpoint_that_cannot_be_read_is_not_passed_over(web) -> None:
+    made = web.endpoint("e1", host="host2", profiles=("web",))
+    web.store.put(keys.endpoint(made.key), '{"profile_id": "web"')
+    finished = web.run("profile", "remove", "web")
+    assert finished.exit == 0
+    assert finished.err.count(f"{keys.endpoint(made.key)} is left out") == 1

@@ -20,3 +20,14 @@ def test_numbers_of_a_column_have_their_last_digits_in_line() -> None:
         ["b", "10", "-"],
     ]
     assert tables.numbers_right(("Name", "N"), []) == []
+
+
+def test_of_many_names_some_are_said_and_the_rest_is_counted() -> None:
+    names = [f"e{number}" for number in range(12)]
+    assert tables.some(names[:10]) == ", ".join(names[:10])
+    assert tables.some(names) == f"{', '.join(names[:10])}, and 2 more"
+    assert tables.some([]) == ""
+
+
+def test_digits_of_other_scripts_are_letters() -> None:
+    assert sorted(["a²", "²", "a1"], key=tables.natural) == ["a1", "a²", "²"]

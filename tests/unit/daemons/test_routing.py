@@ -9,7 +9,7 @@ from calico_ctl.datastore import status
 from calico_ctl.datastore.follow import Change, Changes, Disconnected, Resync
 from calico_ctl.errors import CommandFailed
 from calico_ctl.host.clock import SystemClock
-from calico_ctl.workload.platform import Counters, Docker, Network
+from calico_ctl.workload.platform import Counters, Docker, DropWatch, Network
 from tests.support.memory_store import MemoryStore
 
 CLUSTER = {
@@ -39,6 +39,9 @@ class FakePlatform:
 
     @property
     def counters(self) -> Counters:
+        raise NotImplementedError
+
+    def drop_watch(self) -> DropWatch:
         raise NotImplementedError
 
 

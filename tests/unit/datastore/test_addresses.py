@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -8,6 +9,7 @@ from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.datastore import addresses, nodes, pools
 from calico_ctl.errors import Conflict, DatastoreError, InvalidValue, NoSuchPool, PoolExhausted
+from calico_ctl.ipam.block import Owner
 from calico_ctl.model import keys
 from calico_ctl.model.address import AddressRequest, AnyAddress
 from calico_ctl.model.node import Node
@@ -31,6 +33,13 @@ def claim(
     if isinstance(request, str) and not isinstance(request, AnyAddress):
         wanted = IPNetwork(request) if "/" in request else IPAddress(request)
     return str(addresses.claim(store, host, wanted, owner, Random(7)))  # type: ignore[arg-type]
+
+
+def requests(store: MemoryStore, act: Callable[[], object]) -> int:
+    """Return how often an act asks the store."""
+    before = store.reads + store.writes
+    act()
+    return store.reads + store.writes - before
 
 
 def keys_below(store: MemoryStore, directory: str) -> list[str]:
@@ -57,6 +66,7 @@ def test_the_block_and_the_note_of_its_host_are_where_others_look() -> None:
     claim(store, V4)
     assert keys_below(store, "/calico/ipam/v2") == [
         "/assignment/ipv4/block/192.168.0.0-26",
+        "/handle/web",
         "/host/h1/ipv4/block/192.168.0.0-26",
     ]
 
@@ -248,12 +258,31 @@ def test_a_broken_block_only_takes_itself_out() -> None:
         claim(store, "10.0.0.3", "c")
 
 
-def test_an_automatic_claim_reads_little_however_full_the_host_is() -> None:
-    store = store_with("192.168.0.0/16")
-    for number in range(200):
-        before = store.reads
+def test_an_automatic_claim_asks_little_however_full_the_host_is() -> None:
+    store = store_with("192.168.0.0/22")
+    asked = [
+        requests(store, lambda number=number: claim(store, V4, f"e{number}"))  # type: ignore[misc]
+        for number in range(1010)
+    ]
+    assert max(number for at, number in enumerate(asked) if at % 64 not in {0, 63}) <= 6
+    assert max(asked) <= 14
+
+
+def test_where_others_have_all_blocks_a_claim_asks_little_too() -> None:
+    store = store_with("192.168.0.0/22")
+    for number in range(1000):
+        claim(store, V4, f"e{number}", f"h{number % 16}")
+    claims = [requests(store, lambda n=n: claim(store, V4, f"x{n}", "h99")) for n in range(3)]  # type: ignore[misc]
+    assert max(claims) <= 11
+
+
+def test_an_address_that_comes_free_in_a_full_block_is_found_at_once() -> None:
+    store = store_with("192.168.0.0/21")
+    for number in range(64 * 5):
         claim(store, V4, f"e{number}")
-        assert store.reads - before <= 4 + number // 64 + 2
+    assert addresses.release_all(store, "e77")
+    assert requests(store, lambda: claim(store, V4, "x")) <= 10
+    assert addresses.assigned(store, IPAddress("192.168.0.77")) == Owner("x", {"host": "h1"})
 
 
 class Racing(MemoryStore):

@@ -1,6 +1,7 @@
 """HTTP over one socket, whatever pieces it comes in."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -157,7 +158,7 @@ def test_a_server_without_tls_is_told_from_one_that_is_not_there():
         server = threading.Thread(target=greet, args=(listener,))
         server.start()
         with pytest.raises(TlsFailed):
-            Connection.to("127.0.0.1", port, name="etcd", timeout=5, tls=True)
+            Connection.to("127.0.0.1", port, timeout=5, tls=ssl.create_default_context())
         server.join()
     with pytest.raises(ConnectionRefusedError):
-        Connection.to("127.0.0.1", port, name="etcd", timeout=5, tls=True)
+        Connection.to("127.0.0.1", port, timeout=5, tls=ssl.create_default_context())

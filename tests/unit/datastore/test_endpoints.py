@@ -118,3 +118,30 @@ def test_the_last_endpoint_takes_its_workload_along(store: MemoryStore) -> None:
 
 def replace_id(id_: str) -> EndpointKey:
     return KEY._replace(id=id_)
+
+
+def test_members_of_a_profile_are_found_without_reading_the_others(store: MemoryStore) -> None:
+    endpoints.create(store, endpoint())
+    for number, value in enumerate(
+        [
+            '{"state": "active", "name": "cali2", "profile_ids": ["db", "web"]}',
+            '{"state": "active", "name": "cali3", "profile_id": "\\u0077eb"}',
+            '{"state": "active", "name": "cali4", "profile_id": "web2"}',
+            '{"profile_id": "web"',
+            "broken, but about another one",
+        ],
+        start=2,
+    ):
+        store.put(keys.endpoint(KEY._replace(id=f"e{number}")), value)
+    found, problems = endpoints.having_profile(store, "web")
+    assert [each.key.id for each in found] == ["e1", "e2", "e3"]
+    assert [each.key.rpartition("/")[2] for each in problems] == ["e5"]
+
+
+def test_keys_are_listed_without_their_values_being_read(store: MemoryStore) -> None:
+    store.put(keys.endpoint(KEY), "nonsense")
+    ((key, entry),) = endpoints.listed(store, "h1")
+    assert (key, entry.value) == (KEY, "nonsense")
+    assert endpoints.listed(store, "h2") == []
+    found, problems = endpoints.decoded(endpoints.listed(store))
+    assert (found, [each.key for each in problems]) == ([], [keys.endpoint(KEY)])

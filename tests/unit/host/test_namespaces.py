@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from calico_ctl.errors import NotFound
+from calico_ctl.errors import Conflict, InvalidValue, NotFound
 from calico_ctl.host import namespaces
 
 
@@ -26,3 +26,13 @@ def test_a_process_that_has_ended_has_none():
     assert not namespaces.exists(child)
     with pytest.raises(NotFound, match="has ended"), namespaces.pinned(child):
         pass
+
+
+def test_a_namespace_that_is_not_our_own_is_told_from_everything_else(tmp_path):
+    namespaces.require_foreign("/proc/self/ns/mnt")
+    with pytest.raises(Conflict, match="own network namespace"):
+        namespaces.require_foreign("/proc/self/ns/net")
+    with pytest.raises(InvalidValue, match="invalid network namespace"):
+        namespaces.require_foreign(str(tmp_path))
+    with pytest.raises(NotFound, match="No such file"):
+        namespaces.require_foreign(f"{tmp_path}/none")

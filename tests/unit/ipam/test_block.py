@@ -71,6 +71,29 @@ def test_a_host_that_leaves_takes_its_endpoints_with_it() -> None:
     assert claimed.without_host("h2").host == "h1"
 
 
+def test_the_addresses_that_are_taken_are_listed_and_counted() -> None:
+    claimed = block.empty(CIDR, "h1").claim(ip(7), WEB).claim(ip(2), DB).claim(ip(3), WEB)
+    assert list(claimed.addresses()) == [(ip(2), DB), (ip(3), WEB), (ip(7), WEB)]
+    assert (claimed.count("web"), claimed.count("db"), claimed.count("x")) == (2, 1, 0)
+
+
+def test_only_a_block_that_nobody_prefers_can_be_adopted() -> None:
+    orphan = block.empty(CIDR, "h1").claim(ip(1), DB).without_host("h1")
+    assert orphan.preferred_by("h3").host == "h3"
+    assert block.empty(CIDR, "h1").preferred_by("h3").host == "h1"
+
+
+def test_a_preference_goes_and_what_is_claimed_stays() -> None:
+    claimed = block.empty(CIDR, "h1").claim(ip(1), WEB)
+    assert claimed.without_preference("h2") == claimed
+    assert claimed.without_preference("h1") == Block(CIDR, None, {1: WEB})
+
+
+def test_an_address_can_be_handed_over() -> None:
+    claimed = block.empty(CIDR, "h1").claim(ip(1), WEB)
+    assert claimed.hand_over(ip(1), DB).owner(ip(1)) == DB
+
+
 def test_reserved_addresses_are_never_free() -> None:
     assert block.empty(CIDR, "h1").free([POOL], {ip(0), ip(1)}) == ip(2)
 

@@ -174,9 +174,21 @@ def test_the_options_of_a_pool_are_kept() -> None:
     assert codec.decode_pool(POOL, text) == pool
 
 
+def test_encapsulation_in_vxlan_is_kept_with_its_device() -> None:
+    pool = Pool(POOL, vxlan=True, cross_subnet=True)
+    text = codec.encode_pool(pool)
+    written = {"cidr": str(POOL), "vxlan": "vxlan.calico", "cross_subnet": True}
+    assert json.loads(text) == written
+    assert codec.decode_pool(POOL, text) == pool
+
+
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"cidr": "10.66.0.0/16"}', '{"cidr": "10.65.0.0/16", "masquerade": "yes"}'],
+    [
+        *("", "[]", "{}", '{"cidr": "10.66.0.0/16"}'),
+        '{"cidr": "10.65.0.0/16", "masquerade": "yes"}',
+        '{"cidr": "10.65.0.0/16", "ipip": "tunl0", "vxlan": "vxlan.calico"}',
+    ],
 )
 def test_other_pools_are_refused(text: str) -> None:
     with pytest.raises(InvalidValue):

@@ -33,6 +33,11 @@ V4, V6 = IPNetwork("10.65.0.0/16"), IPNetwork("fd80:24e2::/64")
             keys.endpoint_status(KEY),
             "/calico/felix/v1/host/h1/workload/docker/c1/endpoint/e1",
         ),
+        (keys.bgp_peer(V4.ip), "/calico/bgp/v1/global/peer_v4/10.65.0.0"),
+        (keys.bgp_peer(V6.ip, "h1"), "/calico/bgp/v1/host/h1/peer_v6/fd80:24e2::"),
+        (keys.bgp_setting("loglevel"), "/calico/bgp/v1/global/loglevel"),
+        (keys.bgp_setting("loglevel", "h1"), "/calico/bgp/v1/host/h1/loglevel"),
+        (keys.reflector(V4.ip), "/calico/bgp/v1/rr_v4/10.65.0.0"),
         (keys.READY, "/calico/Ready"),
         (keys.NODE_MESH, "/calico/bgp/v1/global/node_mesh"),
     ],
@@ -55,6 +60,11 @@ def test_paths_are_the_ones_that_orchestrators_write(built: str, path: str) -> N
         (keys.pool(V6), ParsedKey(Leaf.POOL, name="fd80:24e2::-64")),
         (keys.bgp_host_as("h1"), ParsedKey(Leaf.BGP_HOST, name="as_num", host="h1")),
         (keys.DEFAULT_AS, ParsedKey(Leaf.BGP_GLOBAL, name="as_num")),
+        (keys.bgp_peer(V6.ip), ParsedKey(Leaf.BGP_PEER, name="fd80:24e2::")),
+        (keys.bgp_peer(V4.ip, "h1"), ParsedKey(Leaf.BGP_PEER, name="10.65.0.0", host="h1")),
+        (keys.reflector(V4.ip), ParsedKey(Leaf.REFLECTOR, name="10.65.0.0")),
+        (keys.affinity("h1", V4), ParsedKey(Leaf.AFFINITY, name="10.65.0.0-16", host="h1")),
+        (keys.block(V6), ParsedKey(Leaf.BLOCK, name="fd80:24e2::-64")),
     ],
 )
 def test_what_is_built_can_be_taken_apart(key: str, parsed: ParsedKey) -> None:
@@ -69,7 +79,6 @@ def test_what_is_built_can_be_taken_apart(key: str, parsed: ParsedKey) -> None:
         "/calico",
         "/calico/v1/Ready",
         "/calico/policy/profile/web",
-        keys.block(V4),
         keys.endpoint_status(KEY),
         "/calico/policy/profile/web/labels",
         keys.workloads("h1"),
@@ -105,3 +114,13 @@ def test_any_other_part_is_refused(text: str) -> None:
         keys.parse_cidr_segment(text)
     except InvalidValue:
         return
+
+
+@pytest.mark.parametrize("cidr", [V4, V6])
+def test_a_block_and_the_claim_of_a_host_to_it_lead_to_each_other(cidr: IPNetwork) -> None:
+    block, affinity = keys.block(cidr), keys.affinity("h1", cidr)
+    assert keys.is_block(block)
+    assert not keys.is_block(affinity)
+    assert keys.affinity_of_block(block, "h1") == affinity
+    assert keys.block_of_affinity(affinity, "h1") == block
+    assert keys.block_of_affinity(affinity, "h2") == ""

@@ -43,3 +43,14 @@ def test_no_two_namespaces_share_an_id(paths: list[str]) -> None:
     first, second = (names.namespace_workload_id(path) for path in paths)
     assert first != second
     assert re.fullmatch(r"[^/]*", first)
+
+
+@pytest.mark.parametrize("text", ["web", "w", "9", "a_b.c-d", "c" * 64, "/run/netns/x", "/"])
+def test_a_container_is_a_name_or_a_path(text: str) -> None:
+    assert names.parse_container(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "-rf", "_x", "a/b", "../x", "a b", "wëb", "web\n", "/a\0b"])
+def test_other_words_are_no_container(text: str) -> None:
+    with pytest.raises(InvalidValue, match="invalid container"):
+        names.parse_container(text)

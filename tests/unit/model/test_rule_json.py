@@ -170,3 +170,18 @@ def test_any_value_of_any_field_is_read_or_refused(value) -> None:
         rule_json.rule_from_object(value)
     except InvalidValue:
         return
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({"protocol": "tcp", "dst_ports": [80, 70000]}, "dst_ports"),
+        ({"action": "allow", "colour": "red"}, "colour"),
+        ({"src_tag": "a b", "dst_tag": "c d"}, "src_tag"),
+        ({"protocol": "icmp", "dst_ports": [80]}, None),
+    ],
+)
+def test_the_field_at_fault_is_told_unless_it_is_no_single_one(value, field) -> None:
+    with pytest.raises(InvalidValue):
+        rule_json.rule_from_object(value)
+    assert rule_json.field_at_fault(value) == field

@@ -19,11 +19,11 @@ from calico_ctl.errors import (
     DeadlineExceeded,
 )
 from calico_ctl.host import intents
-from calico_ctl.model import docker_proxy
+from calico_ctl.model import docker_proxy, etcd_access
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
 from calico_ctl.model.node import Node
-from calico_ctl.workload import attach, node
+from calico_ctl.workload import attach, etcd_handover, node
 from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.node import NodeRequest
 from calico_ctl.workload.proxy_address import ProxyRequest
@@ -64,6 +64,7 @@ class Containers(Engine):
 @pytest.fixture
 def machine(tmp_path, monkeypatch) -> Machine:
     monkeypatch.setattr(intents, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(etcd_handover, "DIRECTORY", str(tmp_path / "etcd-access"))
     return Machine()
 
 
@@ -180,7 +181,7 @@ def start(
         image="image",
         log_directory="/",
         with_etcd=False,
-        etcd_authority="e:1",
+        etcd=etcd_access.DEFAULT,
         networking=networking,
         docker_proxy=proxy or ProxyRequest(off=True),
     )

@@ -10,7 +10,7 @@ from netaddr import IPAddress
 from calico_ctl.docker_api.client import Engine
 from calico_ctl.docker_api.node_container import NodeContainer
 from calico_ctl.errors import AlreadyExists, CalicoError, InvalidValue
-from calico_ctl.model import docker_proxy
+from calico_ctl.model import docker_proxy, etcd_access
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DEFAULT, DockerProxy, TlsFiles
 from calico_ctl.workload import proxy_address
@@ -37,7 +37,9 @@ ENGINE = Swarm(manager=False)
 
 
 def container(proxy: DockerProxy | None, *, running: bool = True) -> OwnContainer:
-    node = NodeContainer("image", "h1", IPAddress("10.0.0.1"), None, "e:1", docker_proxy=proxy)
+    node = NodeContainer(
+        "image", "h1", IPAddress("10.0.0.1"), None, etcd_access.DEFAULT, docker_proxy=proxy
+    )
     return OwnContainer(running, "", node.environment())
 
 

@@ -1,0 +1,124 @@
+"""Checks of what a node works with: the Docker Engine, free ports, etcd and its clock."""
+
+import re
+from datetime import UTC, datetime
+from functools import partial
+
+from netaddr import IPAddress
+
+from calico_ctl.datastore import server
+from calico_ctl.diagnostics.check import Check, Complaint
+from calico_ctl.diagnostics.platform import Platform
+from calico_ctl.docker_api import node_container
+from calico_ctl.errors import AlreadyExists, CalicoError, CommandFailed
+from calico_ctl.host import command, ports
+from calico_ctl.model import keys
+
+OLDEST_DOCKER = (20, 10)
+BGP_PORT, PROXY_PORT = 179, 2377
+SKEW_SECONDS = 5.0
+
+_EVERYWHERE, _LOOPBACK = IPAddress("0.0.0.0"), IPAddress("127.0.0.1")  # noqa: S104 - looked at only
+_PROGRAM = re.compile(r'\("([^"]+)",pid=([0-9]+)')
+
+
+def checks(platform: Platform) -> list[Check]:
+    """Return the checks of what this platform names."""
+    return [
+        Check("docker", "a Docker Engine of 20.10 or later", partial(_docker, platform)),
+        Check("port179", "a port for BGP", partial(_port, platform, _EVERYWHERE, BGP_PORT)),
+        Check("port2377", "a port for the Docker API", partial(_proxy_port, platform)),
+        Check("etcd", "an etcd that serves what we ask for", partial(_etcd, platform)),
+        Check("clock", "a clock that agrees with etcd's", partial(_clock, platform)),
+    ]
+
+
+def _docker(platform: Platform) -> Complaint | None:
+    version = str(platform.docker.hurried().version().get("Version"))
+    found = re.match(r"([0-9]+)\.([0-9]+)", version)
+    if found is None or (int(found[1]), int(found[2])) >= OLDEST_DOCKER:
+        # A development build has no number.
+        return None
+    return Complaint(
+        f"the Docker Engine is {version}, and 20.10 is the oldest that is supported",
+        "install a later one",
+    )
+
+
+def _proxy_port(platform: Platform) -> Complaint | None:
+    complaint = _port(platform, _LOOPBACK, PROXY_PORT)
+    if complaint is None:
+        return None
+    hint = "name another one: calicoctl node --docker-proxy=127.0.0.1:2378"
+    if _is_swarm(platform):
+        what = (
+            "Docker Swarm's manager listens on 2377, where calico-node would offer the Docker API"
+        )
+        return Complaint(what, hint)
+    return Complaint(complaint.what, hint, complaint.grave)
+
+
+def _port(platform: Platform, ip: IPAddress, port: int) -> Complaint | None:
+    try:
+        ports.require_free(ip, port)
+    except AlreadyExists:
+        return _taken(platform, port)
+    return None
+
+
+def _taken(platform: Platform, port: int) -> Complaint | None:
+    """Complain about who listens there, unless calico-node runs: then it is ours."""
+    who = _listeners(port) or "something"
+    hint = "stop it, or have it listen elsewhere"
+    try:
+        node = platform.docker.hurried().own_container(node_container.NAME)
+    except CalicoError:
+        what = f"{who} listens on port {port}; Docker does not say whether it is calico-node"
+        return Complaint(what, hint, grave=False)
+    if node is not None and node.running:
+        return None
+    return Complaint(f"{who} listens on port {port}, which calico-node needs", hint)
+
+
+def _listeners(port: int) -> str:
+    """Name the programs that listen on a port; empty if that cannot be found out."""
+    argv = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes"]
+    try:
+        shown = command.run([*argv, f"sport = :{port}"])
+    except CommandFailed:
+        return ""
+    found = dict.fromkeys(_PROGRAM.findall(shown))
+    return ", ".join(f"{name} (process {pid})" for name, pid in found)
+
+
+def _is_swarm(platform: Platform) -> bool:
+    try:
+        return platform.docker.hurried().manages_swarm()
+    except CalicoError:
+        return False
+
+
+def _etcd(platform: Platform) -> None:
+    # What is wrong with it is said by the error, as by every command.
+    platform.store.get(keys.READY)
+
+
+def _clock(platform: Platform) -> Complaint | None:
+    access = platform.settings.etcd()
+    try:
+        told = server.ask(access.authorities[0], access.tls).time
+    except CalicoError:
+        # That etcd does not answer is another check's complaint.
+        return None
+    if told is None:
+        return None
+    # etcd tells whole seconds.
+    skew = (datetime.now(UTC) - told).total_seconds()
+    if -SKEW_SECONDS <= skew <= SKEW_SECONDS + 1:
+        return None
+    word = "ahead of" if skew > 0 else "behind"
+    return Complaint(
+        f"this machine's clock is {abs(skew):.0f} s {word} that of etcd at {access.authorities[0]}",
+        "set both with NTP: times in logs and reports mislead, and certificates may not be valid",
+        grave=False,
+    )

@@ -1,0 +1,74 @@
+"""Asking a process of this host for what it knows: it writes one text to whoever connects.
+
+Over a socket in the file system, which only root may use. It works when Docker and etcd do not, and
+across containers that share the directory. A socket that nobody answers is one whose process ended.
+"""
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+
+from calico_ctl.errors import CalicoError, DeadlineExceeded, NotFound
+
+AGENT = Path("/var/lib/calico/felix.sock")
+"""Where the policy agent answers: in a directory that the host and calico-node share."""
+
+_LOOK_SECONDS = 1.0
+_SECONDS_TO_READ = 10.0
+_PIECE = 1 << 16
+
+
+def give(path: Path, answer: Callable[[], str], stopping: Event) -> None:
+    """Answer one after the other until `stopping` is set; `answer` is called for each.
+
+    Raises CalicoError if the socket cannot be made. One that is there already is replaced.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        _listen(listener, path)
+        listener.settimeout(_LOOK_SECONDS)
+        while not stopping.is_set():
+            with suppress(TimeoutError):
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.settimeout(_SECONDS_TO_READ)
+                    connection.sendall(answer().encode())
+
+
+def ask(path: Path, seconds: float) -> str:
+    """Return what the process behind a socket answers within `seconds`.
+
+    Raises NotFound if there is none, DeadlineExceeded if it does not answer.
+    """
+    until = time.monotonic() + seconds
+    pieces: list[bytes] = []
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+            asking.settimeout(seconds)
+            asking.connect(str(path))
+            while piece := asking.recv(_PIECE):
+                pieces.append(piece)
+                asking.settimeout(max(until - time.monotonic(), 0.001))
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"nothing answered at {path} within {seconds:g} s") from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise NotFound(f"no process answers at {path}") from error
+    except OSError as error:
+        raise CalicoError(f"cannot ask at {path}: {error.strerror}") from error
+    return b"".join(pieces).decode(errors="replace")
+
+
+def _listen(listener: socket.socket, path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # It gets its name only when it answers.
+        unfinished = path.with_name(f"{path.name}.new")
+        unfinished.unlink(missing_ok=True)
+        listener.bind(str(unfinished))
+        unfinished.chmod(0o600)
+        listener.listen()
+        unfinished.replace(path)
+    except OSError as error:
+        raise CalicoError(f"cannot listen at {path}: {error.strerror}") from error

@@ -1,0 +1,160 @@
+"""How etcd is reached: where its members are, and what they and we show each other.
+
+In the environment, of a shell as of the services inside calico-node, these are the ETCD_ variables.
+Passwords are never shown: not in a message, not as text of these values.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from calico_ctl.errors import InvalidValue
+
+AUTHORITY = "ETCD_AUTHORITY"
+SCHEME = "ETCD_SCHEME"
+CA = "ETCD_CA_CERT_FILE"
+CERTIFICATE = "ETCD_CERT_FILE"
+KEY = "ETCD_KEY_FILE"
+USERNAME = "ETCD_USERNAME"
+PASSWORD = "ETCD_PASSWORD"  # noqa: S105 - the name of a variable
+PASSWORD_FILE = "ETCD_PASSWORD_FILE"  # noqa: S105 - another
+
+VARIABLES = (AUTHORITY, SCHEME, CA, CERTIFICATE, KEY, USERNAME, PASSWORD, PASSWORD_FILE)
+"""All that is looked at, in the order of reading."""
+
+_AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^:]{1,255})):(?P<port>[0-9]{1,5})")
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_EXPECTED = (
+    "<host>:<port>, for example 10.0.0.1:2379, etcd.example.org:2379 or [fd80::1]:2379;"
+    " several with commas between"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdAuthority:
+    """Where one member of etcd is; an IPv6 address has no brackets here."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdTls:
+    """Paths of PEM files; empty: none. Without `ca`, whom the system trusts may sign etcd."""
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdLogin:
+    """Who we are to etcd. The file with the password counts before the password."""
+
+    username: str
+    password: str = field(default="", repr=False)
+    password_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdAccess:
+    """Members of one cluster, in the order in which they are tried; no `tls`: plain HTTP."""
+
+    authorities: tuple[EtcdAuthority, ...]
+    tls: EtcdTls | None = None
+    login: EtcdLogin | None = None
+
+    @property
+    def authority(self) -> str:
+        """The members as one text, as ETCD_AUTHORITY has them."""
+        return ",".join(str(each) for each in self.authorities)
+
+
+DEFAULT = EtcdAccess((EtcdAuthority("127.0.0.1", 4001),))
+
+
+def from_environment(variables: Mapping[str, str]) -> EtcdAccess:
+    """Return what the variables say; raise InvalidValue, naming the variable.
+
+    An empty one is as good as none, except ETCD_AUTHORITY: whoever sets that means some etcd.
+    """
+    text = variables.get(AUTHORITY)
+    authorities = DEFAULT.authorities if text is None else parse_authorities(text)
+    return EtcdAccess(authorities, _tls(variables), _login(variables))
+
+
+def to_environment(access: EtcdAccess) -> dict[str, str]:
+    """Return the variables that say it, without the password: only its file is named."""
+    values = {AUTHORITY: access.authority}
+    if access.tls is not None:
+        tls = access.tls
+        values |= {SCHEME: "https", CA: tls.ca, CERTIFICATE: tls.certificate, KEY: tls.key}
+    if access.login is not None:
+        values |= {USERNAME: access.login.username, PASSWORD_FILE: access.login.password_file}
+    return {name: value for name, value in values.items() if value}
+
+
+def parse_authorities(text: str) -> tuple[EtcdAuthority, ...]:
+    """Read one or several `<host>:<port>` with commas between; the same one twice counts once."""
+    found = (_parse_authority(each, text) for each in text.split(","))
+    return tuple(dict.fromkeys(found))
+
+
+def _parse_authority(part: str, text: str) -> EtcdAuthority:
+    found = _AUTHORITY.fullmatch(part)
+    if found is None or not 0 < int(found["port"]) <= 65535 or not _is_host(found):
+        raise InvalidValue(AUTHORITY, text, _EXPECTED)
+    return EtcdAuthority(found["ipv6"] or found["name"], int(found["port"]))
+
+
+def _is_host(found: re.Match[str]) -> bool:
+    name = found["name"]
+    if name is None or re.fullmatch("[0-9.]+", name):
+        return _is_address(name or found["ipv6"], 6 if name is None else 4)
+    return all(_LABEL.fullmatch(label) for label in name.removesuffix(".").split("."))
+
+
+def _is_address(text: str, version: int) -> bool:
+    # Imported here: only who asks for etcd pays for it.
+    from calico_ctl.model import address
+
+    try:
+        return address.parse_address(text).version == version
+    except InvalidValue:
+        return False
+
+
+def _tls(variables: Mapping[str, str]) -> EtcdTls | None:
+    scheme = variables.get(SCHEME) or "http"
+    if scheme not in {"http", "https"}:
+        raise InvalidValue(SCHEME, scheme, "http or https")
+    tls = EtcdTls(*(variables.get(name, "") for name in (CA, CERTIFICATE, KEY)))
+    if scheme == "http":
+        given = [name for name in (CA, CERTIFICATE, KEY) if variables.get(name)]
+        if given:
+            # Whoever gives certificates believes that nobody listens.
+            raise InvalidValue(SCHEME, scheme, f"https, since {given[0]} is set")
+        return None
+    if tls.certificate and not tls.key:
+        raise InvalidValue(KEY, "", f"the file with the key of {CERTIFICATE}")
+    if tls.key and not tls.certificate:
+        raise InvalidValue(CERTIFICATE, "", f"the file with the certificate of {KEY}")
+    return tls
+
+
+def _login(variables: Mapping[str, str]) -> EtcdLogin | None:
+    username = variables.get(USERNAME, "")
+    password, file = variables.get(PASSWORD, ""), variables.get(PASSWORD_FILE, "")
+    if not username:
+        given = PASSWORD_FILE if file else PASSWORD
+        if password or file:
+            raise InvalidValue(USERNAME, "", f"the user whose password {given} gives")
+        return None
+    if ":" in username or not username.isprintable():
+        raise InvalidValue(USERNAME, username, "a name without colons and control characters")
+    if not password and not file:
+        raise InvalidValue(PASSWORD_FILE, "", f"the file with the password of {USERNAME}")
+    return EtcdLogin(username, "" if file else password, file)

@@ -1,0 +1,226 @@
+"""diags as a process: no secret leaves, nothing that is broken stops it, one download and no more."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support import command
+from tests.support.cli import Finished
+from tests.support.etcd import Etcd
+from tests.support.fake_engine import FakeEngine, Peer
+from tests.support.netns import NetNs
+from tests.support.shell import Shell
+
+NOWHERE = {"ETCD_AUTHORITY": "127.0.0.1:1", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+PATIENCE = 50.0
+
+PLANTED = {
+    name: f"planted-{name}-7f3a"
+    for name in (
+        *("etcd", "etcdfile", "bgp", "token", "plain", "cmd", "registry", "log", "url", "bird"),
+        *("health", "nodeenv", "key"),
+    )
+}
+WEB = {
+    "Id": "1" * 64,
+    "Name": "/web",
+    "Args": [PLANTED["cmd"]],
+    "State": {"Running": True, "Health": {"Log": [{"Output": PLANTED["health"]}]}},
+    "Config": {
+        "Env": [
+            "CALICO_IP=192.168.1.5",
+            f"TOKEN={PLANTED['token']}",
+            f"GREETING={PLANTED['plain']}",
+        ],
+        "Cmd": ["serve", PLANTED["cmd"]],
+    },
+}
+NODE = {
+    "Id": "2" * 64,
+    "Name": "/calico-node",
+    "State": {"Running": True},
+    "Config": {"Env": ["IP=10.99.0.1", f"ETCD_PASSWORD={PLANTED['nodeenv']}"], "Tty": False},
+}
+LISTED = [
+    {"Id": each["Id"], "Names": [each["Name"]], "Command": f"serve {PLANTED['cmd']}"}
+    for each in (WEB, NODE)
+]
+ANSWERS: list[tuple[str, object]] = [
+    (r"/version$", {"Version": "24.0.7", "ApiVersion": "1.43", "MinAPIVersion": "1.12"}),
+    (r"/info$", {"Containers": 2, "HttpProxy": f"http://joe:{PLANTED['url']}@proxy:3128"}),
+    (r"/containers/json", LISTED),
+    (rf"/containers/({WEB['Id']}|web)/json$", WEB),
+    (rf"/containers/({NODE['Id']}|calico-node)/json$", NODE),
+]
+
+
+def serve(peer: Peer) -> None:
+    """Be an engine with a container of Calico's and calico-node, in which nothing can be run."""
+    # Who keeps a connection without using it is hung up on.
+    with suppress(TimeoutError):
+        while True:
+            target = peer.request().target.decode()
+            found = [answer for form, answer in ANSWERS if re.search(form, target.split("?")[0])]
+            status = "200 OK" if found else "404 Not Found"
+            body = json.dumps(found[0] if found else {"message": "no such thing"}).encode()
+            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+            peer.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+@pytest.fixture
+def planted(etcd: Etcd, tmp_path: Path) -> Iterator[Shell]:
+    """A machine with a secret in every place where one may be."""
+    peer = {"ip": "10.0.0.9", "as_num": 64512, "password": PLANTED["bgp"]}
+    etcd.put("/calico/Ready", "true")
+    etcd.put("/calico/bgp/v1/global/peer_v4/10.0.0.9", json.dumps(peer))
+    (tmp_path / "password").write_text(PLANTED["etcdfile"] + "\n")
+    login = base64.b64encode(f"joe:{PLANTED['registry']}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example.org": {"auth": login}}}))
+    logs = tmp_path / "logs/felix"
+    logs.mkdir(parents=True)
+    lines = [
+        f"WARNING cannot reach http://joe:{PLANTED['log']}@10.0.0.1:2379",
+        f"INFO by value: {PLANTED['etcdfile']} {PLANTED['bgp']} {PLANTED['nodeenv']} {login}",
+        f'protocol bgp a {{ password "{PLANTED["bird"]}"; }}',
+        f"-----BEGIN PRIVATE KEY-----\n{PLANTED['key']}\n-----END PRIVATE KEY-----",
+        "INFO what is no secret stays",
+    ]
+    (logs / "current").write_text("\n".join(lines) + "\n")
+    socket = tmp_path / "d.sock"
+    with FakeEngine(socket, serve):
+        yield Shell(
+            etcd.authority,
+            {
+                "DOCKER_HOST": f"unix://{socket}",
+                "DOCKER_CONFIG": str(tmp_path),
+                "ETCD_USERNAME": "calico-user",
+                "ETCD_PASSWORD": PLANTED["etcd"],
+                "ETCD_PASSWORD_FILE": str(tmp_path / "password"),
+            },
+        )
+
+
+def test_no_secret_is_in_the_bundle_wherever_it_was(planted: Shell, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    finished = planted.run(f"diags --no-serve --output-dir={out} --log-dir={tmp_path}/logs")
+    assert finished.exit == 0
+    assert "Traceback" not in finished.err
+    (file,) = out.iterdir()
+    assert f"file: {file} (" in finished.out
+    assert file.stat().st_mode & 0o777 == 0o600
+    texts = contents(file)
+    leaks = {
+        (path, name)
+        for path, text in {**texts, "stdout": finished.out, "stderr": finished.err}.items()
+        for name, secret in PLANTED.items()
+        for form in (secret, base64.b64encode(secret.encode()).decode()[:-4])
+        if form in text
+    }
+    assert leaks == set()
+    # And what is none is there: a bundle with nothing in it would pass too.
+    assert "INFO what is no secret stays" in texts["logs/felix/current"]
+    assert '"as_num": 64512' in texts["etcd/calico"]
+    assert "CALICO_IP=192.168.1.5" in texts["docker/inspect/web"]
+    assert "IP=10.99.0.1" in texts["docker/inspect/calico-node"]
+    assert "etcd: ok" in texts["checks"]
+    assert "version 3." in texts["etcd/servers"]
+
+
+def contents(file: Path) -> dict[str, str]:
+    with tarfile.open(file) as archive:
+        found = {}
+        for entry in archive:
+            content = archive.extractfile(entry)
+            assert content is not None
+            found[entry.name.partition("/")[2]] = content.read().decode()
+        return found
+
+
+def test_with_everything_broken_all_that_can_be_had_is_there_to_be_downloaded_once(
+    private_netns: NetNs, tmp_path: Path
+):
+    line = f"diags --ip=127.0.0.1 --output-dir={tmp_path} --log-dir=/nowhere"
+    finished = Shell("", NOWHERE).run(line)
+    assert finished.exit == 0
+    process = served_by(finished)
+    try:
+        url = urlsplit(finished.out.splitlines()[-1].removeprefix("URL: "))
+        assert url.port is not None
+        assert ask(url.port, "GET", "/") == (404, b"")
+        assert ask(url.port, "HEAD", url.path) == (200, b"")
+        status, downloaded = ask(url.port, "GET", url.path)
+        assert status == 200
+        (file,) = tmp_path.iterdir()
+        assert downloaded == file.read_bytes()
+        command.wait_until(lambda: has_ended(process), 8, "it serves no more")
+        # The namespace is the test's own: nobody else can have got the port.
+        with pytest.raises(ConnectionRefusedError):
+            ask(url.port, "GET", url.path)
+    finally:
+        end(process)
+    texts = contents(file)
+    assert texts["etcd/calico"].startswith("not collected: cannot reach etcd at 127.0.0.1:1 (")
+    assert texts["docker/info"].startswith("not collected: cannot reach the Docker Engine at unix:")
+    assert texts["logs"] == "not collected: there is no folder /nowhere\n"
+    assert "lo: <LOOPBACK" in texts["network/links"]
+    assert "etcd: failed" in texts["checks"]
+    assert set(texts["contents"].split()) > {"etcd/calico", "network/links"}
+
+
+def test_what_nobody_downloads_expires_although_somebody_holds_the_line(
+    private_netns: NetNs, tmp_path: Path
+):
+    finished = Shell("", NOWHERE).run(
+        f"diags --ip=127.0.0.1 --expires=500ms --output-dir={tmp_path} --log-dir=/nowhere"
+    )
+    assert finished.exit == 0
+    process = served_by(finished)
+    try:
+        command.wait_until(lambda: has_ended(process), 8, "it serves no more")
+    finally:
+        end(process)
+    url = urlsplit(finished.out.splitlines()[-1].removeprefix("URL: "))
+    assert url.port is not None
+    with pytest.raises(ConnectionRefusedError):
+        ask(url.port, "GET", url.path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def ask(port: int, verb: str, path: str) -> tuple[int, bytes]:
+    """Ask for a path; an error page counts as nothing."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
+        connection.request(verb, path)
+        answer = connection.getresponse()
+        content = answer.read()
+        return answer.status, content if answer.status == 200 else b""
+
+
+def served_by(finished: Finished) -> int:
+    found = re.search(r"`kill ([0-9]+)` ends it earlier", finished.err)
+    assert found is not None, finished
+    return int(found[1])
+
+
+def has_ended(process: int) -> bool:
+    """Whether it is gone, or waits only for somebody to notice."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def end(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
