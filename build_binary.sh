@@ -32,7 +32,7 @@ context=$PWD/build/context
     --collect-submodules calico_ctl \
     calicoctl.py
 
-for arguments in version --help; do
+for arguments in version --help 'help profile'; do
     expected=$("$ENVIRONMENT/bin/python" calicoctl.py $arguments)
     found=$(dist/calicoctl $arguments)
     [ "$found" = "$expected" ] || {

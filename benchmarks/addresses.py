@@ -1,13 +1,14 @@
 """How long an automatic claim takes, at any fill level: `python -m benchmarks.addresses`.
 
 A pool of 65,536 addresses on a real etcd, filled by writing its blocks as they would be. Measured
-is the time around the store's requests, which is ours, and beside it the whole and the requests.
+is our own processor time around the store's requests, and beside it the whole and the requests.
 """
 
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,14 @@ from benchmarks import report
 from benchmarks.report import Line
 from calico_ctl.datastore import addresses, blocks, nodes, pools
 from calico_ctl.datastore.etcd import Etcd
-from calico_ctl.datastore.store import Entry, Tree
+from calico_ctl.datastore.store import Entry, Event, Tree
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Block, Owner
 from calico_ctl.model import keys
 from calico_ctl.model.address import AnyAddress
 from calico_ctl.model.node import Node
 from calico_ctl.model.pool import Pool
-from tests.support.etcd_server import EtcdServer, write_fast
+from tests.support.etcd_server import EtcdServer
 
 POOL = IPNetwork("10.0.0.0/16")
 OTHER_HOSTS = 1000
@@ -39,7 +40,7 @@ _T = TypeVar("_T")
 
 @dataclass
 class Clocked:
-    """A store that counts its requests and knows how many seconds they took."""
+    """A store that counts its requests and the seconds of processor time that they took."""
 
     store: Etcd
     address: str = "clocked"
@@ -70,17 +71,17 @@ class Clocked:
         """Do what the store does."""
         return self._clock(lambda: self.store.put(key, value, ttl))
 
-    def watch(self, directory: str, after: int, timeout: float) -> Sequence[object]:
+    def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Not used."""
         raise NotImplementedError
 
     def _clock(self, act: Callable[[], _T]) -> _T:
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             return act()
         finally:
             self.requests += 1
-            self.seconds += time.perf_counter() - began
+            self.seconds += time.thread_time() - began
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def _filled(scene: Scene) -> Iterator[Etcd]:
         try:
             pools.create(store, Pool(POOL))
             nodes.register(store, Node("h0", IPAddress("172.16.0.1")))
-            write_fast(server, _contents(scene))
+            with ThreadPoolExecutor(8) as writers:
+                list(writers.map(lambda leaf: store.put(*leaf), _contents(scene)))
             yield store
         finally:
             store.close()
@@ -146,11 +148,10 @@ def _measure(scene: Scene, store: Etcd) -> Iterator[Line]:
     own, whole, requests = [], [], []
     for number in range(CLAIMS):
         clocked = Clocked(store)
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.thread_time()
         addresses.claim(clocked, "h0", AnyAddress.IPV4, f"new{number}", Random(number))
-        seconds = time.perf_counter() - began
-        own.append((seconds - clocked.seconds) * 1000)
-        whole.append(seconds * 1000)
+        own.append((time.thread_time() - busy - clocked.seconds) * 1000)
+        whole.append((time.perf_counter() - began) * 1000)
         requests.append(float(clocked.requests))
     yield report.latency(f"{scene.what}: beside etcd", own, p50=TARGET_MS, p99=10 * TARGET_MS)
     yield report.latency(f"{scene.what}: in all", whole)

@@ -1,8 +1,9 @@
 """How long a command keeps its user waiting: `python -m benchmarks.cli` (as root).
 
 Each command is a process of its own, from source, against a real etcd in a network namespace of its
-own: first with nothing in it, then with 1,000 endpoints, then with 10,000. Times are medians, from
-the start of the process to its end, with all that it printed read.
+own: first with nothing in it, then with 1,000 endpoints, then with 10,000. `container add` is run
+on a real node, and returns when the address works. Times are medians, from the start of the process
+to its end, with all that it printed read.
 """
 
 import argparse
@@ -20,8 +21,10 @@ from itertools import count
 from benchmarks import cluster, report, store
 from benchmarks.report import Line
 from benchmarks.store import Address
+from tests.support import cluster as nodes
 from tests.support import netns
 from tests.support.etcd import Etcd
+from tests.support.lab import Lab
 from tests.support.paths import CHECKOUT
 
 _ROUNDS = 9
@@ -37,8 +40,14 @@ class Taken:
     megabytes: float
 
 
-def lines() -> Iterator[Line]:
-    """Start etcd, run the commands, compare."""
+def lines(*, node: bool) -> Iterator[Line]:
+    """Start etcd, run the commands, compare; then, if wanted, those that need a node."""
+    yield from _on_etcd_alone()
+    if node:
+        yield from _on_a_node()
+
+
+def _on_etcd_alone() -> Iterator[Line]:
     with ExitStack() as stack:
         with redirect_stdout(io.StringIO()):
             namespace = stack.enter_context(netns.private_netns())
@@ -65,6 +74,22 @@ def _endpoints(etcd: Etcd, size: int, limit: float) -> Iterator[Line]:
     address = str(cluster.fleet_member(size // 2).ipv4)
     one = [_run(etcd, "endpoint", "show", f"--endpoint={address}") for _ in range(_ROUNDS)]
     yield _fast(f"endpoint show --endpoint=<address>, {size:,} endpoints", 0, one)
+
+
+def _on_a_node() -> Iterator[Line]:
+    with ExitStack() as stack:
+        with redirect_stdout(io.StringIO()):
+            lab = stack.enter_context(Lab(1, node_image=True))
+            calico = nodes.start(lab)
+            (host,) = calico.hosts
+            calico.run(host, "web", "--net=none")
+            runs = []
+            for _ in range(_ROUNDS):
+                began = time.perf_counter()
+                calico.calicoctl(host, "container add web ipv4")
+                runs.append(Taken((time.perf_counter() - began) * 1000, 0))
+                calico.calicoctl(host, "container remove web")
+        yield _fast("container add", 300, runs)
 
 
 def _fast(what: str, limit: float, runs: Sequence[Taken]) -> Line:
@@ -98,10 +123,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.parse_args()
+    parser.add_argument("--no-node", action="store_true", help="leave out what needs a node")
+    chosen = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("needs root, for network namespaces")
-    return report.show("Commands: how long their user waits", lines())
+    return report.show("Commands: how long their user waits", lines(node=not chosen.no_node))
 
 
 if __name__ == "__main__":

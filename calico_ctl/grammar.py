@@ -30,7 +30,9 @@ class Option:
         return self.names[-1]
 
     def __str__(self) -> str:
-        return f"{self.name}={self.value}" if self.value else self.name
+        if not self.value:
+            return self.name
+        return f"{self.name}{'=' if self.name.startswith('--') else ' '}{self.value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,18 +336,18 @@ def forms(node: Node) -> list[Node]:
             return [form for branch in inside for form in branch]
         case Kind.MANY:
             return [Group(Kind.MANY, (form,)) for form in inside[0]]
-    if not any(isinstance(leaf, Word) for leaf in leaves(node)):
-        return [node]
-    return [_NOTHING, *inside[0]]
+        case Kind.MAYBE:
+            has_words = any(isinstance(leaf, Word) for leaf in leaves(node))
+            return [_NOTHING, *inside[0]] if has_words else [node]
 
 
-def exclusive(node: Node) -> Iterator[list[list[Option]]]:
-    """Return the options of each choice in a node, branch by branch."""
+def choices(node: Node) -> Iterator[Sequence[Node]]:
+    """Return the branches of each choice in a node."""
     if isinstance(node, Group):
         if node.kind is Kind.ONE:
-            yield [options(part) for part in node.parts]
+            yield node.parts
         for part in node.parts:
-            yield from exclusive(part)
+            yield from choices(part)
 
 
 def scan(grammar: Grammar, argv: Sequence[str]) -> Scanned:

@@ -107,16 +107,21 @@ def _of_combination(scanned: Scanned, ends: _States) -> str:
         if missing:
             return f"`{line}` needs {' and '.join(missing)}"
         if several := _excluding(node, given):
-            return f"{' and '.join(f'`{each.name}`' for each in several)} exclude each other"
+            return f"{' and '.join(several)} exclude each other"
     twice = [option.name for option in given if given.count(option) > 1]
     return f"`{twice[0]}` is there twice" if twice else "these words do not form a command"
 
 
-def _excluding(node: Node, given: Sequence[Option]) -> list[Option]:
-    for branches in grammar.exclusive(node):
-        found = [next((each for each in branch if each in given), None) for branch in branches]
-        several = [each for each in found if each is not None]
-        if len(several) > 1:
+def _excluding(node: Node, given: Sequence[Option]) -> list[str]:
+    """Return what may not be there together: options, or an option and a word of the user's.
+
+    The words fit; so if an option is given that takes the place of a word, the word is there too.
+    """
+    for branches in grammar.choices(node):
+        found = [each for branch in branches for each in grammar.options(branch) if each in given]
+        words = [str(leaf) for branch in branches for leaf in grammar.expected(branch)]
+        several = [*(f"`{each.name}`" for each in found), *words[:1]]
+        if found and len(several) > 1:
             return several
     return []
 

@@ -14,6 +14,7 @@ from calico_ctl.errors import InvalidValue
 if TYPE_CHECKING:
     from calico_ctl.model.docker_proxy import DockerProxy
     from calico_ctl.model.etcd_access import EtcdAccess
+    from calico_ctl.model.metrics_address import MetricsAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Settings:
     networking_text: str
     debug: bool
     colour: bool = False
+    metrics_variables: Mapping[str, str] = field(default_factory=dict)
 
     def etcd(self) -> "EtcdAccess":
         """Return how etcd is reached; raise InvalidValue naming the variable that is wrong."""
@@ -48,6 +50,21 @@ class Settings:
         from calico_ctl.model import docker_proxy
 
         return docker_proxy.from_environment(self.docker_proxy_variables)
+
+    def metrics(self) -> "MetricsAddress | None":
+        """Return where to offer metrics, or None for nowhere; without a word: 127.0.0.1:9091.
+
+        Raises InvalidValue naming the variable if it is not of its form.
+        """
+        # Imported here: only who offers metrics pays for it.
+        from calico_ctl.model import metrics_address
+
+        return metrics_address.from_environment(self.metrics_variables)
+
+    @property
+    def metrics_directory(self) -> str:
+        """Where services say what they measured."""
+        return self.metrics_variables.get("CALICO_METRICS_DIRECTORY") or "/run/calico/metrics"
 
     @property
     def networking(self) -> bool:
@@ -68,5 +85,8 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         },
         networking_text=values.get("CALICO_NETWORKING") or "true",
         debug=values.get("CALICO_DEBUG", "") not in {"", "0"},
+        metrics_variables={
+            name: value for name, value in values.items() if name.startswith("CALICO_METRICS")
+        },
         colour=not values.get("NO_COLOR") and values.get("TERM", "dumb") != "dumb",
     )

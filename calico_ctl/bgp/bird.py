@@ -12,14 +12,16 @@ What it says, and why:
   announce that network. Only a route reflector passes on what others announce, with the next hop
   that they gave.
 - From hosts of the cluster and from reflectors, routes inside pools only. From routers outside,
-  everything but what nobody may announce (loopback, multicast, this host itself), a default route
-  unless that was configured, and addresses in this host's own blocks. Such an address may be lent
-  to another host; so it is taken if the path of the route ends in the cluster.
+  everything but what nobody may announce (loopback, multicast, the hosts' addresses), a default
+  route unless that was configured, and addresses in this host's own blocks. Such an address may be
+  lent to another host; so it is taken if the path of the route ends in the cluster. A route in a
+  pool is used only if no host and no reflector says anything about the same prefix.
 - Only routes from peers, and the aggregates, go into the kernel. They *persist* when BIRD ends, so
   that a restart loses no packet; the next BIRD takes them over (graceful restart). Routes to
   encapsulated pools are left to whoever makes the tunnels.
-- The direct protocol knows the host's own networks: without it a peer's address would be resolved
-  through the default route.
+- The way to a peer's address is looked for in a table of its own, the *underlay*: the networks that
+  the host is in (without them, the default route would be it) and routes that the host has from
+  elsewhere. What peers announce is not in there: none can draw to itself what is for another.
 - Sessions are multihop, one per family: hosts may be in different networks, and routes of a family
   travel over that family. The timers make a session come up in seconds after either end restarts.
 """
@@ -44,7 +46,7 @@ graceful restart wait 15;
 
 protocol device {{ scan time 10; }}
 
-protocol direct {{
+protocol direct own_networks {{
 {channels}\
   interface "-{prefix}*", "-docker*", "*";
 }}
@@ -73,9 +75,8 @@ function own{f}() {{
 function never{f}() {{ return net ~ [ {never} ]; }}
 
 filter from_kernel{f} {{
-  if ! in_pools{f}() then reject;
-  if ifname ~ "{prefix}*" then accept;
-  reject;
+  if in_pools{f}() && ifname !~ "{prefix}*" then reject;
+  accept;
 }}
 
 filter to_kernel{f} {{
@@ -108,6 +109,15 @@ protocol kernel kernel{f} {{
   }};
 }}
 
+ipv{f} table underlay{f};
+
+protocol pipe to_underlay{f} {{
+  table underlay{f};
+  peer table master{f};
+  import where proto = "own_networks" || (proto = "kernel{f}" && ! in_pools{f}());
+  export none;
+}}
+
 template bgp peer{f} {{
   local {own} as {as_number};
   multihop;
@@ -121,6 +131,7 @@ template bgp peer{f} {{
     import limit {limit} action block;
     export filter to_peer{f};
     next hop self;
+    igp table underlay{f};
   }};
 }}
 """
@@ -134,8 +145,10 @@ protocol static blocks{f} {{
 
 _ROUTERS = """
 filter from_router{f} {{
-  if never{f}() then reject;
+  if never{f}() || net ~ [ {hosts} ] then reject;
 {default_route}\
+  # What a host of the cluster says about the same addresses is better.
+  if in_pools{f}() then preference = 90;
   if ! in_own_blocks{f}() then accept;
   if bgp_path.len = 0 || bgp_path.last ~ [ {as_numbers} ] then accept;
   reject;
@@ -184,8 +197,9 @@ _TEMPLATES = {Role.ROUTER: "router", Role.CLIENT: "reflecting", Role.FELLOW: "re
 class Config:
     """Everything that BIRD on one host depends on. The router id is the IPv4 address.
 
-    `as_numbers` are those of all hosts. `encapsulated` are the pools whose routes others put into
-    the kernel. `cluster_ids` say of which cluster this host is a route reflector, by family.
+    `hosts` and `as_numbers` are the addresses and AS numbers of all hosts. `encapsulated` are the
+    pools whose routes others put into the kernel. `cluster_ids` say of which cluster this host is a
+    route reflector, by family.
     """
 
     ipv4: IPAddress
@@ -193,6 +207,7 @@ class Config:
     as_number: int
     pools: tuple[IPNetwork, ...]
     sessions: tuple[Session, ...]
+    hosts: frozenset[IPAddress] = frozenset()
     as_numbers: frozenset[int] = frozenset()
     encapsulated: tuple[IPNetwork, ...] = ()
     blocks: tuple[IPNetwork, ...] = ()
@@ -258,8 +273,16 @@ def _routers(config: Config, sessions: Iterable[Session], family: Family) -> str
     return _ROUTERS.format(
         f=family,
         default_route="" if config.accept_default_route else refusal,
+        hosts=", ".join(_of_hosts(config, family)),
         as_numbers=", ".join(str(each) for each in sorted({*config.as_numbers, config.as_number})),
     )
+
+
+def _of_hosts(config: Config, family: Family) -> list[str]:
+    """Return the addresses of all hosts as networks; this host's own is among them."""
+    own = config.ipv4 if family == 4 else config.ipv6
+    known = {ip for ip in (*config.hosts, own) if ip is not None and address.family(ip) == family}
+    return [address.host_network(ip) for ip in sorted(known)]
 
 
 def _reflecting(config: Config, sessions: Iterable[Session], family: Family) -> str:

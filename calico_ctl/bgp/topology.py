@@ -104,6 +104,9 @@ def config(topology: Topology, hostname: str) -> Config | None:
         as_number=cluster.as_number(own),
         pools=tuple(pool.cidr for pool in topology.pools),
         sessions=tuple(sessions.plan(cluster, own)),
+        hosts=frozenset(
+            ip for node in topology.nodes.values() for ip in (node.ipv4, node.ipv6) if ip
+        ),
         as_numbers=frozenset(cluster.as_number(node) for node in topology.nodes.values()),
         encapsulated=tuple(pool.cidr for pool in topology.pools if pool.ipip or pool.vxlan),
         blocks=topology.blocks.get(hostname, ()),

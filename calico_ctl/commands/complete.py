@@ -86,12 +86,13 @@ def _options(nodes: Iterable[grammar.Node], given: Sequence[Option]) -> list[str
     found: dict[str, None] = {}
     for node in nodes:
         barred = set(given) - set(grammar.repeatable(node))
-        for branches in grammar.exclusive(node):
-            if any(option in given for branch in branches for option in branch):
-                barred |= {option for branch in branches for option in branch}
+        for branches in grammar.choices(node):
+            choice = {option for branch in branches for option in grammar.options(branch)}
+            barred |= choice if choice & set(given) else set()
         for option in grammar.options(node):
             if option not in barred and option.name not in _EVERYWHERE:
-                found[f"{option.name}=" if option.value else option.name] = None
+                takes_value = option.value and option.name.startswith("--")
+                found[f"{option.name}=" if takes_value else option.name] = None
     return list(found)
 
 
@@ -194,7 +195,7 @@ _FIXED = {
     "<FORM>": _FORMS,
     "<RULE>": _RULE_WORDS,
     "<DETACH>": ("true", "false"),
-    "<SHELL>": ("bash", "zsh", "fish"),
+    "<SHELL>": ("sh", "fish"),
 }
 _LIVE: dict[str, Callable[[RealPlatform], _Question]] = {
     "<PROFILE>": _profiles,
@@ -203,7 +204,10 @@ _LIVE: dict[str, Callable[[RealPlatform], _Question]] = {
     "<CIDR>": _pools,
     "<CIDRS>": _pools,
     "<CONTAINER>": _containers,
+    "<ENDPOINT>": _containers,
     "<ENDPOINT_ID>": _endpoints("id"),
+    "<FROM>": _containers,
+    "<TO>": _containers,
     "<WORKLOAD_ID>": _endpoints("workload"),
     "<ORCHESTRATOR_ID>": _endpoints("orchestrator"),
     "<HOSTNAME>": _hosts,

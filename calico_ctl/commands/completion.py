@@ -4,7 +4,8 @@ Usage:
   calicoctl completion (bash|zsh|fish)
 
 Commands and options are completed, and the names of profiles, tags, pools, endpoints, hosts and
-containers, which are asked for when the Tab key is pressed.
+containers, which are asked for when the Tab key is pressed. The first lines of a script say how to
+load it, for one shell or for every one.
 
 Options:
   -h --help  Show this text.

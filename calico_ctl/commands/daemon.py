@@ -5,6 +5,7 @@ Usage:
   calicoctl daemon routing
   calicoctl daemon lifecycle
   calicoctl daemon docker-proxy
+  calicoctl daemon metrics
   calicoctl daemon cleanup
 
 Services:
@@ -12,6 +13,7 @@ Services:
   routing       Keeps BIRD's configuration as the nodes and pools in etcd say.
   lifecycle     Follows what becomes of containers; takes back what a command left half-done.
   docker-proxy  Offers the Docker API where CALICO_DOCKER_PROXY says [default: 127.0.0.1:2377].
+  metrics       Offers what the services measure where CALICO_METRICS says [default: 127.0.0.1:9091].
   cleanup       Takes everything of Calico out of this host's kernel, then ends.
 
 Options:
@@ -48,6 +50,10 @@ def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCo
         from calico_ctl.daemons import docker_proxy_service
 
         docker_proxy_service.run(platform)
+    elif words.flag("metrics"):
+        from calico_ctl.daemons import metrics
+
+        metrics.run(platform)
     else:
         from calico_ctl.daemons import cleanup
 

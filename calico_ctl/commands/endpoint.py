@@ -92,6 +92,8 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
         return
     found, problems = which_endpoint.find(platform, wanted)
     tables.warn(console, problems)
+    if wanted.word is not None and not found:
+        console.say(f"there is no {wanted}")
     if words.flag("--detailed") or form is Form.NAME:
         tables.show_endpoints(console, form, found)
     else:

@@ -113,6 +113,11 @@ def _notes(views: Views, answers: Sequence[Answer]) -> Iterator[str]:
             f"no endpoint has {source.ip}, an address of pool {pool.cidr}: from a container it"
             " would be dropped as spoofed; the answer is about somebody outside"
         )
+    if question.is_masqueraded(views, source, target):
+        yield (
+            f"{source.ip} is of a pool with nat-outgoing and {target.ip} of no pool: what arrives"
+            " there has the address of the sender's host, and rules see that one"
+        )
     if source.endpoint is None and target.endpoint is None:
         yield "neither end is an endpoint, so no policy of Calico's is asked"
     elif not any(each.stages for each in answers):

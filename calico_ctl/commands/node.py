@@ -5,6 +5,7 @@ Usage:
                  [--log-dir=<LOG_DIR>] [--detach=<DETACH>] [--with-etcd]
                  [--docker-proxy=<ADDR:PORT>] [--docker-proxy-insecure]
                  [--docker-proxy-cert=<FILE>] [--docker-proxy-key=<FILE>] [--docker-proxy-ca=<FILE>]
+                 [--metrics=<ADDR:PORT>]
   calicoctl node stop [--force]
   calicoctl node bgp peer add <PEER_IP> as <AS_NUM> [--password-file=<FILE>]
   calicoctl node bgp peer remove <PEER_IP>
@@ -29,6 +30,9 @@ Options:
   --docker-proxy-key=<FILE>   The key of that certificate.
   --docker-proxy-ca=<FILE>    Who has to have signed the certificates of clients.
   --docker-proxy-insecure     Other machines may reach the address, and there shall be no TLS.
+  --metrics=<ADDR:PORT>
+                        Where Prometheus finds what the services measure; or `off`. Without it: as
+                        before, else 127.0.0.1:9091. They can be read there and nothing else.
   --force               Stop although containers have Calico networking; take it from them.
   --password-file=<FILE>
                         Where the password of a BGP session is (TCP MD5); without it there is none.
@@ -56,9 +60,10 @@ from calico_ctl.docker_api import node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from calico_ctl.errors import DockerUnavailable, ExitCode, InvalidValue, UsageError
-from calico_ctl.model import address, docker_proxy, etcd_access
+from calico_ctl.model import address, docker_proxy, etcd_access, metrics_address
 from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
 from calico_ctl.model.etcd_access import EtcdAccess
+from calico_ctl.model.metrics_address import MetricsRequest
 from calico_ctl.model.node import Node, parse_as_number
 from calico_ctl.usage import Words
 from calico_ctl.wiring import RealPlatform
@@ -117,6 +122,7 @@ def _request(words: Words, platform: RealPlatform) -> NodeRequest:
         etcd=etcd,
         networking=platform.settings.networking,
         docker_proxy=_proxy_request(words),
+        metrics=_metrics_request(words),
     )
 
 
@@ -146,6 +152,12 @@ def _proxy_request(words: Words) -> ProxyRequest:
             hint="leave it out",
         )
     return ProxyRequest(listen, text is not None and listen is None, tls, insecure)
+
+
+def _metrics_request(words: Words) -> MetricsRequest:
+    text = words.optional("--metrics")
+    listen = None if text is None else metrics_address.parse(text, "--metrics")
+    return MetricsRequest(listen, text is not None and listen is None)
 
 
 def _tls_files(words: Words) -> TlsFiles | None:

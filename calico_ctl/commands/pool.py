@@ -37,7 +37,7 @@ from calico_ctl import usage
 from calico_ctl.commands import output, tables
 from calico_ctl.commands.output import Listing
 from calico_ctl.console import Console
-from calico_ctl.datastore import config, pools
+from calico_ctl.datastore import pools
 from calico_ctl.errors import Conflict, ExitCode, InvalidValue, NotFound
 from calico_ctl.model import address, keys, manifest
 from calico_ctl.model import pool as model_pool
@@ -77,6 +77,9 @@ def _add(words: Words, cidrs: list[IPNetwork], platform: Platform) -> None:
                 undo.callback(platform.store.delete, keys.pool(pool.cidr))
         undo.pop_all()
     if words.flag("--ipip"):
+        # Imported here: it brings all of a node's settings, and few pools need one.
+        from calico_ctl.datastore import config
+
         config.set(platform.store, "IpInIpEnabled", "true")
 
 

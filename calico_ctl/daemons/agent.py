@@ -32,7 +32,7 @@ from calico_ctl.datastore import status
 from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
 from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus
 from calico_ctl.errors import CalicoError
-from calico_ctl.model import codec, keys
+from calico_ctl.model import codec, keys, metric
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.keys import Leaf
 from calico_ctl.policy import desired as policy_desired
@@ -107,6 +107,10 @@ class Agent:
         if done:
             log.info("%s in %.1f ms", ", ".join(done), took)
             self._report = replace(self._report, last_update_ms=round(took, 1))
+            self._reports.meters.observe(metric.UPDATE, took / 1000)
+        if look and self._acted is not None:
+            # Not at each change: all chains are counted.
+            self._report = replace(self._report, **asdict(self._acted.size()))
         self._tell(statuses, trouble)
         if self._seen is not None and not self._seen.all_read:
             # Only now: rules that nobody here has must not delay those that somebody has.

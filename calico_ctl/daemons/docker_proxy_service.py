@@ -15,6 +15,7 @@ from calico_ctl.daemons import docker_proxy
 from calico_ctl.daemons.docker_proxy import ProxySettings
 from calico_ctl.daemons.host_containers import HostContainers
 from calico_ctl.daemons.local_endpoints import LocalEndpoints
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping
 from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.datastore import status
@@ -36,7 +37,9 @@ def run(platform: RealPlatform) -> None:
     runtime.stop_on_signals()
     known = LocalEndpoints(platform.store, platform.hostname)
     runtime.listen("etcd", known.run)
-    report = ServiceReport(platform.store, platform.hostname, status.DOCKER_PROXY)
+    meters = Meters(status.DOCKER_PROXY, platform.settings.metrics_directory)
+    runtime.listen("meters", meters.run)
+    report = ServiceReport(platform.store, platform.hostname, status.DOCKER_PROXY, meters)
     runtime.listen("report", report.run)
     settings = ProxySettings(
         host=proxy.host,
@@ -47,7 +50,7 @@ def run(platform: RealPlatform) -> None:
         engine_socket=platform.docker.address.removeprefix("unix://"),
         allowed_hosts=(platform.hostname, *(str(each.ip) for each in addresses.local())),
     )
-    workloads = HostContainers(platform, known)
+    workloads = HostContainers(platform, known, meters)
     runtime.listen("docker API", partial(_serve, settings, workloads, report))
     for _ in runtime.batches():
         pass

@@ -3,7 +3,7 @@
 etcd ──▶ follow ──┐                        ┌──▶ kernel: table, routes, settings
 links ────────────┤                        │
 somebody's nft ───┼──▶ inbox ──▶ Agent ────┼──▶ flows ──▶ connections to be cut
-clock ────────────┤                        └──▶ reports ──▶ etcd
+clock ────────────┤                        └──▶ reports ──▶ etcd; meters ──▶ a file
 diags, who asks ──┘
 """
 
@@ -12,13 +12,15 @@ import logging
 import sys
 from functools import partial
 
+from calico_ctl.daemons.etcd_news import EtcdNews
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping
-from calico_ctl.datastore import follow
+from calico_ctl.datastore import follow, status
 from calico_ctl.datastore.follow import Resync
 from calico_ctl.datastore.store import Store
 from calico_ctl.host import local_answers
 from calico_ctl.model import keys
-from calico_ctl.workload.platform import Platform
+from calico_ctl.wiring import RealPlatform
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ _SWITCH_SECONDS = 0.0005
 """How long another thread may keep the deciding one waiting for Python's lock (5 ms by default)."""
 
 
-def run(platform: Platform) -> None:
+def run(platform: RealPlatform) -> None:
     """Run until told to stop; rules and routes stay as they are then."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     # The first read makes a hundred thousand objects that live long. They are looked through
@@ -36,12 +38,14 @@ def run(platform: Platform) -> None:
     gc.disable()
     runtime = Runtime()
     runtime.stop_on_signals()
-    runtime.listen("etcd", partial(_follow, platform.store))
-    _decide(platform, runtime)
+    meters = Meters(status.FELIX, platform.settings.metrics_directory)
+    news = EtcdNews(platform.hostname, meters)
+    runtime.listen("etcd", partial(_follow, platform.store, news))
+    _decide(platform, runtime, meters)
     log.info("stopping; rules and routes stay in place")
 
 
-def _decide(platform: Platform, runtime: Runtime) -> None:
+def _decide(platform: RealPlatform, runtime: Runtime, meters: Meters) -> None:
     # Imported here: etcd takes a tenth of a second to put together what it was asked for just now.
     from calico_ctl.daemons import guard, state
     from calico_ctl.daemons.agent import Agent
@@ -49,13 +53,14 @@ def _decide(platform: Platform, runtime: Runtime) -> None:
     from calico_ctl.daemons.reports import Reports
     from calico_ctl.dataplane.nft_watch import NftWatch
 
-    reports, flows = Reports(platform.store, platform.hostname), Flows()
+    reports, flows = Reports(platform.store, platform.hostname, meters), Flows()
     watch = NftWatch()
     agent = Agent(platform, reports, flows, watch)
     runtime.listen("links", _follow_links)
     runtime.listen("nftables", partial(guard.run, watch))
     runtime.listen("flows", flows.run)
     runtime.listen("reports", reports.run)
+    runtime.listen("meters", meters.run)
     runtime.listen("state", partial(state.run, local_answers.AGENT))
     runtime.tick_every(VERIFY_SECONDS)
     for batch in runtime.batches():
@@ -66,8 +71,8 @@ def _decide(platform: Platform, runtime: Runtime) -> None:
             gc.enable()
 
 
-def _follow(store: Store, post: Post, stopping: Stopping) -> None:
-    follow.follow(store, keys.ROOT, post, stopping)
+def _follow(store: Store, news: EtcdNews, post: Post, stopping: Stopping) -> None:
+    follow.follow(store, keys.ROOT, news.before(post), stopping)
 
 
 def _follow_links(post: Post, stopping: Stopping) -> None:

@@ -13,13 +13,16 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
 from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.daemons.workers import Workers
 from calico_ctl.datastore import endpoints, status
 from calico_ctl.errors import CalicoError, InvalidValue
+from calico_ctl.model import metric
 from calico_ctl.model.container import Container, ContainerEvent
 from calico_ctl.model.endpoint import DOCKER
+from calico_ctl.wiring import RealPlatform
 from calico_ctl.workload import attach, containers
 from calico_ctl.workload.platform import Platform
 
@@ -71,19 +74,23 @@ class _Unknown:
     interfaces: tuple[str, ...]
 
 
-def run(platform: Platform) -> None:
+def run(platform: RealPlatform) -> None:
     """Follow until told to stop."""
     runtime = Runtime()
     runtime.stop_on_signals()
+    meters = Meters(status.LIFECYCLE, platform.settings.metrics_directory)
+    runtime.listen("meters", meters.run)
     runtime.listen("docker", lambda post, stopping: follow(platform, post, stopping))
     runtime.tick_every(TICK_SECONDS)
-    for _ in turns(platform, runtime):
+    for _ in turns(platform, runtime, meters):
         pass
 
 
-def turns(platform: Platform, runtime: Runtime) -> Iterator[None]:
+def turns(
+    platform: Platform, runtime: Runtime, meters: Meters | None = None
+) -> Iterator[None]:
     """Take in what has come in, again and again; yield after each batch."""
-    lifecycle = Lifecycle(platform)
+    lifecycle = Lifecycle(platform, meters or Meters(status.LIFECYCLE))
     lifecycle.workers.start(runtime, _WORKERS)
     runtime.listen("report", lifecycle.report.run)
     for batch in runtime.batches():
@@ -114,6 +121,7 @@ class Lifecycle:
     """The deciding thread's state; the workers only look at containers and settle them."""
 
     platform: Platform
+    meters: Meters = field(default_factory=lambda: Meters(status.LIFECYCLE))
     workers: Workers = field(init=False)
     report: ServiceReport = field(init=False)
     _destroyed: set[str] = field(default_factory=set)
@@ -126,7 +134,9 @@ class Lifecycle:
         """Have nobody looked at yet."""
         self.workers = Workers(self.settle)
         platform = self.platform
-        self.report = ServiceReport(platform.store, platform.hostname, status.LIFECYCLE)
+        self.report = ServiceReport(
+            platform.store, platform.hostname, status.LIFECYCLE, self.meters
+        )
 
     def turn(self, batch: Iterable[object]) -> None:
         """Take in a batch: have containers looked at, and see to what is due."""
@@ -218,9 +228,12 @@ class Lifecycle:
             containers.wish_of(container)
         except InvalidValue as error:
             return error.message
+        began = self.platform.clock.monotonic()
         done = containers.connect(self.platform, container)
         if done:
-            log.info("container %s: %s", container.name, done)
+            took = self.platform.clock.monotonic() - began
+            self.meters.observe(metric.ATTACH, took)
+            log.info("container %s: %s in %.0f ms", container.name, done, took * 1000)
         return containers.why_left_alone(container)
 
     def _release(self, container_id: str) -> None:
@@ -232,7 +245,8 @@ class Lifecycle:
 
     def _say(self) -> None:
         unsettled = self._unsettled.values()
-        self.report.say(
-            problems={each.name: each.problem for each in unsettled if each.problem},
-            left_alone={each.name: each.left_alone for each in unsettled if each.left_alone},
-        )
+        problems = {each.name: each.problem for each in unsettled if each.problem}
+        left_alone = {each.name: each.left_alone for each in unsettled if each.left_alone}
+        self.meters.set(metric.UNSETTLED, len(problems))
+        self.meters.set(metric.LEFT_ALONE, len(left_alone))
+        self.report.say(problems=problems, left_alone=left_alone)

@@ -9,13 +9,17 @@ stay alive: hundreds of agents that told etcd of every update would be its great
 import logging
 import random
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Stopping
 from calico_ctl.datastore import status
 from calico_ctl.datastore.status import AgentStatus, EndpointStatus
 from calico_ctl.datastore.store import Store
 from calico_ctl.errors import CalicoError
+from calico_ctl.model import metric
 from calico_ctl.model.endpoint import EndpointKey
 
 log = logging.getLogger(__name__)
@@ -29,8 +33,11 @@ _RETRY_SECONDS = 1.0
 class Reports:
     """The mailbox between the two threads, and what has been written."""
 
-    def __init__(self, store: Store, hostname: str) -> None:
-        """Know nothing to report yet."""
+    def __init__(self, store: Store, hostname: str, meters: Meters | None = None) -> None:
+        """Know nothing to report yet; `meters` are told the same."""
+        self.meters = meters or Meters(status.FELIX)
+        self.meters.set(metric.IN_SYNC, 0)
+        self._in_sync_since = ""
         self._store = store
         self._hostname = hostname
         self._lock = threading.Lock()
@@ -43,6 +50,7 @@ class Reports:
 
     def submit(self, statuses: Statuses | None, agent: AgentStatus, *, urgent: bool) -> None:
         """Say how things are; `statuses` None: as said before. Returns at once."""
+        agent = self._measured(agent)
         with self._lock:
             wake = urgent or (statuses is not None and statuses != self._statuses)
             self._statuses = self._statuses if statuses is None else statuses
@@ -50,6 +58,25 @@ class Reports:
             self._urgent |= urgent
         if wake:
             self._something.set()
+
+    def _measured(self, agent: AgentStatus) -> AgentStatus:
+        """Add what this knows; the meters' counts of repairs are those of the report."""
+        if agent.trouble:
+            self._in_sync_since = ""
+        elif not self._in_sync_since:
+            self._in_sync_since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        meters = self.meters
+        meters.say(agent.trouble)
+        meters.set(metric.IN_SYNC, int(not agent.trouble))
+        meters.set(metric.REVISION, agent.in_sync_revision)
+        meters.set(metric.ENDPOINTS, agent.endpoints)
+        meters.set(metric.BAD_KEYS, agent.bad_key_count)
+        meters.set(metric.PROFILES, agent.profiles)
+        meters.set(metric.RULES, agent.rules)
+        meters.set(metric.SETS, agent.sets)
+        for kind, count in agent.repairs.items():
+            meters.set(metric.REPAIRS, count, kind)
+        return replace(agent, in_sync_since=self._in_sync_since, restarts=meters.restarts)
 
     def acknowledged(self, key: EndpointKey) -> bool:
         """Say whether anything was written about an endpoint."""

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Stopping
 from calico_ctl.datastore import status
 from calico_ctl.datastore.status import ServiceStatus
@@ -22,8 +23,11 @@ _LOOK_SECONDS = 0.1
 class ServiceReport:
     """The report of one service of a host; nothing is told before something was said."""
 
-    def __init__(self, store: Store, hostname: str, service: str) -> None:
-        """Have nothing to say yet."""
+    def __init__(
+        self, store: Store, hostname: str, service: str, meters: Meters | None = None
+    ) -> None:
+        """Have nothing to say yet; trouble is said to `meters` too."""
+        self._meters = meters or Meters(service)
         self._store = store
         self._hostname = hostname
         self._service = service
@@ -39,8 +43,13 @@ class ServiceReport:
     ) -> None:
         """Say how the service is (see `ServiceStatus`). Returns at once."""
         said = ServiceStatus(
-            self._since, trouble=trouble, problems=problems or {}, left_alone=left_alone or {}
+            self._since,
+            trouble=trouble,
+            problems=problems or {},
+            left_alone=left_alone or {},
+            restarts=self._meters.restarts,
         )
+        self._meters.say(trouble)
         if said != self._said:
             self._said = said
             self._due = 0.0

@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections import OrderedDict
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from netaddr import IPAddress
@@ -61,21 +62,17 @@ class TracedDrops:
 
     def __init__(self) -> None:
         """Have packets traced. Raises NotFound if there is no table of ours, or KernelRefused."""
-        self._news = Netlink(NETFILTER, [_GROUP_TRACE], _BUFFER)
-        self._on_their_way: OrderedDict[int, Traced] = OrderedDict()
-        try:
-            self._rules = _Rules()
-            self._table = WatchTable()
-            self._looked = -_LOOK_SECONDS
-        except BaseException:
-            self._news.close()
-            raise
+        self._ways = Ways()
+        self._looked: float | None = None
+        with ExitStack() as opened:
+            self._news = opened.enter_context(Netlink(NETFILTER, [_GROUP_TRACE], _BUFFER))
+            self._rules = opened.enter_context(closing(_Rules()))
+            self._table = opened.enter_context(closing(WatchTable()))
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Have nothing traced any more."""
-        self._news.close()
-        self._rules.close()
-        self._table.close()
+        self._opened.close()
 
     def passed_over(self) -> int:
         """Return how many packets were not looked at because there were too many."""
@@ -85,33 +82,43 @@ class TracedDrops:
         """Wait until something is told, at most so long; return what was dropped of it."""
         self._look()
         finished: list[Traced] = []
-        messages = self._news.news(seconds)
+        messages: list[Message] | None = []
         # Each rule is a read of its own: what is there already belongs together.
-        for _ in range(_AT_ONCE):
+        for number in range(_AT_ONCE):
+            messages = self._news.news(0 if number else seconds)
             if not messages:
                 break
-            finished += [traced for each in messages if (traced := self._take(each)) is not None]
-            messages = self._news.news(0)
+            taken = map(self._ways.take, messages)
+            finished += [each for each in taken if each is not None]
         return Seen([self._rules.explained(each) for each in finished], missed=messages is None)
 
     def _look(self) -> None:
         """Tell the kernel now and then which interfaces it need not be suspicious of."""
         now = time.monotonic()
-        if now - self._looked >= _LOOK_SECONDS:
+        if self._looked is None or now - self._looked >= _LOOK_SECONDS:
             self._looked = now
             self._table.let_through(self._rules.let_through())
 
-    def _take(self, message: Message) -> Traced | None:
+
+class Ways:
+    """Puts together what is told of each packet."""
+
+    def __init__(self) -> None:
+        """Know of no packet."""
+        self._packets: OrderedDict[int, Traced] = OrderedDict()
+
+    def take(self, message: Message) -> Traced | None:
         """Take in a message; return the packet if that was its end."""
         if message.kind != _TRACE:
             return None
         found = attributes(message.body, 4)
         number = _number(found[_ID])
         if _NETWORK_HEADER in found:
-            self._on_their_way[number] = _begun(found)
-            if len(self._on_their_way) > _KEPT:
-                self._on_their_way.popitem(last=False)
-        traced = self._on_their_way.get(number)
+            self._packets.pop(number, None)
+            self._packets[number] = _begun(found)
+            if len(self._packets) > _KEPT:
+                self._packets.popitem(last=False)
+        traced = self._packets.get(number)
         if traced is None:
             return None
         family = nfnetlink.family_name(message.body[0])
@@ -121,7 +128,7 @@ class TracedDrops:
             traced.rules.append((table, chain, _number(found.get(_RULE_HANDLE, b""))))
         elif kind == _KIND_POLICY:
             traced.rules.append((table, chain, 0))
-        return self._on_their_way.pop(number) if _drops(found) else None
+        return self._packets.pop(number) if _drops(found) else None
 
 
 class _Rules:

@@ -60,6 +60,9 @@ _PER_MESSAGE = 500
 # what `fib saddr . iif oif missing` asks: NFT_FIB_RESULT_OIF; NFTA_FIB_F_SADDR, _IIF, _PRESENT
 _RESULT_INTERFACE, _SOURCE_AND_INTERFACE = 1, 0x1 | 0x8 | 0x20
 
+_NEEDS = (
+    "the kernel has to have nf_tables with fib and limit (CONFIG_NFT_FIB_INET, CONFIG_NFT_LIMIT)"
+)
 _KNOWN = "ct state established,related return"
 _CHAINS: dict[str, tuple[int, int, tuple[str, ...]]] = {
     # An interface that nothing is let through of, or a source that it has no route to: conntrack
@@ -103,11 +106,9 @@ class WatchTable:
             raise
 
     def close(self) -> None:
-        """Remove it."""
-        try:
-            _transact(self._kernel, [(_DELETE_TABLE, 0, _table(self.name))])
-        finally:
-            self._kernel.close()
+        """Remove it; no error if somebody else has."""
+        with self._kernel:
+            _delete(self._kernel, self.name)
 
     def let_through(self, interfaces: Set[str]) -> None:
         """Say which interfaces of ours are some endpoint's; of others all packets are traced."""
@@ -140,6 +141,7 @@ class WatchTable:
             _transact(self._kernel, _messages(self.name, OWNER))
         except KernelRefused as error:
             if error.number != errno.EOPNOTSUPP:
+                error.hint = _NEEDS
                 raise
             _transact(self._kernel, _messages(self.name, 0))
 
@@ -152,15 +154,21 @@ def remove_abandoned(kernel: Netlink) -> list[str]:
         found = re.fullmatch(rf"{PREFIX}(\d+)", table)
         if found is None or namespaces.exists(int(found[1])):
             continue
-        try:
-            _transact(kernel, [(_DELETE_TABLE, 0, _table(table))])
-        except KernelRefused as error:
-            # Gone already, or somebody else's who is not seen from this PID namespace.
-            if error.number not in {errno.ENOENT, errno.EPERM}:
-                raise
-        else:
+        if _delete(kernel, table):
             removed.append(table)
     return removed
+
+
+def _delete(kernel: Netlink, table: str) -> bool:
+    """Remove a table; say whether it could be."""
+    try:
+        _transact(kernel, [(_DELETE_TABLE, 0, _table(table))])
+    except KernelRefused as error:
+        # Gone already, or somebody else's who is not seen from this PID namespace.
+        if error.number not in {errno.ENOENT, errno.EPERM}:
+            raise
+        return False
+    return True
 
 
 _Message = tuple[int, int, bytes]

@@ -5,15 +5,20 @@ owner, the host's note of the block) is an index that is never too small. A new 
 with its first address already taken, so a claim that fails leaves no block behind, and one whose
 last address is given back goes.
 
+A full pool has thousands of blocks and hosts, and every claim looks at all of them. So what is only
+compared are numbers here, and nothing is read twice.
+
 Never given out: what lies in no pool, and the addresses of the hosts themselves, which are the
 gateways of containers. The first and the last address of a pool are given out like any other: each
 container has a route of its own, so nothing is a network's or broadcast address.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from random import Random
 
 from netaddr import IPAddress, IPNetwork
@@ -31,7 +36,8 @@ _SHOW_HINT = "`calicoctl pool show` lists the pools, `calicoctl pool add` adds o
 _SAMPLES = 8
 """How many blocks of others are asked one by one before all are read at once."""
 
-Reserved = Mapping[IPAddress, str]
+_Reserved = Mapping[int, str]
+"""The hosts' own addresses as numbers, each with its host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,7 @@ class _Scope:
 
     pools: Sequence[IPNetwork]
     wanted: Sequence[IPNetwork]
-    reserved: Reserved
+    reserved: _Reserved
 
 
 _Pick = Callable[[Block], IPAddress | None]
@@ -128,18 +134,6 @@ def leave(store: Store, hostname: str) -> None:
     blocks.drop_notes(store, hostname)
 
 
-def of_hosts(store: Store, family: Family) -> dict[IPAddress, str]:
-    """Return the hosts' own addresses, each with its host."""
-    directory = keys.BGP_HOSTS
-    found = {}
-    for entry in store.tree(directory).entries:
-        hostname = entry.key.removeprefix(f"{directory}/").partition("/")[0]
-        if entry.value and entry.key == keys.bgp_host_address(hostname, family):
-            with suppress(InvalidValue):
-                found[address.parse_address(entry.value)] = hostname
-    return found
-
-
 class _Search:
     """One search for an address in some pools."""
 
@@ -155,6 +149,7 @@ class _Search:
         self._owner = holder.id or ""
         self._host = holder.host or ""
         self._noted: set[IPNetwork] = set()
+        self._notes: list[Entry] = []
         self._scope = scope
         self._random = random
         self._family: Family = address.family(scope.wanted[0])
@@ -174,22 +169,29 @@ class _Search:
 
     def _from_own(self) -> IPAddress | None:
         own = _with_room(blocks.notes(self._store, self._host, self._family))
-        return self._first(choose.within(blocks.cidrs(own), self._scope.wanted), self._free_in)
+        return self._first(self._wanted(own), self._free_in)
 
     def _from_unclaimed(self) -> IPAddress | None:
-        noted = blocks.all_notes(self._store, self._family)
-        claimed = {int(cidr.first) for cidr in blocks.cidrs(noted)}
+        self._notes = blocks.all_notes(self._store, self._family)
+        numbers = (self._first_number(note) for note in self._notes)
+        claimed = {number for number in numbers if number is not None}
         return self._first(choose.unclaimed(self._scope.wanted, claimed), self._free_if_nobodys)
 
     def _from_any(self) -> IPAddress | None:
-        known = blocks.cidrs(_with_room(blocks.all_notes(self._store, self._family)))
-        mixed = choose.shuffled(choose.within(known, self._scope.wanted), self._random)
-        ip = self._first(mixed[:_SAMPLES], self._free_in)
+        known = choose.shuffled(_with_room(self._notes), self._random)
+        ip = self._first(islice(self._wanted(known), _SAMPLES), self._free_in)
         if ip is not None:
             return ip
         listed = self._store.tree(keys.blocks(self._family)).entries
-        found = [entry for entry in listed if self._has_room(entry)]
-        return self._first(choose.shuffled(blocks.cidrs(found), self._random), self._free_in)
+        found = [entry.key for entry in listed if self._has_room(entry)]
+        return self._first(self._wanted(choose.shuffled(found, self._random)), self._free_in)
+
+    def _first_number(self, note: Entry) -> int | None:
+        first = note.key.rpartition("/")[2].rpartition("-")[0]
+        return _number(first, self._family)
+
+    def _wanted(self, listed: Iterable[str]) -> Iterator[IPNetwork]:
+        return choose.within(blocks.cidrs_of(listed), self._scope.wanted)
 
     def _first(self, cidrs: Iterable[IPNetwork], pick: _Pick) -> IPAddress | None:
         """Claim in the first of these blocks that has a free address and can be read."""
@@ -272,15 +274,37 @@ class _Search:
         return False
 
 
-def _with_room(notes: Iterable[Entry]) -> list[Entry]:
-    return [note for note in notes if note.value != blocks.FULL]
+def _with_room(notes: Iterable[Entry]) -> list[str]:
+    return [note.key for note in notes if note.value != blocks.FULL]
 
 
 def _scope(store: Store, request: AddressRequest) -> _Scope:
     """Return what a request may get. Raises NoSuchPool."""
     family = address.wanted_family(request)
     live = [pool.cidr for pool in pools.all(store, family)]
-    return _Scope(live, _wanted(request, live), of_hosts(store, family))
+    return _Scope(live, _wanted(request, live), _addresses_of_hosts(store, family))
+
+
+def _addresses_of_hosts(store: Store, family: Family) -> dict[int, str]:
+    found = {}
+    for entry in store.tree(keys.BGP_HOSTS).entries:
+        if entry.value and entry.key.endswith(f"/ip_addr_v{family}"):
+            number = _number(entry.value, family)
+            if number is not None:
+                found[number] = entry.key.split("/")[-2]
+    return found
+
+
+def _number(text: str, family: Family) -> int | None:
+    """Return an address as a number, or None for what is no address of that family.
+
+    It takes a twentieth of the time that netaddr takes.
+    """
+    try:
+        packed = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return None
+    return int.from_bytes(packed)
 
 
 def _wanted(request: AddressRequest, live: list[IPNetwork]) -> list[IPNetwork]:
@@ -299,9 +323,10 @@ def _wanted(request: AddressRequest, live: list[IPNetwork]) -> list[IPNetwork]:
     return live
 
 
-def _require_not_reserved(ip: IPAddress, reserved: Reserved) -> None:
-    if ip in reserved:
-        message = f"address {ip} is the address of host {reserved[ip]}"
+def _require_not_reserved(ip: IPAddress, reserved: _Reserved) -> None:
+    host = reserved.get(int(ip))
+    if host is not None:
+        message = f"address {ip} is the address of host {host}"
         raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
 
 

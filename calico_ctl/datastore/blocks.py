@@ -6,7 +6,7 @@ A note whose value is `full` says that the block has nothing left. That is a hin
 the block, and a search that finds nothing elsewhere does not believe it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from netaddr import IPNetwork
@@ -153,11 +153,16 @@ def all_notes(store: Store, family: Family) -> list[Entry]:
 
 def cidrs(listed: Iterable[Entry]) -> list[IPNetwork]:
     """Return the blocks that keys are about; keys that are about none are passed over."""
-    found = []
-    for entry in listed:
+    return list(cidrs_of(entry.key for entry in listed))
+
+
+def cidrs_of(listed: Iterable[str]) -> Iterator[IPNetwork]:
+    """Yield the blocks that keys are about, one when it is asked for."""
+    for key in listed:
         with suppress(InvalidValue):
-            found.append(keys.parse_cidr_segment(entry.key.rpartition("/")[2]))
-    return [cidr for cidr in found if cidr.size == block.SIZE]
+            cidr = keys.parse_cidr_segment(key.rpartition("/")[2])
+            if cidr.size == block.SIZE:
+                yield cidr
 
 
 def decode(cidr: IPNetwork, entry: Entry) -> Block:

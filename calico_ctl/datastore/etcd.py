@@ -12,9 +12,9 @@ What it promises:
 - The cluster's id is compared where it matters: a watch compares with the last `tree`.
 - Answers of any size become entries as they are parsed: of a whole tree (11 MB for 10,000
   endpoints) the bytes, the text and all of its objects would be too much at once.
-- It is imported in a few milliseconds, and a request takes 60 us of processor time beside etcd's:
-  that decides how large a burst an agent can follow before etcd has forgotten its beginning, since
-  a watch costs one request for each event. `docs/decisions/0016` has the numbers of the others.
+- It is imported in a few milliseconds, and a request takes little processor time: that decides how
+  large a burst an agent can follow before etcd has forgotten its beginning, since a watch costs one
+  request for each event. `docs/decisions/0016` has numbers.
 
 What etcd's watches get wrong for us:
 
@@ -130,7 +130,9 @@ class Etcd:
 
         def read(turn: Round) -> Entry | None:
             with self._asking(f"{_path(key)}?quorum=true", self._free, turn) as connection:
-                found = self._outcome(key, self._answer(connection, self._servers.patience(turn)))
+                found = self._outcome(
+                    key, self._answer(connection, turn, self._servers.patience(turn))
+                )
                 if isinstance(found, Entry):
                     return found
                 if found == _NOT_FOUND:
@@ -146,7 +148,7 @@ class Etcd:
     def _tree(self, directory: str, turn: Round) -> Tree:
         path = f"{_path(directory)}?recursive=true&quorum=true&sorted=true"
         with self._asking(path, self._free, turn) as connection:
-            answer = self._answer(connection, self._servers.patience(turn))
+            answer = self._answer(connection, turn, self._servers.patience(turn))
             if answer.status != _OK:
                 self._require_about_key(directory, self._object(directory, answer))
             self._cluster = answer.headers.get("x-etcd-cluster-id")
@@ -250,7 +252,7 @@ class Etcd:
     def _revision(self, directory: str, condition: str = "") -> int:
         def read(turn: Round) -> int:
             with self._asking(f"{_path(directory)}{condition}", self._free, turn) as connection:
-                answer = self._answer(connection, self._servers.patience(turn))
+                answer = self._answer(connection, turn, self._servers.patience(turn))
                 self._said(answer, directory)
                 return _index(answer)
 
@@ -274,10 +276,13 @@ class Etcd:
         turn = self._servers.round(self._settings.timeout)
         try:
             with self._asking(path, self._free, turn, ask) as connection:
-                return self._outcome(key, self._answer(connection, turn.left()))
+                return self._outcome(key, self._answer(connection, turn, turn.left()))
         except ServerFailed as failure:
             self._servers.leave(failure, turn)
-            raise self._servers.unavailable(turn) from failure
+            error = self._servers.unavailable(turn)
+            if not failure.reason.startswith("TLS: "):
+                error.hint = f"whether {key} was changed is not known: look before you try again"
+            raise error from failure
 
     def _read(self, attempt: Callable[[Round], _T], extra: float = 0.0) -> _T:
         """Read at a member; at the next one if it fails, as long as there is time.
@@ -321,11 +326,11 @@ class Etcd:
         if not connection.closed:
             kept.append(connection)
 
-    def _answer(self, connection: Connection, patience: float) -> Answer:
+    def _answer(self, connection: Connection, turn: Round, patience: float) -> Answer:
         """Wait for an answer so many seconds."""
         answer = connection.wait(patience)
         if answer is None:
-            raise ServerFailed(connection.host, f"no answer within {patience:.2g} s")
+            raise self._servers.no_answer(connection.host, patience, turn)
         code = _error_code(answer)
         if code is not None and code in _RAFT_TROUBLE:
             raise ServerFailed(connection.host, "the etcd cluster has no leader")

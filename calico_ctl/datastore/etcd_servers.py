@@ -39,8 +39,9 @@ class ServerFailed(DatastoreUnavailable):
 
 @dataclass(slots=True)
 class Round:
-    """One request on its way around the members: until when, and whom it found wanting."""
+    """One request on its way around the members: its time, and whom it found wanting."""
 
+    seconds: float
     deadline: float
     failed: dict[str, str] = field(default_factory=dict)
     asked_again: bool = False
@@ -65,7 +66,8 @@ class Servers:
         self._servers = {str(each): each for each in authorities}
         self._order = list(self._servers)
         self._connect_timeout = connect_timeout
-        self._tls, self._context = tls, None
+        self._tls = tls
+        self._context: SSLContext | None = None
         self._fields = fields
         self._current = self._order[0]
         self._resolved: set[str] = set()
@@ -90,12 +92,17 @@ class Servers:
 
     def round(self, seconds: float) -> Round:
         """Begin a request that may take so long."""
-        return Round(time.monotonic() + seconds)
+        return Round(seconds, time.monotonic() + seconds)
 
     def patience(self, turn: Round) -> float:
         """Return how long to wait for a read's answer: the others need their share of the time."""
         untried = len(self._order) - len(turn.failed)
         return turn.left() / max(untried, 1)
+
+    def no_answer(self, server: str, waited: float, turn: Round) -> ServerFailed:
+        """Return what to raise if none came: a single one had all of the request's time."""
+        limit = turn.seconds if len(self._order) == 1 else waited
+        return ServerFailed(server, f"no answer within {limit:.2g} s")
 
     def connection(self, kept: "deque[Connection]", path: str, turn: Round) -> Connection:
         """Return a kept connection on which `path` can be asked for, or else a new one.
@@ -111,7 +118,7 @@ class Servers:
         while True:
             server = self._next(turn)
             try:
-                return self._connect(server, min(self._connect_timeout, self.patience(turn)))
+                return self._connect(server, self._patience_to_connect(turn))
             except ServerFailed as failure:
                 self.leave(failure, turn)
                 if self.exhausted(turn):
@@ -168,6 +175,11 @@ class Servers:
             raise ServerFailed(server, str(error)) from error
         except OSError as error:
             raise ServerFailed(server, (error.strerror or "no connection").lower()) from error
+
+    def _patience_to_connect(self, turn: Round) -> float:
+        if len(self._order) == 1:
+            return self._connect_timeout
+        return min(self._connect_timeout, self.patience(turn))
 
     def _tls_context(self) -> "SSLContext | None":
         if self._tls is None:

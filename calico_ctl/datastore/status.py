@@ -23,9 +23,13 @@ BadKey = Problem
 LIFETIME = 60
 """Seconds after which a report of a daemon disappears; report at least three times as often."""
 
+FELIX = "felix"
+"""The name of the policy agent among the services."""
+
 ROUTING = "routing"
 LIFECYCLE = "lifecycle"
 DOCKER_PROXY = "docker-proxy"
+METRICS = "metrics"
 """The names of the services that report beside the agent."""
 
 UP = "up"
@@ -49,6 +53,9 @@ class AgentStatus:
 
     `bad_keys` may be only the first of `bad_key_count`. `repairs` counts what somebody else changed
     and the agent mended since it began, by kind. `last_update_ms` is how long the last change took.
+    `in_sync_since` is since when there is no trouble, empty if there is. `restarts` counts how
+    often it was started again since the node's container was. `profiles`, `rules` and `sets` are
+    those of its table.
     """
 
     since: str
@@ -61,6 +68,11 @@ class AgentStatus:
     in_sync_revision: int = 0
     pid: int = 0
     version: str = ""
+    in_sync_since: str = ""
+    restarts: int = 0
+    profiles: int = 0
+    rules: int = 0
+    sets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,8 @@ class ServiceStatus:
 
     `trouble` says why it cannot do its work at all, if it cannot. `problems` are containers by name
     that did not get what they wish, each with the reason; `left_alone` those that wish to be ours
-    but were made in a way that keeps us from it.
+    but were made in a way that keeps us from it. `bad_keys` are keys in etcd that the service
+    cannot use, each with the reason. `restarts` is as in `AgentStatus`.
     """
 
     since: str
@@ -86,6 +99,8 @@ class ServiceStatus:
     trouble: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
     left_alone: Mapping[str, str] = field(default_factory=dict)
+    bad_keys: Mapping[str, str] = field(default_factory=dict)
+    restarts: int = 0
 
 
 def write_agent(store: Store, host: str, report: AgentStatus, ttl: int = LIFETIME) -> None:
@@ -113,6 +128,11 @@ def read_agent(store: Store, host: str) -> AgentStatus | None:
         in_sync_revision=_number(fields, "in_sync_revision"),
         pid=_number(fields, "pid"),
         version=_text(fields, "version"),
+        in_sync_since=_text(fields, "in_sync_since"),
+        restarts=_number(fields, "restarts"),
+        profiles=_number(fields, "profiles"),
+        rules=_number(fields, "rules"),
+        sets=_number(fields, "sets"),
     )
 
 
@@ -134,7 +154,20 @@ def read_service(store: Store, host: str, service: str) -> ServiceStatus | None:
         trouble=_text(fields, "trouble"),
         problems=_texts(fields, "problems"),
         left_alone=_texts(fields, "left_alone"),
+        bad_keys=_texts(fields, "bad_keys"),
+        restarts=_number(fields, "restarts"),
     )
+
+
+def read_services(store: Store, host: str) -> dict[str, ServiceStatus]:
+    """Return what each daemon beside the agent reported lately, whichever there are, by name."""
+    found = {}
+    for entry in store.tree(keys.service_statuses(host)).entries:
+        name = entry.key.rsplit("/", 1)[1]
+        report = read_service(store, host, name) if entry.value is not None else None
+        if report is not None:
+            found[name] = report
+    return found
 
 
 def write_endpoint(store: Store, key: EndpointKey, report: EndpointStatus) -> None:

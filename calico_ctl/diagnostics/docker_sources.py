@@ -1,6 +1,7 @@
 """What the Docker Engine tells, and what the services in calico-node tell through it."""
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -18,13 +19,17 @@ OURS = {NODE, etcd_container.NAME}
 _OUTPUT_LINES = 2000
 _SECONDS_TO_INSPECT = 30.0
 
+_TRIES = 5
+_AND_ITS_END = '"$@" 2>&1; echo "(exit code $?)"'
+_END = re.compile(r"\(exit code [0-9]+\)\n\Z")
+
 _INSIDE = {
-    "node/services": ["sh", "-c", "sv status /run/calico/service/*; true"],
+    "node/services": ["sh", "-c", "sv status /run/calico/service/*"],
     "node/bird.conf": ["cat", bird.CONFIG],
     "node/bird-status": ["birdc", "-r", "-s", bird.SOCKET, "show", "status"],
     "node/bird-protocols": ["birdc", "-r", "-s", bird.SOCKET, "show", "protocols", "all"],
     "node/bird-routes": ["birdc", "-r", "-s", bird.SOCKET, "show", "route", "all"],
-    "node/versions": ["sh", "-c", "calicoctl version; bird --version; nft --version; true"],
+    "node/versions": ["sh", "-c", "calicoctl version; bird --version; nft --version"],
 }
 
 
@@ -62,7 +67,16 @@ def _output(platform: Platform) -> str:
 
 
 def _inside(platform: Platform, argv: list[str]) -> str:
-    return platform.docker.hurried().execute(NODE, argv)
+    """Run a program in calico-node; return what it printed and how it ended.
+
+    A busy engine now and then loses what a program prints that ends at once: then once more.
+    """
+    docker, printed = platform.docker.hurried(), ""
+    for _ in range(_TRIES):
+        printed = docker.execute(NODE, ["sh", "-c", _AND_ITS_END, "sh", *argv])
+        if _END.search(printed):
+            return printed
+    return f"{printed}\n(the Docker Engine lost the end of this {_TRIES} times)\n"
 
 
 def _inspected(platform: Platform) -> Evidence:

@@ -6,9 +6,10 @@ from dataclasses import astuple, dataclass, replace
 from netaddr import IPAddress
 
 from calico_ctl.docker_api.request import ContainerRequest
-from calico_ctl.model import docker_proxy, etcd_access
+from calico_ctl.model import docker_proxy, etcd_access, metrics_address
 from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
 from calico_ctl.model.etcd_access import EtcdAccess
+from calico_ctl.model.metrics_address import MetricsAddress
 
 NAME = "calico-node"
 
@@ -33,7 +34,7 @@ LOG_LIMIT = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 class NodeContainer:
     """What `calicoctl node` was told. `networking` off: policy only, no BIRD.
 
-    The files of `docker_proxy` are the host's; None: it is off. Those of `etcd` are all in the
+    Without `metrics` nobody offers them. The files of `docker_proxy` are the host's; None: it is off. Those of `etcd` are all in the
     directory `etcd_files`, which the container sees under the same path; None: there are none.
     """
 
@@ -46,6 +47,7 @@ class NodeContainer:
     log_directory: str = "/var/log/calico"
     networking: bool = True
     docker_proxy: DockerProxy | None = None
+    metrics: MetricsAddress | None = None
 
     def request(self) -> ContainerRequest:
         """Return what to ask of the engine."""
@@ -95,6 +97,7 @@ class NodeContainer:
             "CALICO_NETWORKING": "true" if self.networking else "false",
             "DOCKER_HOST": f"unix://{RUN_DIRECTORY}/docker.sock",
             **docker_proxy.to_environment(_inside(self.docker_proxy)),
+            **metrics_address.to_environment(self.metrics),
         }
 
     def _etcd_mounts(self) -> list[dict[str, object]]:

@@ -15,6 +15,7 @@ from calico_ctl.docker_api.client import Engine, Json
 from calico_ctl.errors import NotFound
 
 _UNIX = "unix://"
+_UDP, _ANY_PORT = socket.SOCK_DGRAM, 9
 _OK, _NOT_FOUND = 200, 404
 _LARGEST_ANSWER = 16 << 20
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -25,10 +26,7 @@ class QuickEngine(Engine):
     """An engine that looks at containers quickly where it can, and is like any other else."""
 
     def is_local(self) -> bool:
-        """Say whether the engine is on this machine, so that its process ids mean something here.
-
-        An address that this machine can listen on is its own.
-        """
+        """Say whether the engine is on this machine: whether its process ids mean anything here."""
         scheme, _, rest = self.address.partition("://")
         if scheme.endswith("unix"):
             return True
@@ -60,13 +58,18 @@ class QuickEngine(Engine):
 
 
 def _is_own(host: str) -> bool:
+    """Say whether a host is this machine; nothing is sent.
+
+    To an address of its own, the kernel speaks from that very address.
+    """
     with suppress(OSError, UnicodeError):
-        for family, kind, protocol, _, where in socket.getaddrinfo(
-            host, 0, type=socket.SOCK_STREAM
-        ):
-            with suppress(OSError), socket.socket(family, kind, protocol) as probe:
-                probe.bind(where)
+        for family, kind, _, _, there in socket.getaddrinfo(host, _ANY_PORT, type=_UDP):
+            if there[0] == "::1" or str(there[0]).startswith("127."):
                 return True
+            with suppress(OSError), socket.socket(family, kind) as probe:
+                probe.connect(there)
+                if probe.getsockname()[0] == there[0]:
+                    return True
     return False
 
 

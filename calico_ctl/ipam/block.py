@@ -55,16 +55,13 @@ class Block:
         """Return who holds an address of this block, or None."""
         return self.owners.get(self._ordinal(ip))
 
-    def free(self, pools: Sequence[IPNetwork], reserved: Collection[IPAddress]) -> IPAddress | None:
+    def free(self, pools: Sequence[IPNetwork], reserved: Collection[int]) -> IPAddress | None:
         """Return the lowest address that is in a pool, neither taken nor reserved; or None."""
         first_of_block = int(self.cidr.first)
         for first, last in _within(self.cidr, pools):
             for number in range(first, last + 1):
-                if number - first_of_block in self.owners:
-                    continue
-                ip = IPAddress(number, self.cidr.version)
-                if ip not in reserved:
-                    return ip
+                if number - first_of_block not in self.owners and number not in reserved:
+                    return IPAddress(number, self.cidr.version)
         return None
 
     def count(self, owner_id: str) -> int:

@@ -157,4 +157,7 @@ def _login(variables: Mapping[str, str]) -> EtcdLogin | None:
         raise InvalidValue(USERNAME, username, "a name without colons and control characters")
     if not password and not file:
         raise InvalidValue(PASSWORD_FILE, "", f"the file with the password of {USERNAME}")
+    if not file and not password.isprintable():
+        # Not shown, and refused because it is to become the one line of a file.
+        raise InvalidValue(PASSWORD, "...", "a password without control characters")
     return EtcdLogin(username, "" if file else password, file)

@@ -232,6 +232,11 @@ def service_status(hostname: str, service: str) -> str:
     return f"{STATUS}/{hostname}/service/{service}"
 
 
+def service_statuses(hostname: str) -> str:
+    """Return the directory of the reports of all daemons of a host but the policy agent."""
+    return f"{STATUS}/{hostname}/service"
+
+
 def endpoint_statuses(hostname: str) -> str:
     """Return the directory of what the policy agent reports about a host's endpoints."""
     return f"{STATUS}/{hostname}/workload"

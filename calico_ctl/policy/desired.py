@@ -95,6 +95,15 @@ class _Draft:
             self.before.sets[name] = item
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many profiles the table enforces, rules that follow from them, and sets."""
+
+    profiles: int
+    rules: int
+    sets: int
+
+
 class Desired:
     """One host's view of the cluster, and the table that follows from it."""
 
@@ -228,6 +237,17 @@ class Desired:
             layout.static_chains() | self._chains,
             sets | self._pool_sets | self._port_sets,
             {name: VerdictMap(verdicts) for name, verdicts in maps.items()},
+        )
+
+    def size(self) -> Size:
+        """Return how much the table holds, without making it."""
+        return Size(
+            profiles=len(self._active),
+            rules=sum(len(chain.rules) for chain in self._chains.values()),
+            sets=len(layout.static_sets())
+            + len(FAMILIES) * len(self._tag_users)
+            + len(self._pool_sets)
+            + len(self._port_sets),
         )
 
     def shut_out(self, key: EndpointKey) -> str:

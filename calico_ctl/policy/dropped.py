@@ -102,7 +102,7 @@ def _of_chain(step: Step, inbound: bool) -> Reason:
         return _of_list(step.chain, Direction.INBOUND if kind == "t" else Direction.OUTBOUND)
     if step.chain in {"disp-from", "disp-to"}:
         return Reason(Why.UNKNOWN_INTERFACE, _UNKNOWN, inbound=inbound)
-    if step.chain == layout.TO_HOST_CHAIN:
+    if step.chain == layout.TO_HOST_CHAIN and step.place == 0:
         message = f"{layout.TO_HOST_SETTING} drops what containers send to their host itself"
         return Reason(Why.TO_HOST, message, inbound=False)
     if step.chain == "raw-pre":
@@ -150,6 +150,8 @@ def _of_static(step: Step) -> Reason:
         return Reason(Why.NOT_SYN, message)
     if step.chain == "check-first":
         return _of_first(text)
+    if text.endswith(("goto drop-from", "goto drop-to")) or step.chain == layout.TO_HOST_CHAIN:
+        return Reason(Why.NO_RULE, "no profile allows it", inbound=text.endswith("drop-to"))
     return Reason(Why.OTHER, f"dropped in chain {step.chain}")
 
 

@@ -116,6 +116,17 @@ def in_pool(views: Views, end: End) -> Pool | None:
     return next((pool for pool in pools if pool.contains(end.ip)), None)
 
 
+def is_masqueraded(views: Views, source: End, target: End) -> bool:
+    """Say whether packets between endpoints of two hosts leave with the sender's host's address."""
+    ends = (source.endpoint, target.endpoint)
+    if ends[0] is None or ends[1] is None or ends[0].key.host == ends[1].key.host:
+        return False
+    pools = views.snapshot.pools.values()
+    return not any(pool.contains(target.ip) for pool in pools) and any(
+        pool.masquerade and pool.contains(source.ip) for pool in pools
+    )
+
+
 def _nobody(views: Views, target: End) -> str:
     pool = in_pool(views, target)
     if pool is None:

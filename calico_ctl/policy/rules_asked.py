@@ -94,7 +94,7 @@ def _criteria(rule: Rule, packet: Packet) -> Iterator[tuple[Rule, str]]:
     """
     protocol = rule.protocol
     if protocol is not None:
-        text = f"it is {protocol_name(packet.protocol)} over IPv{packet.src.version}"
+        text = f"it is {protocol_name(packet.protocol)}"
         yield Rule(protocol=protocol), f"{text}, not {protocol}"
     for side, ports, port in (
         ("source port", rule.src_ports, packet.src_port),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from netaddr import IPAddress
 
 from calico_ctl.errors import Conflict, InvalidValue, NotFound
+from calico_ctl.host import own_address
 from calico_ctl.model import address, keys
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.endpoint import Endpoint
@@ -51,7 +52,7 @@ def find(platform: Platform, views: Views, known: Entries, text: str) -> Party:
         endpoint = which_endpoint.find_one(platform, Filter(word=word))
     except NotFound as error:
         if word.address is not None:
-            return _not_an_endpoint(text, word.address, hosts)
+            return _not_an_endpoint(platform, text, word.address, hosts)
         error.hint = _HINT
         raise
     except Conflict as error:
@@ -76,10 +77,14 @@ def choose(source: Party, target: Party, family: Family | None) -> tuple[End, En
     raise Conflict(f"the two ends have no addresses of {which}: {', '.join(said)}")
 
 
-def _not_an_endpoint(text: str, ip: IPAddress, hosts: dict[str, tuple[IPAddress, ...]]) -> Party:
+def _not_an_endpoint(
+    platform: Platform, text: str, ip: IPAddress, hosts: dict[str, tuple[IPAddress, ...]]
+) -> Party:
     owner = next((host for host, addresses in hosts.items() if ip in addresses), "")
     if not owner:
         address.parse_unicast(ip, "end of a connection")
+        # etcd has one address of each family; this host may have more.
+        owner = platform.hostname if own_address.is_ours(ip) else ""
     return Party(text, (ip,), hostname=owner)
 
 

@@ -17,12 +17,20 @@ from calico_ctl.docker_api import etcd_container, image, node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.etcd_container import EtcdContainer
 from calico_ctl.docker_api.node_container import NodeContainer
-from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable, DeadlineExceeded
+from calico_ctl.errors import (
+    CalicoError,
+    Conflict,
+    DatastoreUnavailable,
+    DeadlineExceeded,
+    InvalidValue,
+)
 from calico_ctl.host import addresses, kernel
-from calico_ctl.model import etcd_access
+from calico_ctl.model import etcd_access, metrics_address
+from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.etcd_access import EtcdAccess
+from calico_ctl.model.metrics_address import MetricsAddress, MetricsRequest
 from calico_ctl.model.node import Node
 from calico_ctl.workload import detach, etcd_handover, proxy_address
 from calico_ctl.workload.etcd_handover import HandedOver
@@ -52,6 +60,7 @@ class NodeRequest:
     etcd: EtcdAccess
     networking: bool
     docker_proxy: ProxyRequest = field(default_factory=ProxyRequest)
+    metrics: MetricsRequest = field(default_factory=MetricsRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,7 @@ class Started:
 def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> Started:
     """Make this machine a node and wait until its services work; `say` gets progress, warnings."""
     proxy = _docker_proxy(engine, wanted.docker_proxy, say)
+    metrics = wanted.metrics.decide(kept_metrics(engine.own_container(node_container.NAME)))
     _forward_packets(say)
     _make_directory(wanted.log_directory)
     image.ensure(engine, wanted.image, say)
@@ -75,7 +85,7 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
         wanted = replace(wanted, ip=ip)
     node = nodes.register(platform.store, _node(platform, engine, wanted, say))
     handed = etcd_handover.hand_over(wanted.etcd)
-    container = _container(wanted, node, proxy, handed)
+    container = replace(_container(wanted, node, proxy, handed), metrics=metrics)
     services = _services(container)
     before = _reports(platform, services)
     outcome = engine.ensure(container.request())
@@ -219,6 +229,15 @@ def _docker_proxy(engine: Engine, wanted: ProxyRequest, say: Say) -> DockerProxy
     return proxy
 
 
+def kept_metrics(container: OwnContainer | None) -> MetricsAddress | None:
+    """Return where the node's container, running or not, offers metrics; else the default."""
+    try:
+        return metrics_address.from_environment({} if container is None else container.environment)
+    except InvalidValue:
+        # Somebody else's container of that name; it will be replaced.
+        return metrics_address.DEFAULT
+
+
 def _container(
     wanted: NodeRequest, node: Node, proxy: DockerProxy | None, handed: HandedOver
 ) -> NodeContainer:
@@ -239,7 +258,8 @@ def _services(container: NodeContainer) -> list[str]:
     """Return the services that report, beside the agent."""
     routing = [status.ROUTING] if container.networking else []
     proxy = [] if container.docker_proxy is None else [status.DOCKER_PROXY]
-    return [*routing, status.LIFECYCLE, *proxy]
+    metrics = [] if container.metrics is None else [status.METRICS]
+    return [*routing, status.LIFECYCLE, *proxy, *metrics]
 
 
 def _reports(platform: Platform, services: Sequence[str]) -> dict[str, object]:

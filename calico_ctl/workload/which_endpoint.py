@@ -97,7 +97,7 @@ def _container(platform: Platform, word: EndpointWord) -> tuple[str, str]:
     if not word.may_name_a_container:
         return "", ""
     try:
-        found = platform.docker.container(word.text)
+        found = platform.docker.hurried().container(word.text)
     except NotFound:
         return "", ""
     except CalicoError as error:

@@ -31,10 +31,17 @@ def has_behaviour(module: Path) -> bool:
 
 
 def acts(body: list[ast.stmt]) -> bool:
-    """Whether there is more than a docstring and an ellipsis."""
+    """Whether there is more than a docstring, an ellipsis, and arguments that are kept."""
     return not all(
-        isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in body
+        (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+        or (isinstance(line, ast.Assign) and ast.unparse(line) == kept(line.value))
+        for line in body
     )
+
+
+def kept(argument: ast.expr) -> str:
+    name = ast.unparse(argument)
+    return f"self.{name} = {name}"
 
 
 def test_no_file_has_a_name_that_says_nothing():

@@ -1,11 +1,14 @@
-"""Commands that take root, Docker and a node: which system tests run them."""
+"""Forms and options of commands that no test runs as a process of its own: what runs them instead.
+
+Most take root, Docker and a node, and are run by the system tests.
+"""
 
 import re
 from collections.abc import Sequence
 
 from tests.support.paths import CHECKOUT
 
-SYSTEM = CHECKOUT / "tests/system"
+TESTS = CHECKOUT / "tests"
 FILES = {
     "node": ("test_node.py", "test_node_docker_proxy.py"),
     "container": ("test_containers.py", "test_life_of_a_container.py", "test_policy.py"),
@@ -16,7 +19,21 @@ FILES = {
     "endpoint --counters": ("test_status.py",),
     "profile --counters": ("test_status.py",),
 }
-"""The files in tests/system that run a command, or an option of it; others run in integration."""
+"""The files in tests/system that run a command, or an option of it."""
+
+OPTIONS = {
+    "node --docker-proxy-ca": ("system/test_node_docker_proxy.py", '"ca": "ca.pem"'),
+    "node --node-image": ("unit/commands/test_node.py", "--node-image="),
+    "checksystem --fix": ("integration/commands/test_checksystem.py", "checksystem --fix"),
+    "checksystem --libnetwork": ("unit/commands/test_checksystem.py", "--libnetwork"),
+    "diags --upload": ("unit/commands/test_diags.py", "--upload="),
+    "diags --wait": ("unit/commands/test_diags.py", '"--wait"'),
+}
+"""Options that are tried in another way, or end with another code than 0: where, and by which text.
+
+What is fixed, and whether it helps, is the machine's affair. --libnetwork is refused until there is
+such a plugin. An upload needs a server, and whoever waits needs somebody who fetches.
+"""
 
 
 def has(words: Sequence[str], option: str = "") -> bool:
@@ -28,6 +45,12 @@ def has(words: Sequence[str], option: str = "") -> bool:
         return False
     pattern = r"\b.*\b".join(re.escape(word) for word in words)
     names = FILES.get(words[0]) or FILES.get(f"{words[0]} {option}", ())
-    files = [SYSTEM / name for name in names]
+    files = [TESTS / "system" / name for name in names]
     texts = [file.read_text() for file in files if file.exists()]
     return any(re.search(rf"\b{pattern}\b", text) and option in text for text in texts)
+
+
+def tries(name: str, option: str) -> bool:
+    """Say whether an option of a command is tried in another way."""
+    file, text = OPTIONS.get(f"{name} {option}", ("", ""))
+    return bool(file) and text in (TESTS / file).read_text()

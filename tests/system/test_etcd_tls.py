@@ -130,8 +130,8 @@ def test_another_password_is_another_container_and_the_old_copies_are_gone(
     secured.calicoctl(f"node --ip={host.ip}")
     before, copies = identity(host), host.run(f"ls {COPIES}").out
     # No file has the password now, but a variable: the services get a file all the same.
-    given = {"ETCD_PASSWORD_FILE": "", "ETCD_PASSWORD": PASSWORD}
-    assert "nothing changed" in secured.calicoctl("node", **given).out
+    same = secured.calicoctl("node", ETCD_PASSWORD_FILE="", ETCD_PASSWORD=PASSWORD)
+    assert "nothing changed" in same.out
     refused = secured.calicoctl("node", check=False, ETCD_PASSWORD_FILE="", ETCD_PASSWORD="wrong")
     assert refused.code == 1
     assert "insufficient credentials" in refused.err

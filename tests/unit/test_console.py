@@ -124,8 +124,10 @@ class Unwritable(io.StringIO):
 def test_a_reader_that_has_gone_does_not_stop_the_work(console, monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdout", Unwritable(errno.EPIPE))
     monkeypatch.setattr(sys, "stderr", Unwritable(errno.EPIPE))
+    assert console.is_heard
     console.result("one")
     console.say("two")
+    assert not console.is_heard
 
 
 def test_a_result_that_cannot_be_written_is_an_error(console, monkeypatch) -> None:

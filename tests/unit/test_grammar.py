@@ -100,9 +100,9 @@ def test_options_that_a_form_cannot_do_without_are_known(tree) -> None:
     assert grammar.needed(tree.patterns[0].node) == []
 
 
-def test_options_that_exclude_each_other_are_known(tree) -> None:
-    found = list(grammar.exclusive(tree.patterns[0].node))
-    assert [[str(each) for each in branch] for branch in found[0]] == [
+def test_the_branches_of_a_choice_are_known(tree) -> None:
+    found = list(grammar.choices(tree.patterns[0].node))
+    assert [[str(each) for each in grammar.leaves(branch)] for branch in found[0]] == [
         ["--detailed"],
         ["--counters"],
     ]

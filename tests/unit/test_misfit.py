@@ -7,6 +7,7 @@ SHORT = """Usage:
   calicoctl tree add <TREE> <PLACE> [--deep=<N>]
   calicoctl tree <TREE> leaf (add|remove) [--all]
   calicoctl tree measure <TREE> --by=<WHOM>
+  calicoctl tree name <TREE> (<NAME>|--none)
 
 Options:
   --detailed   Every leaf.
@@ -14,6 +15,7 @@ Options:
   --deep=<N>   How deep.
   --all        All.
   --by=<WHOM>  Who does it.
+  --none       No name.
 """
 LONG = SHORT.replace("\n\nOptions", "\n" + "  calicoctl tree mow\n" * 6 + "\nOptions")
 
@@ -26,7 +28,9 @@ def found(*words: str, text: str = SHORT) -> misfit.Misfit:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("tree", "`calicoctl tree` needs show, add, <TREE> or measure"),
+        ("tree", "`calicoctl tree` needs show, add, <TREE>, measure or name"),
+        ("tree name oak", "`calicoctl tree name oak` needs <NAME> or --none"),
+        ("tree name oak x --none", "`--none` and <NAME> exclude each other"),
         ("tree add", "`calicoctl tree add` needs <TREE> or leaf"),
         ("tree add oak", "`calicoctl tree add oak` needs <PLACE>"),
         (
@@ -77,7 +81,7 @@ def test_how_to_give_a_name_that_looks_like_an_option_is_said(word) -> None:
 
 
 def test_a_short_usage_section_is_shown_whole() -> None:
-    assert found("tree", "show", "--all").usage.splitlines() == SHORT.splitlines()[:5]
+    assert found("tree", "show", "--all").usage.splitlines() == SHORT.splitlines()[:6]
 
 
 @pytest.mark.parametrize(

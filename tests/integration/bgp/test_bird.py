@@ -69,7 +69,7 @@ def test_blocks_are_announced_as_one_and_borrowed_addresses_by_themselves(router
     one.container("caliaaa", "10.65.0.5/32", "fd80:7::5/128")
     both_up(routers)
     eventually(lambda: two.from_peers() == {"10.65.0.5", "fd80:7::5"}, "single addresses")
-    before = {name: state.since for name, state in two.states().items()}
+    before = two.ups()
     for router in routers:
         router.configure(VALUES | BLOCKS)
     eventually(lambda: two.from_peers() == {"10.65.0.0/26", "fd80:7::/122"}, "whole blocks")
@@ -89,20 +89,21 @@ def test_blocks_are_announced_as_one_and_borrowed_addresses_by_themselves(router
         router.configure(without)
     eventually(lambda: two.from_peers() == {"fd80:7::/122"}, "the pool's routes are gone")
     assert one.learned() == {"fd80:7::/122": "blackhole", "fd80:7::9": "fd99:7::2"}
-    assert {name: state.since for name, state in two.states().items()} == before
+    assert two.ups() == before
 
 
 def test_a_new_pool_brings_its_routes_and_keeps_the_sessions(routers):
     one, two = routers
     one.container("caliaaa", "10.66.0.5/32")
     both_up(routers)
-    before = two.ours.sessions()
+    before = two.ups()
     assert two.learned() == {}
     for router in routers:
         assert router.configure(VALUES | POOL_66)
         assert not router.configure(VALUES | POOL_66)
     eventually(lambda: two.from_peers() == {"10.66.0.5"}, "the route is there")
-    assert two.ours.sessions() == before
+    assert two.ups() == before
+    assert len(two.established()) == 2
 
 
 def test_a_bird_that_is_killed_and_comes_back_loses_no_route(routers):

@@ -105,7 +105,7 @@ def test_one_bad_word_in_any_place_of_a_list_keeps_all_of_it_from_happening(cli,
             refused(cli, ["endpoint", "e1", "profile", verb, "--", *good])
 
 
-def test_addresses_that_are_none_are_refused_wherever_one_is_meant(cli) -> None:
+def test_T27_addresses_that_are_none_are_refused_wherever_one_is_meant(cli) -> None:
     for words in each(
         BAD_ADDRESSES,
         lambda bad: ["pool", "range", "add", "--", bad, "10.9.0.0"],

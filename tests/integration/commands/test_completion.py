@@ -40,6 +40,7 @@ def environment(shell, tmp_path: Path) -> dict[str, str]:
     shell.done("profile add web")
     shell.done("profile add frontend")
     shell.done("pool add fd80:24e2::/64")
+    shell.done("complete -- prof")
     program = tmp_path / "calicoctl"
     program.write_text(PROGRAM)
     program.chmod(0o755)

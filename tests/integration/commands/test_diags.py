@@ -1,4 +1,4 @@
-"""diags as a process: no secret leaves, nothing that is broken stops it, one download and no more."""
+"""diags as a process: no secret leaves, nothing broken stops it, one download and no more."""
 
 import base64
 import http.client
@@ -6,10 +6,14 @@ import json
 import os
 import re
 import signal
+import socketserver
 import tarfile
+import tempfile
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +21,6 @@ import pytest
 from tests.support import command
 from tests.support.cli import Finished
 from tests.support.etcd import Etcd
-from tests.support.fake_engine import FakeEngine, Peer
 from tests.support.netns import NetNs
 from tests.support.shell import Shell
 
@@ -31,6 +34,7 @@ PLANTED = {
         *("health", "nodeenv", "key"),
     )
 }
+LOGIN = base64.b64encode(f"joe:{PLANTED['registry']}".encode()).decode()
 WEB = {
     "Id": "1" * 64,
     "Name": "/web",
@@ -64,44 +68,77 @@ ANSWERS: list[tuple[str, object]] = [
 ]
 
 
-def serve(peer: Peer) -> None:
-    """Be an engine with a container of Calico's and calico-node, in which nothing can be run."""
-    # Who keeps a connection without using it is hung up on.
-    with suppress(TimeoutError):
-        while True:
-            target = peer.request().target.decode()
-            found = [answer for form, answer in ANSWERS if re.search(form, target.split("?")[0])]
-            status = "200 OK" if found else "404 Not Found"
-            body = json.dumps(found[0] if found else {"message": "no such thing"}).encode()
-            head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
-            peer.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+class Engine(BaseHTTPRequestHandler):
+    """An engine with a container of Calico's and calico-node, in which nothing can be run."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        found = [answer for form, answer in ANSWERS if re.search(form, path)]
+        self._say(200, found[0]) if found else self._refuse()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._refuse()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+    def _refuse(self) -> None:
+        self._say(404, {"message": "No such container: calico-node"})
+
+    def _say(self, status: int, answer: object) -> None:
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Engines(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+@contextmanager
+def engine(path: Path) -> Iterator[None]:
+    """An engine at a socket."""
+    with Engines(str(path), Engine) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE)
 
 
 @pytest.fixture
 def planted(etcd: Etcd, tmp_path: Path) -> Iterator[Shell]:
     """A machine with a secret in every place where one may be."""
     peer = {"ip": "10.0.0.9", "as_num": 64512, "password": PLANTED["bgp"]}
-    etcd.put("/calico/Ready", "true")
-    etcd.put("/calico/bgp/v1/global/peer_v4/10.0.0.9", json.dumps(peer))
+    etcd.request("PUT", "/v2/keys/calico/Ready", "true")
+    etcd.request("PUT", "/v2/keys/calico/bgp/v1/global/peer_v4/10.0.0.9", json.dumps(peer))
     (tmp_path / "password").write_text(PLANTED["etcdfile"] + "\n")
-    login = base64.b64encode(f"joe:{PLANTED['registry']}".encode()).decode()
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example.org": {"auth": login}}}))
+    (tmp_path / "password").chmod(0o600)
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example.org": {"auth": LOGIN}}}))
     logs = tmp_path / "logs/felix"
     logs.mkdir(parents=True)
     lines = [
         f"WARNING cannot reach http://joe:{PLANTED['log']}@10.0.0.1:2379",
-        f"INFO by value: {PLANTED['etcdfile']} {PLANTED['bgp']} {PLANTED['nodeenv']} {login}",
+        f"INFO by value: {PLANTED['etcdfile']} {PLANTED['bgp']} {PLANTED['nodeenv']} {LOGIN}",
         f'protocol bgp a {{ password "{PLANTED["bird"]}"; }}',
         f"-----BEGIN PRIVATE KEY-----\n{PLANTED['key']}\n-----END PRIVATE KEY-----",
         "INFO what is no secret stays",
     ]
     (logs / "current").write_text("\n".join(lines) + "\n")
-    socket = tmp_path / "d.sock"
-    with FakeEngine(socket, serve):
+    # The path of a socket must not be long.
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder, engine(Path(folder) / "d.sock"):
         yield Shell(
             etcd.authority,
             {
-                "DOCKER_HOST": f"unix://{socket}",
+                "DOCKER_HOST": f"unix://{folder}/d.sock",
                 "DOCKER_CONFIG": str(tmp_path),
                 "ETCD_USERNAME": "calico-user",
                 "ETCD_PASSWORD": PLANTED["etcd"],
@@ -123,7 +160,7 @@ def test_no_secret_is_in_the_bundle_wherever_it_was(planted: Shell, tmp_path: Pa
     leaks = {
         (path, name)
         for path, text in {**texts, "stdout": finished.out, "stderr": finished.err}.items()
-        for name, secret in PLANTED.items()
+        for name, secret in {**PLANTED, "login": LOGIN}.items()
         for form in (secret, base64.b64encode(secret.encode()).decode()[:-4])
         if form in text
     }
@@ -178,9 +215,7 @@ def test_with_everything_broken_all_that_can_be_had_is_there_to_be_downloaded_on
     assert set(texts["contents"].split()) > {"etcd/calico", "network/links"}
 
 
-def test_what_nobody_downloads_expires_although_somebody_holds_the_line(
-    private_netns: NetNs, tmp_path: Path
-):
+def test_what_nobody_downloads_expires(private_netns: NetNs, tmp_path: Path):
     finished = Shell("", NOWHERE).run(
         f"diags --ip=127.0.0.1 --expires=500ms --output-dir={tmp_path} --log-dir=/nowhere"
     )

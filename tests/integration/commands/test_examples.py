@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -22,7 +23,7 @@ from calico_ctl.model import names
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
 from tests.support import command, elsewhere
 from tests.support.paths import CHECKOUT
-from tests.support.shell import Shell
+from tests.support.shell import RUNS, Shell
 
 # What the examples of a command take for granted, as lines of calicoctl.
 BEFORE = {
@@ -125,6 +126,13 @@ def engine(tmp_path: Path) -> Iterator[str]:
         serving.join()
 
 
+def run_in(line: str) -> Iterator[tuple[str, ...]]:
+    """Return the words of each calicoctl in a line of a shell."""
+    for part in re.split(r"[|>]|\$\(|\)", line):
+        if "calicoctl " in part:
+            yield tuple(shlex.split(part.partition("calicoctl ")[2].rstrip('"')))
+
+
 def here(line: str, directory: Path) -> str:
     """Return an example so that it writes to no home, and waits for nobody who may come yet."""
     line = line.replace("/root/", f"{directory}/")
@@ -202,3 +210,4 @@ def test_every_example_works(shell, engine, programs, tmp_path, name) -> None:
             timeout=60,
         )
         assert done.code == 0, (line, done)
+        RUNS.extend(run_in(line))

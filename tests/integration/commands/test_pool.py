@@ -2,12 +2,12 @@
 
 import json
 
+from tests.support.etcd import Etcd
 
-def pools(etcd):
-    return {
-        key.rpartition("/")[2]: json.loads(value)
-        for key, value in etcd.keys("/calico/ipam").items()
-    }
+
+def pools(etcd: Etcd) -> dict[str, dict[str, object]]:
+    listed = etcd.keys("/calico/ipam").items()
+    return {key.rpartition("/")[2]: json.loads(value) for key, value in listed}
 
 
 def test_pools_of_both_families_come_and_go(shell, etcd):
@@ -41,6 +41,21 @@ def test_pools_are_shown(shell, etcd):
     assert "| 10.65.0.0/16 | nat-outgoing |" in only4
     (item,) = json.loads(shell.done("pool show --ipv6 --output=json"))["items"]
     assert (item["cidr"], item["nat_outgoing"]) == ("fd80:66::/64", True)
+
+
+def test_all_pools_of_a_range_have_its_options(shell, etcd):
+    shell.done("pool range add 172.25.0.0 172.25.2.255 --ipip --cross-subnet --nat-outgoing")
+    shell.done("pool range add fd80:1:: fd80:1::1 --vxlan")
+    assert shell.done("pool show --output=name").split() == [
+        "172.25.0.0/23",
+        "172.25.2.0/24",
+        "fd80:1::/127",
+    ]
+    for name in ("172.25.0.0-23", "172.25.2.0-24"):
+        kept = {option: pools(etcd)[name].get(option) for option in ("ipip", "cross_subnet")}
+        assert kept == {"ipip": "tunl0", "cross_subnet": True}
+        assert pools(etcd)[name]["masquerade"] is True
+    assert pools(etcd)["fd80:1::-127"]["vxlan"] == "vxlan.calico"
 
 
 def test_a_pool_with_addresses_in_use_stays(shell, etcd):

@@ -33,10 +33,14 @@ def test_the_rules_of_a_profile(shell, etcd):
         "Outbound rules:",
         "   1 deny icmp type 8 code 0 to cidr 10.0.0.0/8",
     ]
+    shell.done("profile web rule add inbound allow")
+    shell.done("profile web rule remove inbound allow")
     written = etcd.keys()[f"{WEB}/rules"]
     exchanged = shell.done("profile web rule json")
     shell.done("profile web rule update", stdin=exchanged)
     assert etcd.keys()[f"{WEB}/rules"] == written
+    shell.done("profile web rule remove outbound --at=1")
+    assert json.loads(etcd.keys()[f"{WEB}/rules"])["outbound"] == []
 
 
 def test_profiles_tags_and_rules_are_shown_as_data(shell, etcd):

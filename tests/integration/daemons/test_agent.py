@@ -419,6 +419,15 @@ def test_an_endpoint_that_cannot_be_read_is_answered_with_the_reason(host):
     assert "state" in report.reason or "interface name" in report.reason
 
 
+def test_it_tells_what_it_goes_by_and_what_it_made_of_it(host, running):
+    told = json.loads(json.dumps(running.state()))
+    assert told["endpoints"] == {"cali0a0a0a0a0a0": {"id": KEY.id, "reachable": True}}
+    assert told["etcd_read"] is told["etcd_believed"] is True
+    assert told["report"]["endpoints"] == 1
+    assert told["table"]["sets"]["src4"] == 1
+    assert told["table"]["digest"]
+
+
 def rule_handles() -> dict[str, list[int]]:
     """The handles of each chain's rules: a rule that was written anew has another one."""
     handles: dict[str, list[int]] = {}

@@ -181,6 +181,13 @@ def watch_and_send(wire: Wire, watch: TracedDrops) -> Sequence[Drop]:
     return watch.wait(0).drops
 
 
+def test_of_endpoints_only_what_has_no_right_source_is_traced_before_conntrack(wire, watch):
+    watch.wait(0)
+    listed = wire.host.run(["nft", "list", "ruleset"]).out.partition("set let-through")[2]
+    elements = listed.partition("elements = {")[2].partition("}")[0]
+    assert sorted(elements.replace(",", "").split()) == ['"calia"', '"calib"', '"calic"']
+
+
 def test_nothing_is_left_in_the_kernel(wire):
     wire.install(CLUSTER)
     before = wire.host.run(["nft", "list", "tables"]).out

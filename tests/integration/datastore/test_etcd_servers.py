@@ -128,6 +128,7 @@ def test_a_write_that_may_have_happened_goes_nowhere_else(shared_server: EtcdSer
                 with pytest.raises(DatastoreUnavailable, match=r"\(connection lost\)$") as caught:
                     VERBS[verb](fresh)
                 assert str(bad) in caught.value.message
+                assert "was changed is not known" in caught.value.hint
                 assert len(asked) == 1
                 assert fresh.tree("/").revision == before
                 assert len(asked) == 1, "it sticks with the member that answers"

@@ -1,4 +1,4 @@
-"""etcd, through python-etcd, keeps the contract of `Store`."""
+"""etcd, through our client, keeps the contract of `Store`."""
 
 import pytest
 

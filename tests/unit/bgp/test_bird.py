@@ -44,6 +44,7 @@ def config(
         as_number=own.as_number or 64511,
         pools=pools,
         sessions=tuple(sessions.plan(cluster, own)),
+        hosts=frozenset(ip for node in known.values() for ip in (node.ipv4, node.ipv6) if ip),
         as_numbers=frozenset(cluster.as_number(node) for node in known.values()),
     )
 

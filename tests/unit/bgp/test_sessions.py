@@ -184,7 +184,7 @@ def test_both_ends_make_the_session_and_choose_the_same_password(table, mesh_on,
     peers = {host: tuple({each.ip: each for each in some}.values()) for host, some in table.items()}
     reflectors = {IPAddress(ip): CLUSTER_ID for ip in reflecting}
     cluster = Cluster(hosts(1, 2, 3, 4), 64511, mesh_on, peers, reflectors)
-    ends = {
+    ends: dict[tuple[IPAddress | None, IPAddress | None], Session] = {
         (node.ipv4, each.neighbour): each
         for node in cluster.nodes.values()
         for each in sessions.plan(cluster, node)

@@ -76,6 +76,9 @@ def test_commands_come_first_without_the_hidden_ones(cli) -> None:
         ("endpoint show --workload=", ["--workload=w1", "--workload=w2"]),
         ("endpoint show --orchestrator=", ["--orchestrator=docker"]),
         ("completion f", ["fish"]),
+        ("env --shell=", ["--shell=sh", "--shell=fish"]),
+        ("apply -f x --dry", ["--dry-run"]),
+        ("apply -f x -", ["-f", "--dry-run", "--help", "--quiet"]),
     ],
 )
 def test_a_word_is_completed_by_what_fits_there(cli, line, expected) -> None:

@@ -140,6 +140,12 @@ def test_an_endpoint_is_called_by_whatever_name_it_has(cli) -> None:
         cli.done("endpoint", word, "profile", "set")
 
 
+def test_a_name_that_nobody_has_shows_nothing_and_says_so(cli) -> None:
+    finished = cli.run("endpoint", "show", "--endpoint=nosuch", "--host=host2", "--output=name")
+    assert (finished.exit, finished.out) == (0, "")
+    assert "there is no endpoint nosuch on host host2" in finished.err
+
+
 def shown_as(cli: Cli, form: str, *words: str) -> Any:
     return yaml.safe_load(cli.done("endpoint", *words, f"--output={form}"))
 
@@ -237,14 +243,16 @@ def test_T19_addresses_are_in_the_order_of_their_numbers(cli) -> None:
 
 
 def test_T44_a_lost_race_is_run_again_and_loses_nothing(cli, monkeypatch) -> None:
-    real, raced = cli.store.swap, []
+    real = cli.store.swap
+    raced: list[bool] = []
 
     def swap(seen: Entry, value: str) -> Entry:
         if not raced:
             raced.append(True)
             changed = json.loads(seen.value or "") | {"state": "inactive"}
             real(seen, json.dumps(changed))
-        return real(seen, value)
+        swapped: Entry = real(seen, value)
+        return swapped
 
     monkeypatch.setattr(cli.store, "swap", swap)
     cli.done("endpoint", "e2", "profile", "set", "web")

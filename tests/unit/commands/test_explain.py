@@ -27,6 +27,12 @@ def done(cli: Cli, line: str) -> str:
     return cli.done(*words(line))
 
 
+@pytest.fixture(autouse=True)
+def no_more_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This host has no addresses but that in etcd."""
+    monkeypatch.setattr("calico_ctl.host.own_address.is_ours", lambda _: False)
+
+
 @pytest.fixture
 def cli() -> Cli:
     """Container web on this host with profile web, and one with profile client on host2."""
@@ -137,6 +143,15 @@ def test_what_is_odd_about_the_ends_is_said(cli):
     nobody = run(cli, "explain web 10.65.0.9 tcp 443")
     assert nobody.exit == 1
     assert "nobody would answer" in nobody.out
+
+
+def test_a_sender_whose_address_is_not_seen_is_warned_of(cli):
+    assert "rules see that one" not in run(cli, "explain bbbb2222 web").err
+    cli.endpoint("cccc3333", "203.0.113.3", profiles=("web",))
+    masquerading = '{"cidr": "10.65.0.0/16", "masquerade": true}'
+    cli.store.put("/calico/ipam/v4/pool/10.65.0.0-16", masquerading)
+    assert "rules see that one" in run(cli, "explain bbbb2222 cccc3333").err
+    assert "rules see that one" not in run(cli, "explain web cccc3333").err
 
 
 def test_agents_that_do_not_keep_up_are_warned_of(cli):

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from calico_ctl import settings
+from calico_ctl import settings, usage
 from calico_ctl.commands import node
 from calico_ctl.console import Console
 from calico_ctl.docker_api.client import Engine
+from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from calico_ctl.errors import DockerError, DockerUnavailable
 from calico_ctl.main import run
 from calico_ctl.model import docker_proxy
@@ -129,3 +130,9 @@ def test_clients_are_pointed_at_the_proxy(proxy, words):
     assert node.pointer(listen, here).endswith(f"export {words}")
     with_tls = node.pointer(replace(listen, tls=TlsFiles("/c", "/k", "/a")), here)
     assert f"export {words} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=" in with_tls
+
+
+def test_another_image_is_taken_if_one_is_named():
+    platform = RealPlatform(settings.read({}))
+    for argv, image in ((["node"], DEFAULT_IMAGE), (["node", "--node-image=mine:2"], "mine:2")):
+        assert node._request(usage.parse(node.__doc__, argv), platform).image == image

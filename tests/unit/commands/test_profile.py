@@ -191,13 +191,15 @@ def test_T18_a_name_has_64_characters_at_most(cli) -> None:
 
 
 def test_T44_a_change_that_races_with_another_loses_neither(web, monkeypatch) -> None:
-    real, raced = web.store.swap, []
+    real = web.store.swap
+    raced: list[bool] = []
 
     def swap(seen: Entry, value: str) -> Entry:
         if not raced:
             raced.append(True)
             real(seen, '["web", "faster"]')
-        return real(seen, value)
+        swapped: Entry = real(seen, value)
+        return swapped
 
     monkeypatch.setattr(web.store, "swap", swap)
     web.done("profile", "web", "tag", "add", "slower")

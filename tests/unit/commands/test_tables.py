@@ -1,3 +1,6 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from calico_ctl.commands import tables
 
 
@@ -31,3 +34,13 @@ def test_of_many_names_some_are_said_and_the_rest_is_counted() -> None:
 
 def test_digits_of_other_scripts_are_letters() -> None:
     assert sorted(["a²", "²", "a1"], key=tables.natural) == ["a1", "a²", "²"]
+
+
+@given(st.lists(st.text(max_size=20), max_size=5))
+@settings(max_examples=30, deadline=None)
+def test_any_names_can_be_put_in_order(names) -> None:
+    forward, backward = (
+        [tables.natural(name) for name in sorted(order, key=tables.natural)]
+        for order in (names, names[::-1])
+    )
+    assert forward == backward

@@ -155,3 +155,47 @@ def test_a_host_without_an_address_of_its_own_waits_for_one(lab):
     assert lab.bird.given == []
     lab.change(own, "10.0.0.1")
     assert len(lab.bird.given) == 1
+
+
+AFFINITY = "/calico/ipam/v2/host/h1/ipv4/block/10.65.0.0-26"
+BLOCK = "/calico/ipam/v2/assignment/ipv4/block/10.65.0.0-26"
+
+
+def test_a_block_of_this_host_is_announced_until_it_is_another_hosts(lab):
+    lab.resync()
+    assert "blackhole" not in lab.bird.given[-1]
+    lab.change(AFFINITY, "")
+    assert "route 10.65.0.0/26 blackhole;" in lab.bird.given[-1]
+    lab.change(BLOCK, '{"affinity": "host:h1", "allocations": []}')
+    lab.change(BLOCK, '{"affinity": "host:h1", "allocations": [0]}')
+    assert len(lab.bird.given) == 2
+    lab.change(BLOCK, '{"affinity": "host:h2", "allocations": [0]}')
+    assert "blackhole" not in lab.bird.given[-1]
+
+
+def test_blocks_of_others_change_nothing(lab):
+    lab.resync({**CLUSTER, BLOCK: '{"affinity": "host:h2"}'})
+    writes = lab.platform.store.writes
+    lab.change(AFFINITY.replace("h1", "h2"), "")
+    lab.change(BLOCK, '{"affinity": "host:h2", "attributes": []}')
+    assert len(lab.bird.given) == 1
+    assert lab.platform.store.writes == writes
+
+
+def test_peers_and_log_levels_are_followed(lab):
+    lab.resync()
+    peer = '{"ip": "10.0.0.9", "as_num": "65000", "password": "sesam"}'
+    lab.change("/calico/bgp/v1/global/peer_v4/10.0.0.9", peer)
+    assert "neighbor 10.0.0.9 as 65000;" in lab.bird.given[-1]
+    lab.change("/calico/bgp/v1/host/h1/loglevel", "debug")
+    assert "debug protocols all;" in lab.bird.given[-1]
+    lab.change("/calico/bgp/v1/rr_v4/10.0.0.1", '{"ip": "10.0.0.1", "cluster_id": "1.0.0.1"}')
+    lab.change("/calico/bgp/v1/global/peer_v4/10.0.0.1", '{"ip": "10.0.0.1", "as_num": "64511"}')
+    assert "protocol bgp Client_10_0_0_2 from reflecting4" in lab.bird.given[-1]
+
+
+def test_no_log_line_shows_a_password(lab, caplog):
+    lab.resync()
+    lab.change("/calico/bgp/v1/global/peer_v4/10.0.0.9", '{"ip": "10.0.0.9", "password": "sesam"')
+    assert "left out /calico/bgp/v1/global/peer_v4/10.0.0.9" in caplog.text
+    assert "sesam" not in caplog.text

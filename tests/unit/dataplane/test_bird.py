@@ -1,5 +1,5 @@
 from calico_ctl.dataplane import bird
-from calico_ctl.dataplane.bird import SessionState
+from calico_ctl.dataplane.bird import RouteCounts, SessionState
 
 SHOWN = """\
 BIRD 2.0.12 ready.
@@ -28,3 +28,73 @@ def test_a_session_is_established_or_not():
 
 def test_nothing_shown_is_no_sessions():
     assert bird.parse_sessions("") == []
+
+
+SHOWN_WITH_ALL = """\
+BIRD 2.0.12 ready.
+Access restricted
+Name       Proto      Table      State  Since         Info
+device1    Device     ---        up     16:46:02.698
+
+kernel4    Kernel     master4    up     16:46:02.698
+  Channel ipv4
+    State:          UP
+    Table:          master4
+    Preference:     200
+    Input filter:   from_kernel4
+    Output filter:  to_kernel4
+    Routes:         9 imported, 9 exported, 9 preferred
+    Route change stats:     received   rejected   filtered    ignored   accepted
+      Import updates:              9          0          0          0          9
+
+Mesh_10_99_7_1 BGP        ---        up     16:46:02.699  Established
+  BGP state:          Established
+    Neighbor address: 10.99.7.1
+    Neighbor AS:      64511
+    Local AS:         64511
+    Neighbor ID:      10.99.7.1
+    Session:          internal multihop AS4
+    Source address:   10.99.7.2
+    Hold timer:       82.304/90
+  Channel ipv4
+    State:          UP
+    Table:          master4
+    Preference:     100
+    Input filter:   from_cluster4
+    Output filter:  to_peer4
+    Import limit:   20000
+      Action:       block
+    Routes:         3 imported, 2 exported, 1 preferred
+    BGP Next hop:   10.99.7.2
+    IGP IPv4 table: underlay4
+
+Mesh_10_99_7_3 BGP        ---        start  16:46:02.699  Connect
+  BGP state:          Connect
+    Neighbor address: 10.99.7.3
+  Channel ipv4
+    State:          DOWN
+    Import limit:   20000
+      Action:       block
+
+Global_10_99_7_9 BGP        ---        up     16:46:02.699  Established
+  Channel ipv4
+    State:          UP
+    Routes:         30 imported, 4 filtered, 20 exported, 10 preferred
+
+"""
+
+
+def test_sessions_that_exchange_routes_have_their_counts():
+    assert {each.name: each.routes for each in bird.parse_sessions(SHOWN_WITH_ALL)} == {
+        "Mesh_10_99_7_1": RouteCounts(received=3, exported=2, preferred=1),
+        "Mesh_10_99_7_3": None,
+        "Global_10_99_7_9": RouteCounts(received=30, exported=20, preferred=10),
+    }
+
+
+def test_asking_for_sessions_changes_nothing_and_asks_for_all():
+    assert bird.asking_for_sessions("/run/b") == ["birdc", "-r", "-s", "/run/b", *ALL]
+    assert bird.asking_for_states("/run/b") == ["birdc", "-r", "-s", "/run/b", *ALL[:-1]]
+
+
+ALL = ["show", "protocols", "all"]

@@ -162,3 +162,20 @@ def test_a_server_without_tls_is_told_from_one_that_is_not_there():
         server.join()
     with pytest.raises(ConnectionRefusedError):
         Connection.to("127.0.0.1", port, timeout=5, tls=ssl.create_default_context())
+
+
+def test_every_address_of_a_name_is_tried_within_the_time(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", each.getsockname())
+            for each in (silent, listener)
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: found)
+        Connection.to("etcd", 1, timeout=30).close()
+        found.pop()
+        with pytest.raises(ConnectionRefusedError):
+            Connection.to("etcd", 1, timeout=30)
+        found.clear()
+        with pytest.raises(OSError, match="no address"):
+            Connection.to("etcd", 1, timeout=30)

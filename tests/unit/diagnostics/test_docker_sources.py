@@ -52,8 +52,22 @@ def test_without_containers_of_calico_that_is_said():
 def test_the_services_and_bird_are_asked_in_the_node():
     found = collected(Diagnosed(docker=engine(NODE)))
     for name in ("node/services", "node/bird.conf", "node/bird-protocols", "node/bird-routes"):
-        assert "all well" in found[name].evidence.files[name]
-    assert found["node/output"].evidence.files["node/output"] == "output: all well\n"
+        assert found[name].evidence.files[name].endswith(": all well\n(exit code 0)\n")
+    assert "2000: all well" in found["node/output"].evidence.files["node/output"]
+
+
+def test_what_the_engine_loses_is_asked_for_again():
+    docker = engine(NODE)
+    docker.loses = 4
+    assert "all well" in asked(docker, "node/services")
+    docker.loses = 5
+    assert "lost the end of this 5 times" in asked(docker, "node/services")
+
+
+def asked(docker: FakeEngine, name: str) -> str:
+    chosen = docker_sources.collectors(Diagnosed(docker=docker))
+    (found,) = collect([each for each in chosen if each.name == name])
+    return found.evidence.files[name]
 
 
 def test_neither_the_list_nor_the_engine_itself_shows_a_password():

@@ -115,7 +115,9 @@ def test_paths_cannot_be_guessed_from_others():
         assert other.ask("GET", one.path)[0] == 404
 
 
-def test_it_expires_although_clients_take_their_time():
+def test_it_expires_although_clients_take_their_time(monkeypatch):
+    # Were they waited for, this test would never end.
+    monkeypatch.setattr(one_file_server._Client, "timeout", LONG)
     file = os.memfd_create("content")
     os.write(file, CONTENT)
     server = OneFileServer(IPAddress("127.0.0.1"), "d.tar.gz", file, len(CONTENT))

@@ -95,7 +95,7 @@ def test_an_address_can_be_handed_over() -> None:
 
 
 def test_reserved_addresses_are_never_free() -> None:
-    assert block.empty(CIDR, "h1").free([POOL], {ip(0), ip(1)}) == ip(2)
+    assert block.empty(CIDR, "h1").free([POOL], {int(ip(0)), int(ip(1))}) == ip(2)
 
 
 def test_only_addresses_in_pools_are_free() -> None:

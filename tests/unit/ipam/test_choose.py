@@ -17,11 +17,11 @@ def numbers(*texts: str) -> list[int]:
 def test_only_own_blocks_that_share_addresses_with_a_pool_are_asked() -> None:
     own = nets("10.0.1.0/26", "10.0.0.64/26", "fd80::/122", "172.16.0.0/26")
     pools = nets("10.0.0.0/16", "172.16.0.32/28")
-    assert choose.within(own, pools) == nets("10.0.0.64/26", "10.0.1.0/26", "172.16.0.0/26")
+    assert sorted(choose.within(own, pools)) == nets("10.0.0.64/26", "10.0.1.0/26", "172.16.0.0/26")
 
 
 def test_the_families_are_not_mixed_up() -> None:
-    assert choose.within(nets("::a00:0/122"), nets("10.0.0.0/24")) == []
+    assert list(choose.within(nets("::a00:0/122"), nets("10.0.0.0/24"))) == []
 
 
 def test_unclaimed_blocks_come_in_the_order_of_the_pools() -> None:
@@ -40,7 +40,7 @@ def test_an_enormous_pool_is_scanned_no_further_than_needed() -> None:
 
 
 def test_the_random_order_holds_each_block_once_and_comes_from_the_generator() -> None:
-    blocks = nets(*(f"10.0.{n}.0/26" for n in range(20)))
+    blocks = [f"/block/10.0.{n:02}.0-26" for n in range(20)]
     first = choose.shuffled(blocks, Random(1))
     assert sorted(first) == blocks
     assert first == choose.shuffled(reversed(blocks), Random(1))

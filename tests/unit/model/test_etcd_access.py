@@ -147,6 +147,7 @@ def test_empty_variables_are_as_good_as_none() -> None:
         ({"ETCD_USERNAME": "me"}, "ETCD_PASSWORD_FILE", "password of ETCD_USERNAME"),
         ({"ETCD_USERNAME": "a:b", "ETCD_PASSWORD": "secret"}, "ETCD_USERNAME", "colons"),
         ({"ETCD_USERNAME": "a\nb", "ETCD_PASSWORD": "secret"}, "ETCD_USERNAME", "control"),
+        ({"ETCD_USERNAME": "me", "ETCD_PASSWORD": "secret\n"}, "ETCD_PASSWORD", "control"),
     ],
 )
 def test_what_does_not_fit_together_is_named_without_the_password(variables, named, expected):

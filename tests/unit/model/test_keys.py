@@ -26,6 +26,7 @@ V4, V6 = IPNetwork("10.65.0.0/16"), IPNetwork("fd80:24e2::/64")
         (keys.pool(V6), "/calico/ipam/v6/pool/fd80:24e2::-64"),
         (keys.block(V4), "/calico/ipam/v2/assignment/ipv4/block/10.65.0.0-16"),
         (keys.affinity("h1", V6), "/calico/ipam/v2/host/h1/ipv6/block/fd80:24e2::-64"),
+        (keys.handle("ep1"), "/calico/ipam/v2/handle/ep1"),
         (keys.bgp_host_address("h1", 6), "/calico/bgp/v1/host/h1/ip_addr_v6"),
         (keys.bgp_host_as("h1"), "/calico/bgp/v1/host/h1/as_num"),
         (keys.agent_status("h1"), "/calico/felix/v1/host/h1/status"),

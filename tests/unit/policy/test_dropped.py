@@ -73,6 +73,29 @@ def test_a_rule_that_drops_by_itself_is_the_reason(step, expected):
     assert why(("raw-pre", 1, ""), step).why is expected
 
 
+DROPPING = [
+    (chain, number, rule)
+    for chain, each in layout.static_chains().items()
+    for number, rule in enumerate(each.rules)
+    if ("drop" in rule.rpartition("goto")[2] or rule.endswith(" drop"))
+    and not chain.startswith("drop-")
+]
+
+
+@pytest.mark.parametrize(("chain", "number", "rule"), DROPPING)
+def test_each_rule_that_drops_on_every_host_has_a_reason_of_its_own(chain, number, rule):
+    end = "drop-to" if rule.endswith("drop-to") else "drop-from"
+    assert why((chain, number, ""), (end, 0, "")).why is not Why.OTHER
+
+
+def test_what_comes_back_undecided_was_allowed_by_nobody():
+    assert why(("to-host", 0, ""), ("drop-from", 0, "")).why is Why.TO_HOST
+    assert why(("to-host", 1, ""), ("drop-from", 0, "")).why is Why.NO_RULE
+    place_to = place("flt-fwd", 'oifname "cali*" meta mark')
+    reason = why(("flt-fwd", place_to, ""), ("drop-to", 0, ""))
+    assert (reason.why, reason.inbound) == (Why.NO_RULE, True)
+
+
 def test_a_deny_rule_is_named_with_its_number():
     reason = why(("t-web", 0, ""), ("pi-web", 4, "3"), ("drop-to", 0, ""))
     assert (reason.profile, reason.position) == ("web", 3)

@@ -60,7 +60,7 @@ def test_the_deciding_rule_is_named_with_those_before_it_and_why_they_did_not_ma
     assert (stage.allowed, stage.profile, stage.position, stage.why) == (True, "web", 3, Why.RULE)
     assert [(each.position, each.because) for each in stage.unmatched] == [
         (1, ("192.0.2.7 does not carry tag x",)),
-        (2, ("it is tcp over IPv4, not udp",)),
+        (2, ("it is tcp, not udp",)),
     ]
     assert stage.new_rule is None
     assert stage.advice == ""

@@ -24,7 +24,7 @@ def carries(tag: str, ip: IPAddress) -> bool:
     [
         ("allow", WEB, ()),
         ("allow tcp from tag web to ports 80", WEB, ()),
-        ("allow udp", WEB, ("it is tcp over IPv4, not udp",)),
+        ("allow udp", WEB, ("it is tcp, not udp",)),
         ("allow to ports 80", PING, ("it has no ports",)),
         ("allow to ports 81,8000:8080", WEB, ("port 80 is not in 81,8000:8080",)),
         ("allow from ports 1:1023", WEB, ("source port 5000 is not in 1:1023",)),
@@ -38,7 +38,7 @@ def carries(tag: str, ip: IPAddress) -> bool:
             "allow udp from tag db to cidr fd80::/64",
             WEB,
             (
-                "it is tcp over IPv4, not udp",
+                "it is tcp, not udp",
                 "10.65.0.2 is not in fd80::/64",
                 "10.65.0.1 does not carry tag db",
             ),

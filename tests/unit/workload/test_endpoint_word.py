@@ -1,9 +1,14 @@
 """What a word on the command line may call an endpoint."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from netaddr import IPAddress
 
 from calico_ctl.errors import InvalidValue
+from calico_ctl.model import codec
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.workload import endpoint_word
 from calico_ctl.workload.endpoint_word import EndpointWord
@@ -83,3 +88,15 @@ def test_docker_is_asked_only_for_what_may_be_a_containers_name(text, may) -> No
 def test_what_can_name_no_endpoint_is_refused(text) -> None:
     with pytest.raises(InvalidValue, match="invalid endpoint"):
         parse(text)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[A-Za-z0-9_.-]{1,15}", fullmatch=True))
+@settings(max_examples=30, deadline=None)
+def test_a_value_that_says_the_word_is_worth_reading(text) -> None:
+    try:
+        word = parse(text)
+    except InvalidValue:
+        return
+    called_so = replace(endpoint("10.0.0.1"), name=text)
+    assert word.is_of(called_so) is (word.address is None)
+    assert word.may_be_in_value(codec.encode_endpoint(called_so))

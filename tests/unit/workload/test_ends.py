@@ -15,6 +15,13 @@ from tests.support.machine import FakeDocker
 WEB = "a" * 64
 
 
+@pytest.fixture(autouse=True)
+def own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more address of this host, which etcd does not know."""
+    ours = IPAddress("203.0.113.1")
+    monkeypatch.setattr("calico_ctl.host.own_address.is_ours", lambda ip: ip == ours)
+
+
 class Gone(FakeDocker):
     """An engine that is not there."""
 
@@ -59,8 +66,11 @@ def test_a_host_is_found_by_its_name_and_its_addresses(cli):
     assert find(cli, "fd99::1") == Party("fd99::1", both[1:], hostname="host1")
 
 
-def test_any_other_address_is_somebodys_outside(cli):
+def test_any_other_address_is_this_hosts_own_or_somebodys_outside(cli):
     assert find(cli, "192.0.2.7") == Party("192.0.2.7", (IPAddress("192.0.2.7"),))
+    assert find(cli, "203.0.113.1") == Party(
+        "203.0.113.1", (IPAddress("203.0.113.1"),), hostname="host1"
+    )
     with pytest.raises(InvalidValue, match=r"127\.0\.0\.1"):
         find(cli, "127.0.0.1")
 

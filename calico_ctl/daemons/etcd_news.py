@@ -1,0 +1,79 @@
+"""What a process takes from the news of etcd by itself, before its deciding thread has them.
+
+The level at which the policy agent logs is a setting in etcd (`calicoctl config felix loglevel`)
+and holds as soon as it is read, on one host or on all. And whether etcd can be followed is measured
+here, because the deciding thread keeps the last state and tells nobody.
+"""
+
+import logging
+from collections.abc import Callable
+
+from calico_ctl.daemons.meters import Meters
+from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
+from calico_ctl.model import keys, metric
+
+log = logging.getLogger(__name__)
+
+SETTING = "LogSeverityScreen"
+
+_NONE = logging.CRITICAL + 10
+LEVELS = {
+    "none": _NONE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+
+
+class EtcdNews:
+    """Stands between who follows etcd and the inbox; used by one thread."""
+
+    def __init__(self, hostname: str, meters: Meters) -> None:
+        """Have heard nothing; log from INFO up."""
+        # the host's own goes before the one of all hosts
+        self._keys = (keys.host_config(hostname, SETTING), keys.global_config(SETTING))
+        self._values: dict[str, str] = {}
+        self._meters = meters
+        self._level = logging.INFO
+        meters.set(metric.CONNECTED, 0)
+
+    def before(self, post: Callable[[object], None]) -> Callable[[Message], None]:
+        """Return what to post to instead of `post`."""
+
+        def take(message: Message) -> None:
+            self.hear(message)
+            post(message)
+
+        return take
+
+    def hear(self, message: Message) -> None:
+        """Take in what is of use here."""
+        match message:
+            case Resync(entries=entries):
+                self._meters.set(metric.CONNECTED, 1)
+                self._values = {key: entries[key][0] for key in self._keys if key in entries}
+                self._set_level()
+            case Changes(changes=changes):
+                found = [each for each in changes if each.key in self._keys]
+                for each in found:
+                    self._values.pop(each.key, None)
+                    if each.value is not None:
+                        self._values[each.key] = each.value
+                if found:
+                    self._set_level()
+            case Disconnected():
+                self._meters.set(metric.CONNECTED, 0)
+
+    def _set_level(self) -> None:
+        """Log as is said; a word that is none of ours holds nobody back, and is warned of."""
+        key = next((each for each in self._keys if each in self._values), None)
+        word = "info" if key is None else self._values[key].strip().lower()
+        level = LEVELS.get(word, logging.INFO)
+        if level != self._level:
+            log.info("logging from %s on", word)
+            self._level = level
+            logging.getLogger().setLevel(level)
+        if word not in LEVELS:
+            log.warning("%s is %r: expected one of %s", key, word, ", ".join(LEVELS))
