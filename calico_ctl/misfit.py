@@ -22,11 +22,11 @@ class Misfit:
     hint: str = ""
 
 
-def option_trouble(allowed: Grammar, argv: Sequence[str]) -> Misfit | None:
-    """Say what is wrong with the options by themselves, or None."""
+def explain(allowed: Grammar, argv: Sequence[str]) -> Misfit:
+    """Say why a command line does not fit: because of an option by itself, else of its words."""
     scanned = grammar.scan(allowed, argv)
     if scanned.trouble is None:
-        return None
+        return _of_words(allowed, scanned)
     states, _ = _walk(allowed, scanned.words)
     hint = ""
     if scanned.trouble.what == grammar.UNKNOWN and not scanned.trouble.word.startswith("--"):
@@ -34,9 +34,7 @@ def option_trouble(allowed: Grammar, argv: Sequence[str]) -> Misfit | None:
     return Misfit(_of_option(allowed, scanned.trouble), _usage(allowed, states), hint)
 
 
-def explain(allowed: Grammar, argv: Sequence[str]) -> Misfit:
-    """Say why a command line, whose options are known, does not fit."""
-    scanned = grammar.scan(allowed, argv)
+def _of_words(allowed: Grammar, scanned: Scanned) -> Misfit:
     states, taken = _walk(allowed, scanned.words)
     ends = [(pattern, node) for pattern, node in states if grammar.may_end(node)]
     if taken == len(scanned.words) and ends:

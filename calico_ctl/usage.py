@@ -1,17 +1,13 @@
 """The only place that knows docopt: a usage text and words in, checked words out.
 
-What docopt leaves open is decided here: the options are looked at first, because docopt takes `-1`
-for a word and passes over what it does not know; after a `--` every word is one that stands for
-itself, also one that begins with `-`; and a line that does not fit is answered by `misfit`.
+What docopt leaves open is decided here: `-1` is no word but an option that nobody knows; after a
+`--` every word stands for itself, also one that begins with `-`; and a line that does not fit is
+answered by `misfit`.
 """
 
 from collections.abc import Mapping, Sequence
 
 from calico_ctl.errors import CalicoError, ExitCode, UsageError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from calico_ctl.misfit import Misfit
 
 # Begins a word that docopt must not take for an option. No word of a command line can hold it.
 _PLAIN = "\0"
@@ -62,18 +58,15 @@ def parse(usage: str | None, argv: Sequence[str]) -> Words:
     # Imported here: who asks for help or the version needs no parser.
     import docopt
 
-    from calico_ctl import grammar, misfit
-
     text = (usage or "").strip()
     if asks_for_help(argv):
         raise HelpWanted(text)
-    allowed = grammar.read(text)
-    if (trouble := misfit.option_trouble(allowed, argv)) is not None:
-        raise _refused(trouble, argv)
+    if any(_is_number(word) for word in options_part(argv)):
+        _check_options(text, argv)
     try:
         values = docopt.docopt(text, _for_docopt(argv), default_help=False)
     except docopt.DocoptExit as error:
-        raise _refused(misfit.explain(allowed, argv), argv) from error
+        raise _refused(text, argv) from error
     return Words(values)
 
 
@@ -93,7 +86,28 @@ def _for_docopt(argv: Sequence[str]) -> list[str]:
     return [*before, *(_PLAIN + word if word.startswith("-") else word for word in plain)]
 
 
-def _refused(found: "Misfit", argv: Sequence[str]) -> UsageError:
+def _is_number(word: str) -> bool:
+    """Say whether docopt takes a word that begins with `-` for a number, not for an option."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return word.startswith("-")
+
+
+def _check_options(text: str, argv: Sequence[str]) -> None:
+    """Raise UsageError if one of the options is unknown; a number may be the value of one."""
+    from calico_ctl import grammar
+
+    if grammar.scan(grammar.read(text), argv).trouble is not None:
+        raise _refused(text, argv)
+
+
+def _refused(text: str, argv: Sequence[str]) -> UsageError:
+    # Imported here: most command lines fit.
+    from calico_ctl import grammar, misfit
+
+    found = misfit.explain(grammar.read(text), argv)
     return UsageError(
         f"error: {found.reason}\n\n{found.usage}",
         hint=found.hint or f"`calicoctl {argv[0]} --help` says more",

@@ -13,7 +13,7 @@ Services:
   routing       Keeps BIRD's configuration as the nodes and pools in etcd say.
   lifecycle     Follows what becomes of containers; takes back what a command left half-done.
   docker-proxy  Offers the Docker API where CALICO_DOCKER_PROXY says [default: 127.0.0.1:2377].
-  metrics       Offers what the services measure where CALICO_METRICS says [default: 127.0.0.1:9091].
+  metrics       Offers what they measure where CALICO_METRICS says [default: 127.0.0.1:9091].
   cleanup       Takes everything of Calico out of this host's kernel, then ends.
 
 Options:

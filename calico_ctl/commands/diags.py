@@ -126,8 +126,9 @@ def _collect(asked: _Asked, platform: "Platform", console: Console) -> "Bundle":
 
     settings = platform.settings
     secrets = own_secrets.known({**settings.etcd_variables, **settings.docker})
-    console.say("collecting; what does not answer may take half a minute")
-    collected = collector.collect(plan.collectors(platform, asked.log_directory))
+    with console.progress() as say:
+        say("collecting; what does not answer may take half a minute")
+        collected = collector.collect(plan.collectors(platform, asked.log_directory))
     made = bundle.pack(asked.name, collected, secrets)
     for line in bundle.listed(made.items):
         console.result(line)

@@ -53,6 +53,7 @@ class EtcdNews:
         match message:
             case Resync(entries=entries):
                 self._meters.set(metric.CONNECTED, 1)
+                self._meters.say("", "etcd")
                 self._values = {key: entries[key][0] for key in self._keys if key in entries}
                 self._set_level()
             case Changes(changes=changes):
@@ -63,8 +64,9 @@ class EtcdNews:
                         self._values[each.key] = each.value
                 if found:
                     self._set_level()
-            case Disconnected():
+            case Disconnected(reason=reason):
                 self._meters.set(metric.CONNECTED, 0)
+                self._meters.say(f"etcd is away, the last state stays: {reason}", "etcd")
 
     def _set_level(self) -> None:
         """Log as is said; a word that is none of ours holds nobody back, and is warned of."""

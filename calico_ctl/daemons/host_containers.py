@@ -1,9 +1,15 @@
 """Answers what the Docker API proxy asks about this host's containers."""
 
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from calico_ctl.daemons.local_endpoints import LocalEndpoints
+from calico_ctl.daemons.meters import Meters
+from calico_ctl.datastore import status
 from calico_ctl.errors import CalicoError, InvalidValue
+from calico_ctl.model import metric
 from calico_ctl.model.container import Container
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.wish import Wish
@@ -16,23 +22,29 @@ log = logging.getLogger(__name__)
 class HostContainers:
     """Implements `docker_proxy.Workloads`: called by many threads."""
 
-    def __init__(self, platform: Platform, known: LocalEndpoints) -> None:
-        """Take what is outside, and this host's endpoints."""
+    def __init__(
+        self, platform: Platform, known: LocalEndpoints, meters: Meters | None = None
+    ) -> None:
+        """Take what is outside, and this host's endpoints; count the questions."""
+        self._meters = meters or Meters(status.DOCKER_PROXY)
         self._platform = platform
         self._known = known
 
     def check(self, wish: Wish) -> None:
         """Raise what stands in the way of a container with this wish."""
-        containers.check(self._platform, wish)
+        with self._counted("check"):
+            containers.check(self._platform, wish)
 
     def reserve(self, container_id: str, wish: Wish) -> None:
         """Reserve what a container that was just created wishes."""
-        containers.reserve(self._platform, container_id, wish)
-        self._learn(container_id)
+        with self._counted("reserve"):
+            containers.reserve(self._platform, container_id, wish)
+            self._learn(container_id)
 
     def identify(self, name: str) -> str | None:
         """Return a container's id if it has to do with Calico."""
-        container = containers.find(self._platform, name)
+        with self._counted("identify"):
+            container = containers.find(self._platform, name)
         return container.id if container is not None and self._is_ours(container) else None
 
     def connect(self, name: str) -> None:
@@ -40,17 +52,31 @@ class HostContainers:
         # One that was to be removed at its end may be gone already.
         container = containers.find(self._platform, name)
         if container is not None and self._is_ours(container):
-            containers.connect_or_kill(self._platform, container)
-            self._learn(container.id)
+            began = time.monotonic()
+            with self._counted("connect"):
+                containers.connect_or_kill(self._platform, container)
+                self._learn(container.id)
+            self._meters.observe(metric.ATTACH, time.monotonic() - began)
 
     def release(self, container_id: str) -> None:
         """Give back what a container had that was just removed."""
-        containers.release(self._platform, container_id)
-        self._learn(container_id)
+        with self._counted("release"):
+            containers.release(self._platform, container_id)
+            self._learn(container_id)
 
     def endpoint(self, container_id: str) -> Endpoint | None:
         """Return a container's endpoint, from memory."""
         return self._known.of(container_id)
+
+    @contextmanager
+    def _counted(self, question: str) -> Iterator[None]:
+        """Count a question by whether it could be answered."""
+        try:
+            yield
+        except CalicoError:
+            self._meters.count(metric.QUESTIONS, question, "failed")
+            raise
+        self._meters.count(metric.QUESTIONS, question, "done")
 
     def _learn(self, container_id: str) -> None:
         """Have the next inspection show what has just changed."""

@@ -86,9 +86,7 @@ def run(platform: RealPlatform) -> None:
         pass
 
 
-def turns(
-    platform: Platform, runtime: Runtime, meters: Meters | None = None
-) -> Iterator[None]:
+def turns(platform: Platform, runtime: Runtime, meters: Meters | None = None) -> Iterator[None]:
     """Take in what has come in, again and again; yield after each batch."""
     lifecycle = Lifecycle(platform, meters or Meters(status.LIFECYCLE))
     lifecycle.workers.start(runtime, _WORKERS)

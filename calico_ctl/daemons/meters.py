@@ -60,7 +60,7 @@ class Meters:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._known = _Known()
-        self._trouble: str | None = None
+        self._troubles: dict[str, str] = {}
         self._started = time.clock_gettime(time.CLOCK_REALTIME)
         self.restarts = self._former_restarts()
 
@@ -87,9 +87,13 @@ class Meters:
             histogram.counts[at] += 1
             histogram.total += value
 
-    def say(self, trouble: str) -> None:
-        """Say how the service is: empty if it does its work, else why it cannot."""
-        self._trouble = trouble
+    def say(self, trouble: str, part: str = "") -> None:
+        """Say how the service, or a part of it, is: empty if it does its work, else why it cannot.
+
+        Of a service that has said nothing of itself as a whole it is not known how it is.
+        """
+        with self._lock:
+            self._troubles[part] = trouble
 
     def measured(self) -> Measured:
         """Return all of it, as it is now."""
@@ -102,12 +106,17 @@ class Meters:
                 Sample(what, labels, Distribution(tuple(each.counts), each.total))
                 for (what, labels), each in self._known.histograms.items()
             ]
+            troubles = dict(self._troubles)
+        trouble = "; ".join(filter(None, troubles.values())) if "" in troubles else None
         return Measured(
-            self.service, self._started, self._monotonic(), self.restarts, self._trouble, samples
+            self.service, self._started, self._monotonic(), self.restarts, trouble, samples
         )
 
     def run(self, post: Post, stopping: Stopping) -> None:
-        """Write until `stopping` is set; a listener that posts nothing. A full disk is no matter."""
+        """Write until `stopping` is set; a listener that posts nothing.
+
+        A disk that is full is logged once and ends nothing.
+        """
         del post
         counting = _CountingHandler(self)
         logging.getLogger().addHandler(counting)

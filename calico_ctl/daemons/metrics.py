@@ -86,7 +86,7 @@ class Pages:
     def _troubled(self) -> Iterator[str]:
         for service, one in self._found().items():
             if one.trouble is None:
-                yield f"{service}: it is not in sync with etcd yet"
+                yield f"{service}: it is not in sync yet"
             elif one.trouble:
                 yield f"{service}: {one.trouble}"
 

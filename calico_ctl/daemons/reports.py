@@ -37,7 +37,8 @@ class Reports:
         """Know nothing to report yet; `meters` are told the same."""
         self.meters = meters or Meters(status.FELIX)
         self.meters.set(metric.IN_SYNC, 0)
-        self._in_sync_since = ""
+        self.in_sync_since = ""
+        """Since when the agent has no trouble; empty if it has."""
         self._store = store
         self._hostname = hostname
         self._lock = threading.Lock()
@@ -62,9 +63,9 @@ class Reports:
     def _measured(self, agent: AgentStatus) -> AgentStatus:
         """Add what this knows; the meters' counts of repairs are those of the report."""
         if agent.trouble:
-            self._in_sync_since = ""
-        elif not self._in_sync_since:
-            self._in_sync_since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self.in_sync_since = ""
+        elif not self.in_sync_since:
+            self.in_sync_since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         meters = self.meters
         meters.say(agent.trouble)
         meters.set(metric.IN_SYNC, int(not agent.trouble))
@@ -76,7 +77,7 @@ class Reports:
         meters.set(metric.SETS, agent.sets)
         for kind, count in agent.repairs.items():
             meters.set(metric.REPAIRS, count, kind)
-        return replace(agent, in_sync_since=self._in_sync_since, restarts=meters.restarts)
+        return replace(agent, in_sync_since=self.in_sync_since, restarts=meters.restarts)
 
     def acknowledged(self, key: EndpointKey) -> bool:
         """Say whether anything was written about an endpoint."""

@@ -16,13 +16,15 @@ from calico_ctl.bgp import bird as bgp_bird
 from calico_ctl.bgp import topology
 from calico_ctl.bgp.following import Following
 from calico_ctl.bgp.topology import Topology
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Runtime, Tick
 from calico_ctl.dataplane.bird import Bird, SessionState
 from calico_ctl.datastore import follow, status
 from calico_ctl.datastore.follow import Changes, Disconnected, Resync
 from calico_ctl.datastore.status import ServiceStatus
 from calico_ctl.errors import CalicoError, CommandFailed
-from calico_ctl.model import keys
+from calico_ctl.model import keys, metric
+from calico_ctl.wiring import RealPlatform
 from calico_ctl.workload.platform import Platform
 
 log = logging.getLogger(__name__)
@@ -46,8 +48,9 @@ class Speaker(Protocol):
 class Routing:
     """The deciding thread's state: the keys that matter, and what was done about them."""
 
-    def __init__(self, platform: Platform, speaker: Speaker) -> None:
+    def __init__(self, platform: Platform, speaker: Speaker, meters: Meters | None = None) -> None:
         """Start without having read anything."""
+        self._meters = meters or Meters(SERVICE)
         self._platform = platform
         self._speaker = speaker
         self._following: Following | None = None
@@ -55,6 +58,7 @@ class Routing:
         self._established: frozenset[str] = frozenset()
         self._since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._applied = ""
+        self._trouble = ""
 
     def turn(self, batch: Iterable[object]) -> None:
         """Take in a batch, make BIRD right, report."""
@@ -105,10 +109,13 @@ class Routing:
         try:
             changed = self._speaker.configure(text)
         except CommandFailed as error:
-            log.warning("BIRD keeps what it had: %s", error.message)
+            self._trouble = f"BIRD keeps what it had: {error.message}"
+            log.warning("%s", self._trouble)
             return
+        self._trouble = ""
         self._applied = hashlib.sha256(text.encode()).hexdigest()[:16]
         if changed:
+            self._meters.count(metric.CONFIGURED)
             log.info(
                 "configured BIRD with %d sessions and %d pools in %.1f ms",
                 len(config.sessions),
@@ -122,23 +129,33 @@ class Routing:
             log.warning("BIRD does not answer")
             return
         established = frozenset(each.name for each in sessions if each.established)
+        self._meters.set(metric.SESSIONS, len(sessions))
+        self._meters.set(metric.ESTABLISHED, len(established))
         if established != self._established:
             log.info("%d of %d sessions are established", len(established), len(sessions))
             self._established = established
 
     def _report(self) -> None:
-        report = ServiceStatus(since=self._since, config=self._applied)
+        self._meters.say(self._trouble)
+        report = ServiceStatus(
+            since=self._since,
+            config=self._applied,
+            trouble=self._trouble,
+            restarts=self._meters.restarts,
+        )
         try:
             status.write_service(self._platform.store, self._platform.hostname, SERVICE, report)
         except CalicoError as error:
             log.warning("cannot report to etcd: %s", error.message)
 
 
-def run(platform: Platform) -> None:
+def run(platform: RealPlatform) -> None:
     """Run until told to stop; BIRD and its routes stay as they are then."""
     runtime = Runtime()
     runtime.stop_on_signals()
-    routing = Routing(platform, Bird())
+    meters = Meters(SERVICE, platform.settings.metrics_directory)
+    runtime.listen("meters", meters.run)
+    routing = Routing(platform, Bird(), meters)
     runtime.listen(
         "etcd",
         lambda post, stopping: follow.follow(platform.store, keys.ROOT, post, stopping),

@@ -103,8 +103,6 @@ def _free(store: Store, wanted: FreeAddress) -> bool:
 def _claim(store: Store, wanted: ClaimAddress) -> bool:
     """Claim what an endpoint has, if it still has it; it loses the claim again with the address."""
     ip, key = wanted.ip, wanted.endpoint
-    if not _has(store, wanted):
-        return False
     try:
         addresses.claim(store, key.host, ip, key.id, Random(0))  # noqa: S311 - nothing to choose
     except (Conflict, NoSuchPool):

@@ -14,7 +14,7 @@ container has a route of its own, so nothing is a network's or broadcast address
 """
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -116,11 +116,10 @@ def release_host(store: Store, hostname: str) -> None:
     store.delete(keys.workloads(hostname))  # also those that nobody can read
     leave(store, hostname)
     for endpoint in present:
-        # Claimed without a word about the host.
-        release_all(store, endpoint.key.id)
-        for ip in endpoint.addresses:
+        for ip in endpoint.addresses:  # those claimed without a word about the host
+            change = partial(_without_claim, ip=ip, owners={None, endpoint.key.id})
             with suppress(InvalidValue):
-                _free(store, block.cidr_of(ip), partial(_without_unnamed, ip=ip))
+                _free(store, block.cidr_of(ip), change)
 
 
 def leave(store: Store, hostname: str) -> None:
@@ -343,10 +342,10 @@ def _free(store: Store, cidr: IPNetwork, wish: Callable[[Block], Block]) -> bool
     return before != after
 
 
-def _without_unnamed(seen: Block, ip: IPAddress) -> Block:
-    """Return the block with the address free if nobody is named as its owner."""
+def _without_claim(seen: Block, ip: IPAddress, owners: Collection[str | None]) -> Block:
+    """Return the block with the address free if one of those has it."""
     holder = seen.owner(ip)
-    return seen if holder is None or holder.id is not None else seen.release(ip, None)
+    return seen if holder is None or holder.id not in owners else seen.release(ip, None)
 
 
 def _mentioning(store: Store, text: str) -> list[IPNetwork]:

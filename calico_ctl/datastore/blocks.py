@@ -50,13 +50,14 @@ def change(
 
 
 def replace(store: Store, seen: Block, entry: Entry, wanted: Block) -> bool:
-    """Write a block over what was read, with all that follows; False if somebody was faster."""
+    """Write a block over what was read, with all that follows; False if somebody was faster.
+
+    Whoever takes a host's preference away has to correct its note.
+    """
     if not wanted.owners:
         return _give_back(store, seen, entry)
     if swap(store, entry, wanted) is None:
         return False
-    if seen.host is not None and seen.host != wanted.host:
-        correct_note(store, seen.host, seen.cidr)
     if wanted.host is not None:
         mark(store, wanted.host, wanted.cidr, "")
     return True

@@ -121,6 +121,11 @@ class Etcd:
         """Where etcd is, for messages: `<host>:<port>`, or several with commas between."""
         return self._servers.address
 
+    @property
+    def member(self) -> str:
+        """Which of them answers, as far as it is known."""
+        return self._servers.member
+
     def close(self) -> None:
         """Close idle connections; the store stays usable."""
         self._servers.close()

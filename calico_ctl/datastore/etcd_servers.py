@@ -78,6 +78,11 @@ class Servers:
         """All of them, for messages."""
         return ",".join(self._order)
 
+    @property
+    def member(self) -> str:
+        """The one that is used, as far as it is known."""
+        return self._current
+
     def pool(self) -> "deque[Connection]":
         """Return a new place where connections are kept."""
         kept: deque[Connection] = deque()

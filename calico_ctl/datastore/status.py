@@ -146,8 +146,20 @@ def write_service(
 def read_service(store: Store, host: str, service: str) -> ServiceStatus | None:
     """Return what a daemon reported lately, or None."""
     fields = _read(store, keys.service_status(host, service))
-    if fields is None:
-        return None
+    return None if fields is None else _service(fields)
+
+
+def read_services(store: Store, host: str) -> dict[str, ServiceStatus]:
+    """Return what each daemon beside the agent reported lately, whichever there are, by name."""
+    found = {}
+    for entry in store.tree(keys.service_statuses(host)).entries:
+        fields = _object(entry.value)
+        if fields is not None:
+            found[entry.key.rsplit("/", 1)[1]] = _service(fields)
+    return found
+
+
+def _service(fields: dict[str, object]) -> ServiceStatus:
     return ServiceStatus(
         since=_text(fields, "since"),
         config=_text(fields, "config"),
@@ -157,17 +169,6 @@ def read_service(store: Store, host: str, service: str) -> ServiceStatus | None:
         bad_keys=_texts(fields, "bad_keys"),
         restarts=_number(fields, "restarts"),
     )
-
-
-def read_services(store: Store, host: str) -> dict[str, ServiceStatus]:
-    """Return what each daemon beside the agent reported lately, whichever there are, by name."""
-    found = {}
-    for entry in store.tree(keys.service_statuses(host)).entries:
-        name = entry.key.rsplit("/", 1)[1]
-        report = read_service(store, host, name) if entry.value is not None else None
-        if report is not None:
-            found[name] = report
-    return found
 
 
 def write_endpoint(store: Store, key: EndpointKey, report: EndpointStatus) -> None:

@@ -26,7 +26,11 @@ _PATH_NAME = re.compile(r"(?:file|path|dir)$", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _OURS = re.compile(r"CALICO_|FELIX_")
-_KEPT_VARIABLES = {"HOSTNAME", "IP", "IP6", "PATH", "ETCD_AUTHORITY", "ETCD_SCHEME", "DOCKER_HOST"}
+_KEPT_VARIABLES = {
+    *("HOSTNAME", "IP", "IP6", "PATH", "DOCKER_HOST", "ETCD_AUTHORITY", "ETCD_SCHEME", "ETCD_API"),
+    *("ETCD_CA_CERT_FILE", "ETCD_CERT_FILE", "ETCD_KEY_FILE", "ETCD_USERNAME"),
+    "ETCD_PASSWORD_FILE",
+}
 _ARGUMENTS = {"Args", "Cmd", "Entrypoint", "Healthcheck", "Health"}
 
 _PRIVATE_KEY = re.compile(

@@ -6,6 +6,7 @@ version, at the first call.
 """
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from enum import StrEnum
@@ -26,6 +27,9 @@ PROXY_PORT = "2377"
 _SECONDS_TO_ANSWER = 60
 _SECONDS_WHEN_HURRIED = 5
 _SECONDS_TO_EXECUTE = 5
+_TRIES_TO_EXECUTE = 5
+_AND_ITS_END = '"$@" 2>&1; echo "(it ended with $?)"'
+_END = re.compile(r"\(it ended with (?P<code>[0-9]+)\)\n\Z")
 _SECONDS_TO_STOP = 10
 _POLL_SECONDS = 0.1
 
@@ -176,16 +180,23 @@ class Engine:
         )
 
     def execute(self, name: str, argv: Sequence[str]) -> str:
-        """Run a program in a running container; return what it printed.
+        """Run a program that only asks in a running container; return what it printed.
 
         Raises DockerError with its last lines if it ended with another code than 0. The container
-        needs a `timeout`: docker-py would wait for the end of the program without any limit.
+        needs `sh`, and a `timeout`: docker-py would wait for the end without any limit. A busy
+        engine now and then loses what a program prints that ends at once, so the end is marked,
+        and without the mark the program is run once more.
         """
-        words = ["timeout", str(_SECONDS_TO_EXECUTE), *argv]
-        with self._asking(f"container {name}"):
-            made = self._api.exec_create(name, words)["Id"]
-            printed = bytes(self._api.exec_start(made)).decode(errors="replace")
-            code = self._api.exec_inspect(made)["ExitCode"]
+        words = ["sh", "-c", _AND_ITS_END, "sh", "timeout", str(_SECONDS_TO_EXECUTE), *argv]
+        for _ in range(_TRIES_TO_EXECUTE):
+            with self._asking(f"container {name}"):
+                made = self._api.exec_create(name, words)["Id"]
+                printed = bytes(self._api.exec_start(made)).decode(errors="replace")
+            if end := _END.search(printed):
+                break
+        else:
+            raise DockerError(f"Docker lost what `{' '.join(argv)}` in container {name} printed")
+        printed, code = printed[: end.start()], int(end["code"])
         if code != 0:
             said = _last_lines(printed, otherwise=f"exit code {code}")
             raise DockerError(f"`{' '.join(argv)}` in container {name} failed: {said}")

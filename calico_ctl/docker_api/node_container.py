@@ -34,8 +34,9 @@ LOG_LIMIT = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}
 class NodeContainer:
     """What `calicoctl node` was told. `networking` off: policy only, no BIRD.
 
-    Without `metrics` nobody offers them. The files of `docker_proxy` are the host's; None: it is off. Those of `etcd` are all in the
-    directory `etcd_files`, which the container sees under the same path; None: there are none.
+    The files of `docker_proxy` are the host's; None: it is off. So with `metrics`. Those of `etcd`
+    are all in the directory `etcd_files`, which the container sees under the same path; None: there
+    are none.
     """
 
     image: str

@@ -116,9 +116,7 @@ def _family(one: Metric, values: Mapping[Labels, float | Distribution]) -> Itera
             yield f"{one.name}{_labels(pairs)} {_number(value)}"
 
 
-def _histogram(
-    one: Metric, pairs: Sequence[tuple[str, str]], value: Distribution
-) -> Iterable[str]:
+def _histogram(one: Metric, pairs: Sequence[tuple[str, str]], value: Distribution) -> Iterable[str]:
     bounds = [*(_number(each) for each in one.buckets), "+Inf"]
     for bound, count in zip(bounds, accumulate(value.counts), strict=True):
         yield f"{one.name}_bucket{_labels([*pairs, ('le', bound)])} {count}"

@@ -22,7 +22,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metric:
-    """A metric, equal to itself only; `buckets` are the upper bounds of a histogram's, without the last, endless one."""
+    """A metric; it equals itself only, so that looking it up is cheap.
+
+    `buckets` are the upper bounds of a histogram's, without the last, endless one.
+    """
 
     name: str
     kind: Kind

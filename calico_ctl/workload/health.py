@@ -1,15 +1,14 @@
-"""How this host's node is: what Docker, etcd and BIRD say, and what of it is wrong.
+"""How this host's node is: what Docker, etcd and BIRD say of it.
 
 `look` asks and changes nothing; `complaints` judges what was found. Whoever does not answer is
 itself found, as the error, and hides nothing of the rest.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from calico_ctl import __version__
 from calico_ctl.bgp import sessions as bgp_sessions
 from calico_ctl.bgp import topology
 from calico_ctl.dataplane import bird
@@ -18,10 +17,11 @@ from calico_ctl.datastore import endpoints, status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.datastore.store import Store
 from calico_ctl.docker_api import node_container
-from calico_ctl.errors import CalicoError
-from calico_ctl.model import keys
+from calico_ctl.errors import CalicoError, InvalidValue
+from calico_ctl.model import keys, metrics_address
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
+from calico_ctl.model.metrics_address import MetricsAddress
 from calico_ctl.workload import proxy_address
 from calico_ctl.workload.platform import Docker, Platform
 
@@ -29,7 +29,14 @@ _T = TypeVar("_T")
 
 NODE = node_container.NAME
 
-_LOG_HINT = f"`docker logs {NODE}` shows what it does"
+NAMES = {
+    status.FELIX: "policy agent",
+    status.ROUTING: "routing service",
+    status.LIFECYCLE: "life-cycle service",
+    status.DOCKER_PROXY: "Docker API proxy",
+    status.METRICS: "metrics service",
+}
+"""What the services are called, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +49,20 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What etcd says. `agent` and the services are None without a report in the last minute.
+    """What etcd says. `agent` is None, and a service absent, without a report in the last minute.
 
     `ready`: etcd holds a cluster at all. `refused` are the ids of endpoints that the agent cannot
-    set up, `left_out` keys for BGP that cannot be used, each with the reason.
+    set up, `left_out` keys for BGP that cannot be used, each with the reason. `member` is the
+    server that answered, `latency_ms` how long the first answer took.
     """
 
     ready: bool
     agent: AgentStatus | None
-    routing: ServiceStatus | None
-    refused: Mapping[str, str]
-    left_out: Mapping[str, str]
-    lifecycle: ServiceStatus | None = None
-    docker_proxy: ServiceStatus | None = None
+    services: Mapping[str, ServiceStatus] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    member: str = ""
+    latency_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class Health:
     @property
     def routes(self) -> bool:
         """Say whether the node is to route, as far as Docker could be asked."""
-        return self.running and _variable(self.container, "CALICO_NETWORKING") != "false"
+        return self.running and self.variable("CALICO_NETWORKING") != "false"
 
     @property
     def docker_proxy(self) -> DockerProxy | None:
@@ -87,14 +95,30 @@ class Health:
             return None
         return proxy_address.of_container(self.container.environment)
 
+    @property
+    def metrics(self) -> MetricsAddress | None:
+        """Say where the node offers metrics; None: nowhere, or it is of before there were any."""
+        text = self.variable(metrics_address.VARIABLE) if self.running else ""
+        try:
+            return metrics_address.parse(text, metrics_address.VARIABLE) if text else None
+        except InvalidValue:
+            return None
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """Something that is wrong and what to try; one that is not `grave` may be as it should be."""
+    @property
+    def expected(self) -> frozenset[str]:
+        """The services beside the agent that shall report, as far as Docker could be asked."""
+        wanted = {
+            status.ROUTING: self.routes,
+            status.LIFECYCLE: self.running,
+            status.DOCKER_PROXY: self.docker_proxy is not None,
+            status.METRICS: self.metrics is not None,
+        }
+        return frozenset(name for name, shall in wanted.items() if shall)
 
-    what: str
-    hint: str
-    grave: bool = True
+    def variable(self, name: str) -> str:
+        """Return a variable of the node's environment; empty if there is none, or no node."""
+        container = self.container
+        return container.environment.get(name, "") if isinstance(container, OwnContainer) else ""
 
 
 def look(platform: Platform) -> Health:
@@ -112,16 +136,15 @@ def look(platform: Platform) -> Health:
     return replace(health, sessions=_asked(partial(_sessions, docker))) if health.routes else health
 
 
-def complaints(health: Health) -> list[Complaint]:
-    """Return all that is wrong, the cause before what may follow from it."""
-    return [
-        *_about_container(health),
-        *_about_etcd(health),
-        *_about_agent(health),
-        *_about_routing(health),
-        *_about_lifecycle(health),
-        *_about_docker_proxy(health),
-    ]
+def called(service: str) -> str:
+    """Return what a service is called; one that is not known here by its own name."""
+    return NAMES.get(service, f"{service} service")
+
+
+def in_order(services: Mapping[str, ServiceStatus], expected: frozenset[str]) -> list[str]:
+    """Return the services that reported or shall, those that are known here first."""
+    known = [name for name in NAMES if name in services or name in expected]
+    return known + sorted(services.keys() - set(NAMES))
 
 
 def _asked(question: Callable[[], _T]) -> _T | CalicoError:
@@ -133,15 +156,18 @@ def _asked(question: Callable[[], _T]) -> _T | CalicoError:
 
 def _stored(platform: Platform) -> Stored:
     store, host = platform.store, platform.hostname
+    began = platform.clock.monotonic()
     ready = store.get(keys.READY)
+    took = platform.clock.monotonic() - began
     return Stored(
         ready=ready is not None and ready.value == "true",
         agent=status.read_agent(store, host),
-        routing=status.read_service(store, host, status.ROUTING),
+        services=status.read_services(store, host),
         refused=_refused(store, host),
         left_out=_left_out(store),
-        lifecycle=status.read_service(store, host, status.LIFECYCLE),
-        docker_proxy=status.read_service(store, host, status.DOCKER_PROXY),
+        # Only a store of several servers knows which one it was.
+        member=getattr(store, "member", store.address),
+        latency_ms=round(took * 1000, 1),
     )
 
 
@@ -165,144 +191,3 @@ def _sessions(docker: Docker) -> Sequence[Session]:
     shown = docker.execute(NODE, bird.asking_for_sessions())
     found = ((bgp_sessions.peer_of(each.name), each) for each in bird.parse_sessions(shown))
     return [Session(peer, state) for peer, state in found if peer is not None]
-
-
-def _about_container(health: Health) -> Iterator[Complaint]:
-    container = health.container
-    if isinstance(container, CalicoError):
-        hint = container.hint or "`docker version` shows whether the Docker Engine answers"
-        yield Complaint(container.message, hint)
-    elif container is None:
-        yield Complaint(f"{NODE} is not running", "`sudo calicoctl node` starts it")
-    elif not container.running:
-        yield Complaint(f"{NODE} is not running", _revival(container.description))
-
-
-def _revival(description: str) -> str:
-    # Docker counts the first two as running, so `calicoctl node` would change nothing.
-    if description.endswith("(Paused)"):
-        return f"`docker unpause {NODE}` lets it go on"
-    if description.startswith("Restarting"):
-        return f"it ends whenever Docker starts it; `docker logs {NODE}` shows why"
-    return f"`docker logs {NODE}` shows why; `sudo calicoctl node` starts it"
-
-
-def _about_etcd(health: Health) -> Iterator[Complaint]:
-    stored = health.stored
-    if isinstance(stored, CalicoError):
-        hint = _other_etcd(health) or stored.hint or "ETCD_AUTHORITY says where etcd is asked"
-        yield Complaint(stored.message, hint)
-    elif not stored.ready:
-        yield Complaint(
-            f"etcd at {health.etcd} holds no cluster: {keys.READY} is not true there",
-            _other_etcd(health) or "is it the right one? `sudo calicoctl node` writes that key",
-        )
-
-
-def _about_agent(health: Health) -> Iterator[Complaint]:
-    stored = health.stored
-    if isinstance(stored, CalicoError):
-        return
-    agent = stored.agent
-    if agent is None:
-        if health.running or isinstance(health.container, CalicoError):
-            hint = _other_etcd(health) or _LOG_HINT
-            yield Complaint("no report of the policy agent in the last minute", hint)
-        return
-    if agent.trouble:
-        yield Complaint(f"the policy agent: {agent.trouble}", _LOG_HINT)
-    if agent.bad_key_count:
-        yield Complaint(
-            f"{_number(agent.bad_key_count, 'key')} in etcd cannot be used by the policy agent",
-            "write the value anew or delete the key; what depends on it stays closed until then",
-        )
-    for id_, reason in stored.refused.items():
-        yield Complaint(
-            f"the policy agent cannot set up endpoint {id_}: {reason}",
-            f"`calicoctl endpoint show --detailed --endpoint={id_}` shows what it is to be",
-        )
-    if agent.version != __version__:
-        yield Complaint(
-            f"calicoctl is version {__version__}, the policy agent {agent.version or 'unknown'}",
-            "`sudo calicoctl node` starts the services of this version",
-            grave=False,
-        )
-
-
-def _about_routing(health: Health) -> Iterator[Complaint]:
-    stored = health.stored
-    if isinstance(stored, Stored) and stored.left_out:
-        yield Complaint(
-            f"{_number(len(stored.left_out), 'key')} for BGP in etcd cannot be used",
-            "write the value anew (`calicoctl node` does for its own host) or delete the key",
-        )
-    if isinstance(stored, Stored) and stored.routing is None and health.routes:
-        yield Complaint("no report of the routing service in the last minute", _LOG_HINT)
-    if isinstance(health.sessions, CalicoError):
-        yield Complaint(f"BIRD does not answer: {health.sessions.message}", _LOG_HINT)
-    elif health.sessions:
-        down = [each for each in health.sessions if not each.state.established]
-        if down:
-            peers = ", ".join(str(each.peer.address) for each in down)
-            yield Complaint(
-                f"{len(down)} of {_number(len(health.sessions), 'BGP session')}"
-                f" not established: {peers}",
-                "does calico-node run there, and may this host reach its TCP port 179?",
-                grave=False,
-            )
-
-
-def _about_lifecycle(health: Health) -> Iterator[Complaint]:
-    if not isinstance(health.stored, Stored):
-        return
-    report = health.stored.lifecycle
-    if report is None:
-        if health.running:
-            yield Complaint("no report of the life-cycle service in the last minute", _LOG_HINT)
-        return
-    if report.trouble:
-        yield Complaint(f"the life-cycle service: {report.trouble}", _LOG_HINT)
-    for name, reason in sorted(report.problems.items()):
-        yield Complaint(
-            f"container {name} has not got the network that it wishes: {reason}",
-            "it is tried again every half minute, so put right what is said",
-        )
-    for name, reason in sorted(report.left_alone.items()):
-        yield Complaint(
-            f"container {name} wishes an address of ours but is left alone: {reason}",
-            "create it anew, through the Docker API proxy or with --net=none; or without CALICO_IP",
-            grave=False,
-        )
-
-
-def _about_docker_proxy(health: Health) -> Iterator[Complaint]:
-    if not isinstance(health.stored, Stored):
-        return
-    report, proxy = health.stored.docker_proxy, health.docker_proxy
-    if report is None and proxy is not None:
-        yield Complaint(
-            "no report of the Docker API proxy in the last minute",
-            f"{_LOG_HINT}; perhaps something else listens on {proxy}",
-        )
-    elif report is not None and report.trouble:
-        yield Complaint(
-            f"the Docker API proxy: {report.trouble}",
-            "`sudo calicoctl node --docker-proxy=<ADDR:PORT>` moves it; Docker's own socket works"
-            " without it",
-        )
-
-
-def _other_etcd(health: Health) -> str:
-    """Say which etcd the node uses, if it may be another one than was asked."""
-    theirs = _variable(health.container, "ETCD_AUTHORITY")
-    if theirs in {"", health.etcd}:
-        return ""
-    return f"{NODE} on this host uses ETCD_AUTHORITY={theirs}; try it with that"
-
-
-def _variable(container: OwnContainer | CalicoError | None, name: str) -> str:
-    return container.environment.get(name, "") if isinstance(container, OwnContainer) else ""
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -9,6 +9,7 @@ from calico_ctl.host.clock import SystemClock
 from calico_ctl.model import manifest
 from tests.support import output_reference
 from tests.support.cli import Cli
+from tests.support.machine import FakeDocker
 from tests.support.paths import CHECKOUT
 
 SHOWS = [
@@ -28,6 +29,7 @@ SHOWS = [
     ("route_reflector", "bgp route-reflector show"),
     ("address", "ipam info 10.65.0.1"),
     ("finding", "ipam check --wait=0s"),
+    ("status", "status"),
     ("explanation", "explain 10.65.0.1 10.65.0.2"),
 ]
 
@@ -36,6 +38,7 @@ SHOWS = [
 def cli() -> Cli:
     cli = Cli()
     cli.platform.clock = SystemClock()
+    cli.platform.docker = FakeDocker()
     for line in (
         "profile add web",
         "profile web rule add inbound allow tcp from cidr 10.0.0.0/8 to ports 80",
@@ -66,16 +69,17 @@ def kinds_in_the_code() -> set[str]:
     for path in (CHECKOUT / "calico_ctl/commands").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Listing"):
-                kind = node.args[0]
-                found.add(kind.value if isinstance(kind, ast.Constant) else kind_of(kind))
+                found.add(kind_of(node.args[0]))
             elif isinstance(node, ast.Dict):
                 fields = dict(zip(map(named, node.keys), node.values, strict=True))
-                if "schema" in fields and isinstance(fields.get("kind"), ast.Constant):
-                    found.add(fields["kind"].value)
+                if "schema" in fields and isinstance(kind := fields.get("kind"), ast.Constant):
+                    found.add(kind_of(kind))
     return found
 
 
 def kind_of(expression: ast.expr) -> str:
+    if isinstance(expression, ast.Constant):
+        return str(expression.value)
     assert ast.unparse(expression) == "manifest.LIST", "write the kind where the listing is made"
     return manifest.LIST
 

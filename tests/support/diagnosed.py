@@ -35,8 +35,6 @@ class FakeEngine:
     printed: str = ""
     fail: CalicoError | None = None
     silent: set[str] = field(default_factory=set)
-    loses: int = 0
-    """How often it loses what a program prints."""
 
     def hurried(self) -> "FakeEngine":
         """The same: nobody waits for it."""
@@ -85,9 +83,6 @@ class FakeEngine:
         self._answer()
         if name not in self.containers:
             raise NotFound(f"there is no container {name}")
-        if self.loses:
-            self.loses -= 1
-            return ""
         return f"{argv[-1]}: {self.printed}\n(exit code 0)\n"
 
     def output(self, name: str, lines: int | None = None) -> str:

@@ -24,6 +24,9 @@ FILES = {
 OPTIONS = {
     "node --docker-proxy-ca": ("system/test_node_docker_proxy.py", '"ca": "ca.pem"'),
     "node --node-image": ("unit/commands/test_node.py", "--node-image="),
+    "node --metrics": ("unit/commands/test_node.py", "--metrics="),
+    "status --output": ("unit/commands/test_status.py", "--output=json"),
+    "status --wait": ("unit/commands/test_status.py", "--wait="),
     "checksystem --fix": ("integration/commands/test_checksystem.py", "checksystem --fix"),
     "checksystem --libnetwork": ("unit/commands/test_checksystem.py", "--libnetwork"),
     "diags --upload": ("unit/commands/test_diags.py", "--upload="),
@@ -31,8 +34,9 @@ OPTIONS = {
 }
 """Options that are tried in another way, or end with another code than 0: where, and by which text.
 
-What is fixed, and whether it helps, is the machine's affair. --libnetwork is refused until there is
-such a plugin. An upload needs a server, and whoever waits needs somebody who fetches.
+What --fix finds, and whether it helps, is the machine's affair. --libnetwork is refused until there
+is such a plugin. A node in memory is asked for its status in every way. An upload needs a server,
+and whoever waits needs somebody who fetches.
 """
 
 

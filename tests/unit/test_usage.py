@@ -74,7 +74,7 @@ def test_after_two_dashes_a_word_stands_for_itself(word) -> None:
     assert words.optional("--at") == "here"
 
 
-@pytest.mark.parametrize("word", ["-1", "-rf"])
+@pytest.mark.parametrize("word", ["-1", "-0.5", "-inf", "-rf"])
 def test_what_looks_like_an_option_is_none_of_the_names(word) -> None:
     with pytest.raises(UsageError, match=f"there is no option `{word}`") as caught:
         usage.parse(TEXT, ["tree", "plant", word])
@@ -83,3 +83,8 @@ def test_what_looks_like_an_option_is_none_of_the_names(word) -> None:
 
 def test_help_after_two_dashes_is_a_word() -> None:
     assert usage.parse(TEXT, ["tree", "plant", "--", "--help"]).texts("<TREES>") == ["--help"]
+
+
+def test_a_number_may_be_the_value_of_an_option() -> None:
+    words = usage.parse(TEXT, ["tree", "plant", "oak", "--at", "-1"])
+    assert words.optional("--at") == "-1"

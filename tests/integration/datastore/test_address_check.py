@@ -20,7 +20,7 @@ PROCESSES, CLAIMS, HOSTS = 10, 200, 4
 
 
 def test_after_many_kills_no_address_is_twice_and_none_is_lost(own_server: EtcdServer) -> None:
-    store = own_server.store(timeout=60.0)
+    store = own_server.store(connect_timeout=60.0, timeout=60.0)
     pools.create(store, Pool(IPNetwork("10.0.0.0/21")))
     for number in range(HOSTS):
         nodes.register(store, Node(f"h{number}", IPAddress(f"10.0.{number}.77")))
@@ -29,7 +29,7 @@ def test_after_many_kills_no_address_is_twice_and_none_is_lost(own_server: EtcdS
         """Have one claimer after the other until all is done; each but the last is killed."""
         chance, lines = Random(number), list[str]()
         while (missing := CLAIMS - len(lines)) > 0:
-            limit = chance.randrange(40, 100) if missing > 100 else None
+            limit = chance.randrange(40, 100) if missing > 120 else None
             claimer = Claimer(own_server.client_port, f"h{number % HOSTS}", missing)
             lines += claimer.follow(limit)
         return lines

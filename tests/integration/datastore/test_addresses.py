@@ -15,7 +15,7 @@ from calico_ctl.model.node import Node
 from calico_ctl.model.pool import Pool
 from tests.support.etcd_server import EtcdServer
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 Outcome = IPAddress | CalicoError
 
@@ -35,7 +35,7 @@ def at_once(count: int, act: Callable[[int], IPAddress]) -> list[Outcome]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     assert len(outcomes) == count
     return outcomes
 
@@ -45,7 +45,7 @@ def given_out(outcomes: list[Outcome]) -> list[IPAddress]:
 
 
 def test_of_fifty_who_want_one_address_exactly_one_gets_it(own_server: EtcdServer) -> None:
-    store = own_server.store()
+    store = own_server.store(connect_timeout=60.0, timeout=60.0)
     pools.create(store, Pool(IPNetwork("10.0.0.0/16")))
     for round_ in range(2):
         wanted = IPAddress(f"10.0.{round_}.5")
@@ -65,7 +65,7 @@ def test_of_fifty_who_want_one_address_exactly_one_gets_it(own_server: EtcdServe
 def test_of_many_automatic_claims_at_once_no_two_get_the_same(
     own_server: EtcdServer, hosts: int
 ) -> None:
-    store = own_server.store()
+    store = own_server.store(connect_timeout=60.0, timeout=60.0)
     pools.create(store, Pool(IPNetwork("10.0.0.0/25")))
     nodes.register(store, Node("h0", IPAddress("10.0.0.7")))
     outcomes = []
@@ -88,7 +88,7 @@ def test_of_many_automatic_claims_at_once_no_two_get_the_same(
 
 
 def test_claims_and_releases_at_once_leave_an_empty_store(own_server: EtcdServer) -> None:
-    store = own_server.store()
+    store = own_server.store(connect_timeout=60.0, timeout=60.0)
     pools.create(store, Pool(IPNetwork("10.0.0.0/24")))
 
     def claim_and_release(number: int) -> IPAddress:

@@ -210,6 +210,18 @@ def test_something_else_on_the_port_is_named_as_such(
             server.shutdown()
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"message": "Insufficient credentials"}', b"<html>who are you?</html>", b""]
+)
+@pytest.mark.parametrize("head", [b"401 Unauthorized", b"403 Forbidden"])
+def test_whoever_asks_who_we_are_is_not_taken_for_something_else(head: bytes, content) -> None:
+    answer = b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(content), content)
+    with answering([answer]) as store, pytest.raises(DatastoreError) as caught:
+        store.put("/a", "1")
+    assert "refused /a: insufficient credentials" in caught.value.message
+    assert "ETCD_USERNAME" in caught.value.hint
+
+
 def test_a_server_that_does_not_speak_http_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

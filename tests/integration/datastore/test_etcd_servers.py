@@ -53,8 +53,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
 def opened(*members: EtcdAuthority, **times: float) -> Iterator[Etcd]:
     first, *others = members
     store = Etcd(EtcdSettings(first.host, first.port, others, **(PATIENT | times)))  # type: ignore[arg-type]
-    yield store
-    store.close()
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager
@@ -82,13 +84,15 @@ def hanging_up(asked: list[bytes], *, silent: bool = False) -> Iterator[EtcdAuth
                 connection.close()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=answer, args=(listener,))
+        serving = threading.Thread(target=answer, args=(listener,), daemon=True)
         serving.start()
-        yield EtcdAuthority("127.0.0.1", listener.getsockname()[1])
-        listener.shutdown(socket.SHUT_RDWR)
-        serving.join(30)
-        for each in held:
-            each.close()
+        try:
+            yield EtcdAuthority("127.0.0.1", listener.getsockname()[1])
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            serving.join(30)
+            for each in held:
+                each.close()
 
 
 @each_verb
@@ -184,7 +188,9 @@ def test_a_member_that_is_killed_in_the_middle_costs_nothing(cluster: EtcdCluste
     done, unsure = 0, 0
     with opened(*members) as store, opened(*members) as watching:
         entry = store.create(key, "0")
-        reader = threading.Thread(target=read_until, args=(watching, entry, "60", seen))
+        reader = threading.Thread(
+            target=read_until, args=(watching, entry, "60", seen), daemon=True
+        )
         reader.start()
         while (entry := store.get(key) or entry).value != "60":
             if entry.value == "20":
@@ -221,6 +227,13 @@ def test_a_member_that_is_gone_for_good_is_left_by_an_idle_store(cluster: EtcdCl
     victim.wait_until_it_serves()
 
 
+class Server(ThreadingHTTPServer):
+    """One whose threads keep nobody waiting at the end."""
+
+    daemon_threads = True
+    block_on_close = False
+
+
 class Lagging(BaseHTTPRequestHandler):
     """A member that says it has come to 5, and, asked by quorum, what `caught_up` says."""
 
@@ -246,8 +259,8 @@ class Lagging(BaseHTTPRequestHandler):
 def test_a_member_that_lags_behind_is_not_taken_for_a_wiped_one(caught_up: int) -> None:
     quiet = threading.Event()
     handler = type("Handler", (Lagging,), {"caught_up": caught_up, "quiet": quiet})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+    with Server(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         serving.start()
         try:
             with opened(EtcdAuthority("127.0.0.1", server.server_port)) as store:
@@ -270,15 +283,15 @@ def test_a_member_is_reached_by_ipv6() -> None:
             asked.append(self.headers["Host"])
             super().do_GET()
 
-    class Server(ThreadingHTTPServer):
+    class Server6(Server):
         address_family = socket.AF_INET6
 
     try:
-        server = Server(("::1", 0), Page)
+        server = Server6(("::1", 0), Page)
     except OSError as error:
         pytest.skip(f"this machine has no IPv6 loopback ({error})")
     with server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         serving.start()
         try:
             with opened(EtcdAuthority("::1", server.server_port)) as store:

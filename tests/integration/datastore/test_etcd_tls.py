@@ -2,6 +2,7 @@
 
 import base64
 import json
+import select
 import socket
 import ssl
 import threading
@@ -67,8 +68,10 @@ def auth(server: EtcdServer, path: str, body: object) -> None:
 def opened(server: EtcdServer, **changes: object) -> Iterator[Etcd]:
     given = EtcdSettings(server.host, server.client_port, tls=server.tls, timeout=30)
     store = Etcd(replace(given, **(CALICO | changes)))  # type: ignore[arg-type]
-    yield store
-    store.close()
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def test_with_certificate_and_password_every_verb_works(secure: EtcdServer) -> None:
@@ -199,11 +202,13 @@ def answering_once(certificates: Certificates, name: str) -> Iterator[int]:
                 connected.close()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=answer, args=(listener,))
+        serving = threading.Thread(target=answer, args=(listener,), daemon=True)
         serving.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        serving.join(30)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            serving.join(30)
 
 
 def test_the_name_is_said_before_the_certificate_is_shown(certificates) -> None:
@@ -221,7 +226,7 @@ def test_the_name_is_said_before_the_certificate_is_shown(certificates) -> None:
                 pass
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=greet, args=(listener,))
+        serving = threading.Thread(target=greet, args=(listener,), daemon=True)
         serving.start()
         for host in ("localhost", "127.0.0.1"):
             Connection.to(host, listener.getsockname()[1], timeout=30, tls=tls).close()
@@ -274,7 +279,7 @@ def test_plain_http_where_tls_was_expected_is_said() -> None:
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=greet, args=(listener,))
+        serving = threading.Thread(target=greet, args=(listener,), daemon=True)
         serving.start()
         with pytest.raises(TlsFailed, match=r"is it plain http\?"):
             Connection.to(
@@ -284,3 +289,29 @@ def test_plain_http_where_tls_was_expected_is_said() -> None:
                 tls=etcd_tls.context(EtcdTls()),
             )
         serving.join(30)
+
+
+def test_what_a_server_sends_for_a_later_session_is_no_reason_to_hang_up(certificates) -> None:
+    """It comes without a question, and makes the socket readable; so does the end."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.certificate("server"), certificates.key("server"))
+    tls = etcd_tls.context(EtcdTls(certificates.certificate("ca")))
+    ended = threading.Event()
+
+    def greet(listener: socket.socket) -> None:
+        connected, _ = listener.accept()
+        with context.wrap_socket(connected, server_side=True):
+            ended.wait(30)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=greet, args=(listener,), daemon=True)
+        serving.start()
+        connection = Connection.to("localhost", listener.getsockname()[1], timeout=30, tls=tls)
+        readable, _, _ = select.select([connection._socket], [], [], 30)
+        assert readable
+        assert connection.can_ask("/a")
+        ended.set()
+        serving.join(30)
+        select.select([connection._socket], [], [], 30)
+        assert not connection.can_ask("/a")
+        connection.close()

@@ -71,7 +71,7 @@ def test_fixing_loads_the_module_and_says_if_that_does_not_help(monkeypatch):
     real = command.run
     monkeypatch.setitem(capabilities._LINKS, "ipip", "type nosuchkind")
     monkeypatch.setattr(
-        capabilities.command,
+        command,
         "run",
         lambda argv, **options: load(argv) if argv[0] == "modprobe" else real(argv, **options),
     )
@@ -84,11 +84,11 @@ def test_fixing_loads_the_module_and_says_if_that_does_not_help(monkeypatch):
 
 
 def test_a_kernel_that_does_not_route_is_told(monkeypatch):
-    monkeypatch.setattr(capabilities.kernel, "write_setting", lambda name, value: "ipv6" in name)
+    monkeypatch.setattr(kernel, "write_setting", lambda name, value: "ipv6" in name)
     complaint = results()["routing"].complaint
     assert complaint is not None
     assert complaint.grave
-    monkeypatch.setattr(capabilities.kernel, "write_setting", lambda name, value: "ipv4" in name)
+    monkeypatch.setattr(kernel, "write_setting", lambda name, value: "ipv4" in name)
     complaint = results()["routing"].complaint
     assert complaint is not None
     assert not complaint.grave

@@ -189,11 +189,28 @@ def test_a_program_that_fails_is_an_error_with_its_last_lines(engine):
         engine.execute(NAME, ["no-such-program"])
 
 
+def test_what_the_engine_loses_is_asked_for_again(engine, monkeypatch):
+    engine.ensure(RUNS)
+    asked, lost = engine._api.exec_start, []
+
+    def losing(made: str) -> bytes:
+        printed: bytes = asked(made)
+        lost.append(printed)
+        return b"" if len(lost) < 5 else printed
+
+    monkeypatch.setattr(engine._api, "exec_start", losing)
+    assert engine.execute(NAME, ["echo", "here"]) == "here\n"
+    lost.clear()
+    monkeypatch.setattr(engine._api, "exec_start", lambda made: asked(made)[:3])
+    with pytest.raises(DockerError, match="Docker lost what `echo here` in container"):
+        engine.execute(NAME, ["echo", "here"])
+
+
 def test_a_program_that_does_not_end_is_ended(engine, monkeypatch):
     monkeypatch.setattr(client, "_SECONDS_TO_EXECUTE", 1)
     engine.ensure(RUNS)
     began = time.monotonic()
-    with pytest.raises(DockerError, match=r"`sleep 60` in container .* failed: exit code"):
+    with pytest.raises(DockerError, match=r"`sleep 60` in container .* failed: "):
         engine.execute(NAME, ["sleep", "60"])
     assert time.monotonic() - began < 50
 

@@ -96,7 +96,7 @@ def test_who_waits_is_told_how_it_ended(desk, monkeypatch, fetched, code):
         server.close()
         if fetched is None:
             raise KeyboardInterrupt
-        return fetched
+        return bool(fetched)
 
     monkeypatch.setattr(one_file_server.OneFileServer, "serve", serve)
     finished = desk.run("--ip=127.0.0.1", "--wait", "--expires=90s")

@@ -1,85 +1,16 @@
 """What `calicoctl status` says of a node made of fakes, and how it ends."""
 
-from dataclasses import replace
-
 import pytest
 
 from calico_ctl import __version__
 from calico_ctl.datastore import status
-from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus, ServiceStatus
-from calico_ctl.docker_api import node_container
+from calico_ctl.datastore.status import BadKey, EndpointStatus, ServiceStatus
 from calico_ctl.errors import DockerError, DockerUnavailable
 from calico_ctl.model import keys
 from calico_ctl.model.container import OwnContainer
-from tests.support.cli import NOT_ROOT, Cli, Finished, cells
-from tests.support.machine import HOST, Machine
-
-NODE = node_container.NAME
-RULES = keys.profile_rules("web")
-
-AGENT = AgentStatus(
-    since="2026-11-24T08:46:51Z",
-    endpoints=3,
-    last_update_ms=1.5,
-    in_sync_revision=1234,
-    pid=7,
-    version=__version__,
-)
-BIRD = """\
-BIRD 2.0.12 ready.
-Access restricted
-Name       Proto      Table      State  Since         Info
-device1    Device     ---        up     10:11:12.000
-kernel4    Kernel     master4    up     10:11:12.000
-somebody_s BGP        ---        start  10:11:16.000  Passive
-Mesh_10_99_0_10 BGP        ---        up     10:11:16.000  Established
-Mesh_10_99_0_2 BGP        ---        up     10:11:15.123  Established
-Mesh_fd99__2 BGP        ---        up     10:11:15.124  Established
-"""
-PEERS = ["Peer address", "Peer type", "State", "Since", "Info"]
-MESH = "node-to-node mesh"
-
-
-class Node:
-    """A host whose node is well, until a test makes it otherwise."""
-
-    def __init__(self) -> None:
-        self.machine = Machine()
-        self.docker, self.store = self.machine.docker, self.machine.store
-        self.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", self.environment())
-        self.docker.printed = BIRD
-        self.report()
-        self.report_service(status.ROUTING, ServiceStatus("2026-11-24T08:46:52Z"))
-        self.report_service(status.LIFECYCLE, ServiceStatus("2026-11-24T08:46:53Z"))
-        self.report_service(status.DOCKER_PROXY, ServiceStatus("2026-11-24T08:46:54Z"))
-
-    def environment(self, **changes: str) -> dict[str, str]:
-        variables = {"ETCD_AUTHORITY": self.store.address, "CALICO_NETWORKING": "true"}
-        return variables | {"CALICO_DOCKER_PROXY": "127.0.0.1:2377"} | changes
-
-    def runs_with(self, **changes: str) -> None:
-        self.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", self.environment(**changes))
-
-    def report_service(self, name: str, report: ServiceStatus) -> None:
-        status.write_service(self.store, HOST, name, report)
-
-    def report(self, **changes: object) -> None:
-        status.write_agent(self.store, HOST, replace(AGENT, **changes))  # type: ignore[arg-type]
-
-    def run(self, user: int = 0) -> Finished:
-        return Cli(self.machine, user).run("status")
-
-    def wrong(self) -> tuple[list[str], list[str]]:
-        """Run it on a node that is not well; return the lines of stdout and of stderr."""
-        finished = self.run()
-        assert finished.exit == 1, finished
-        assert "this is a bug" not in finished.err
-        return finished.out.splitlines(), finished.err.splitlines()
-
-    def well(self) -> tuple[list[str], list[str]]:
-        finished = self.run()
-        assert finished.exit == 0, finished
-        return finished.out.splitlines(), finished.err.splitlines()
+from tests.support.cli import NOT_ROOT, Cli, cells
+from tests.support.machine import HOST
+from tests.support.status_node import BIRD, MESH, NODE, PEERS, Node
 
 
 @pytest.fixture
@@ -90,32 +21,24 @@ def node() -> Node:
 def test_a_node_that_is_well_is_shown_whole_and_nothing_is_warned_of(node: Node) -> None:
     out, err = node.well()
     assert err == []
-    assert out[:9] == [
+    assert out[:10] == [
         "calico-node is running on host1 (Up 5 minutes)",
-        "etcd at memory:0 answers",
+        "etcd at memory:0 answers in 0.0 ms",
         "policy agent: up since 2026-11-24T08:46:51Z",
         f"  version {__version__} (this command: {__version__})",
         "  endpoints in place: 3",
-        "  in sync with etcd as of revision 1234",
+        "  profiles in use: 2, with 30 rules and 12 sets",
+        "  in sync with etcd since 2026-11-24T08:46:52Z, as of revision 1234",
         "  last update took 1.5 ms",
         "  repairs of what others changed: none",
         "  keys that cannot be used: none",
     ]
-    assert out[9:12] == [
+    assert out[10:14] == [
         "routing service: up since 2026-11-24T08:46:52Z",
         "life-cycle service: up since 2026-11-24T08:46:53Z",
         "Docker API proxy at 127.0.0.1:2377: up since 2026-11-24T08:46:54Z",
+        "metrics service at 127.0.0.1:9091: up since 2026-11-24T08:46:55Z",
     ]
-
-
-def test_sessions_are_shown_by_family_in_the_order_of_their_numbers(node: Node) -> None:
-    ipv4, ipv6 = "\n".join(node.well()[0]).split("IPv6 BGP status")
-    assert cells(ipv4.partition("IPv4 BGP status")[2]) == [
-        PEERS,
-        ["10.99.0.2", MESH, "up", "10:11:15.123", "Established"],
-        ["10.99.0.10", MESH, "up", "10:11:16.000", "Established"],
-    ]
-    assert cells(ipv6) == [PEERS, ["fd99::2", MESH, "up", "10:11:15.124", "Established"]]
 
 
 def test_it_writes_nothing_and_asks_bird_only_for_what_may_change_nothing(node: Node) -> None:
@@ -123,12 +46,12 @@ def test_it_writes_nothing_and_asks_bird_only_for_what_may_change_nothing(node: 
     node.well()
     assert node.store.writes == before
     assert node.docker.executed == [
-        ("birdc", "-r", "-s", "/run/calico/bird.ctl", "show", "protocols")
+        ("birdc", "-r", "-s", "/run/calico/bird.ctl", "show", "protocols", "all")
     ]
 
 
 def test_whoever_is_not_root_may_ask_too(node: Node) -> None:
-    assert node.run(NOT_ROOT).exit == 0
+    assert node.run(user=NOT_ROOT).exit == 0
 
 
 def test_a_node_that_was_never_started_is_not_running(node: Node) -> None:
@@ -137,7 +60,7 @@ def test_a_node_that_was_never_started_is_not_running(node: Node) -> None:
     out, err = node.wrong()
     assert out == [
         "calico-node is not running on host1",
-        "etcd at memory:0 answers",
+        "etcd at memory:0 answers in 0.0 ms",
         "policy agent: no report in the last minute",
         "routing service: no report in the last minute",
         "life-cycle service: no report in the last minute",
@@ -184,10 +107,11 @@ def test_without_docker_the_rest_is_shown(node: Node) -> None:
     out, err = node.wrong()
     assert out[0] == "calico-node: cannot reach the Docker Engine: permission denied"
     assert "  endpoints in place: 3" in out
-    assert out[-4:] == [
+    assert out[-5:] == [
         "routing service: up since 2026-11-24T08:46:52Z, or was within the last minute",
         "life-cycle service: up since 2026-11-24T08:46:53Z, or was within the last minute",
         "Docker API proxy: up since 2026-11-24T08:46:54Z, or was within the last minute",
+        "metrics service: up since 2026-11-24T08:46:55Z, or was within the last minute",
         "BGP sessions: not known, because BIRD is asked through Docker",
     ]
     assert err == [
@@ -228,6 +152,8 @@ def test_whoever_asked_the_wrong_etcd_is_told_the_right_one(node: Node) -> None:
         "error: no report of the Docker API proxy in the last minute",
         "hint: `docker logs calico-node` shows what it does; perhaps something else listens on"
         " 127.0.0.1:2377",
+        "error: no report of the metrics service in the last minute",
+        "hint: `docker logs calico-node` shows what it does",
     ]
     node.store.fail("connection refused")
     assert hint in node.wrong()[1]
@@ -264,13 +190,6 @@ def test_every_bad_key_is_shown_with_its_reason(node: Node) -> None:
     assert "delete the key" in err[1]
 
 
-def test_a_report_that_lists_only_some_bad_keys_says_how_many_there_are(node: Node) -> None:
-    node.report(bad_keys=(BadKey(RULES, "reason"),), bad_key_count=350)
-    out, err = node.wrong()
-    assert "  keys that cannot be used: 350, the first 1 of them here" in out
-    assert "error: 350 keys in etcd cannot be used by the policy agent" in err
-
-
 def test_an_endpoint_that_the_kernel_refuses_is_shown_with_the_reason(node: Node) -> None:
     cli = Cli(node.machine)
     refused, fine, elsewhere = (
@@ -284,13 +203,6 @@ def test_an_endpoint_that_the_kernel_refuses_is_shown_with_the_reason(node: Node
     out, err = node.wrong()
     assert [line for line in out if "set up" in line] == ["  cannot set up endpoint e1: no route"]
     assert err[0] == "error: the policy agent cannot set up endpoint e1: no route"
-
-
-def test_repairs_are_shown_by_kind_and_are_nothing_wrong(node: Node) -> None:
-    node.report(repairs={"table": 2, "host": 1})
-    out, err = node.well()
-    assert "  repairs of what others changed: host 1, table 2" in out
-    assert err == []
 
 
 @pytest.mark.parametrize("version", ["0.9.0", ""])
@@ -348,6 +260,8 @@ def test_a_session_that_is_not_established_is_warned_of(node: Node) -> None:
         "start",
         "10:11:12.000",
         "Active Socket: Connection refused",
+        "",
+        "",
     ] in cells("\n".join(out))
     assert err[0] == "warning: 1 of 4 BGP sessions not established: 10.99.0.3"
     assert "179" in err[1]
@@ -386,7 +300,12 @@ def test_a_container_that_was_left_alone_is_warned_of(node: Node) -> None:
 
 @pytest.mark.parametrize(
     ("service", "shown"),
-    [(status.LIFECYCLE, "life-cycle service"), (status.DOCKER_PROXY, "Docker API proxy")],
+    [
+        (status.ROUTING, "routing service"),
+        (status.LIFECYCLE, "life-cycle service"),
+        (status.DOCKER_PROXY, "Docker API proxy"),
+        (status.METRICS, "metrics service"),
+    ],
 )
 def test_a_service_in_trouble_or_silent_is_an_error(node: Node, service: str, shown: str) -> None:
     node.report_service(service, ServiceStatus("now", trouble="the port is taken"))
@@ -407,16 +326,53 @@ def test_a_proxy_that_is_off_is_not_missed(node: Node) -> None:
     assert err == []
 
 
-def test_who_may_use_the_proxy_from_elsewhere_is_shown(node: Node) -> None:
-    node.runs_with(CALICO_DOCKER_PROXY="10.99.0.1:2377")
-    assert "  without certificates: whoever reaches it is root here" in node.well()[0]
-    node.runs_with(
-        CALICO_DOCKER_PROXY="10.99.0.1:2377",
-        CALICO_DOCKER_PROXY_CERT="/host-files/pki/cert.pem",
-        CALICO_DOCKER_PROXY_KEY="/host-files/pki/key.pem",
-        CALICO_DOCKER_PROXY_CA="/host-files/pki/ca.pem",
-    )
-    assert "  clients need a certificate that /pki/ca.pem vouches for" in node.well()[0]
+def test_names_are_those_of_the_parts_that_are_not_well(node: Node) -> None:
+    assert node.run("--output=name").out == ""
+    node.report(trouble="no space", bad_key_count=1)
+    node.store.delete(keys.service_status(HOST, status.METRICS))
+    finished = node.run("--output=name")
+    assert (finished.exit, finished.out) == (1, "felix\nmetrics\n")
+
+
+@pytest.mark.parametrize(
+    "form", ["--output=table", "--output=json", "--output=yaml", "--output=name"]
+)
+def test_code_and_errors_are_the_same_in_every_form(node: Node, form: str) -> None:
+    assert node.run(form).exit == 0
+    node.report(trouble="no space")
+    finished, plain = node.run(form), node.run()
+    assert (finished.exit, finished.err) == (1, plain.err)
+    assert finished.err.startswith("error: the policy agent: no space\nhint: ")
+
+
+def test_it_waits_until_all_is_well(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.report(trouble="no space")
+    clock, sleep = node.machine.clock, node.machine.clock.sleep
+
+    def sleep_until_mended(seconds: float) -> None:
+        sleep(seconds)
+        if clock.now >= 3:
+            node.report()
+
+    monkeypatch.setattr(clock, "sleep", sleep_until_mended)
+    finished = node.run("--wait=30s")
+    assert finished.exit == 0
+    assert finished.err == "waiting: the policy agent: no space\n"
+    assert clock.now == 3
+
+
+def test_it_waits_no_longer_than_it_was_told_and_says_what_is_wrong_then(node: Node) -> None:
+    node.report(trouble="no space")
+    finished = node.run("--wait=2500ms", "--output=name")
+    assert (finished.exit, finished.out, node.machine.clock.now) == (1, "felix\n", 2.5)
+    assert "error: the policy agent: no space" in finished.err
+
+
+@pytest.mark.parametrize("words", [("--wait=soon",), ("--wait=8d",), ("--output=xml",)])
+def test_what_makes_no_sense_is_refused(node: Node, words: tuple[str, ...]) -> None:
+    finished = node.run(*words)
+    assert (finished.exit, finished.out) == (1, "")
+    assert "expected" in finished.err
 
 
 def test_it_takes_no_other_words(node: Node) -> None:

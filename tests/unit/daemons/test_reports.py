@@ -1,9 +1,12 @@
 """What the agent says reaches etcd once, and as soon as it matters."""
 
+import re
 import threading
+from dataclasses import replace
 
 import pytest
 
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.reports import Reports
 from calico_ctl.datastore import status
 from calico_ctl.datastore.status import AgentStatus, EndpointStatus
@@ -16,6 +19,13 @@ HOST = "host1"
 KEY = EndpointKey(HOST, "docker", "c", "e")
 UP = EndpointStatus(status.UP, 7)
 CALM = AgentStatus(since="now")
+
+
+def as_submitted(report: AgentStatus | None) -> AgentStatus:
+    """A report without what Reports adds: since when it is in sync."""
+    assert report is not None
+    assert re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z", report.in_sync_since)
+    return replace(report, in_sync_since="")
 
 
 @pytest.fixture
@@ -58,12 +68,12 @@ def test_the_agents_own_report_waits_unless_it_is_urgent_or_time(store, reports)
     reports.write()
     assert status.read_agent(store, HOST) is None
     reports.write(periodic=True)
-    assert status.read_agent(store, HOST) == CALM
+    assert as_submitted(status.read_agent(store, HOST)) == CALM
     reports.submit(None, AgentStatus(since="now", trouble="x"), urgent=True)
     reports.write()
     report = status.read_agent(store, HOST)
     assert report is not None
-    assert report.trouble == "x"
+    assert (report.trouble, report.in_sync_since) == ("x", "")
 
 
 def test_a_report_that_could_not_be_written_is_written_later(store, reports):
@@ -74,7 +84,7 @@ def test_a_report_that_could_not_be_written_is_written_later(store, reports):
     store.fail(None)
     reports.write()
     assert status.read_endpoint(store, KEY) == UP
-    assert status.read_agent(store, HOST) == CALM
+    assert as_submitted(status.read_agent(store, HOST)) == CALM
 
 
 def test_a_new_agent_removes_what_a_former_one_left_and_writes_nothing_twice(store, reports):
@@ -91,6 +101,29 @@ def test_a_new_agent_removes_what_a_former_one_left_and_writes_nothing_twice(sto
     assert status.read_endpoints(store, HOST) == {KEY: UP}
     assert status.read_endpoint(store, gone) is None
     assert store.writes - before <= 3  # the key, and directories that became empty
+
+
+def test_it_is_in_sync_since_its_trouble_ended_and_not_since_the_last_report(store):
+    meters = Meters(status.FELIX)
+    reports = Reports(store, HOST, meters)
+    assert values(meters)["calico_felix_in_sync"] == 0
+    assert meters.measured().trouble is None
+    reports.submit(None, replace(CALM, trouble="x"), urgent=True)
+    assert values(meters)["calico_felix_in_sync"] == 0
+    assert meters.measured().trouble == "x"
+    reports.submit(None, replace(CALM, endpoints=3, repairs={"table": 2}), urgent=True)
+    first = reports.in_sync_since
+    assert first
+    reports.submit(None, CALM, urgent=True)
+    assert reports.in_sync_since == first
+    found = values(meters)
+    assert found["calico_felix_in_sync"] == 1
+    assert (found["calico_felix_endpoints"], found["calico_felix_repairs_total"]) == (0, 2)
+    assert meters.measured().trouble == ""
+
+
+def values(meters: Meters) -> dict[str, object]:
+    return {each.metric.name: each.value for each in meters.measured().samples}
 
 
 def test_the_thread_writes_what_is_submitted_and_outlives_an_absence_of_etcd(store, reports):

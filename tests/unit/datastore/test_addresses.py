@@ -229,7 +229,8 @@ def test_a_block_that_others_use_survives_the_host_that_leaves() -> None:
     assert keys_below(store, keys.IPAM) == []
 
 
-def test_a_host_that_is_released_loses_its_endpoints_with_what_they_have() -> None:
+@pytest.mark.parametrize("owner", [Owner(None), Owner("old")])
+def test_a_host_that_is_released_loses_its_endpoints_with_what_they_have(owner) -> None:
     cli = Cli(FakePlatform(store=store_with("10.0.0.0/24")))
     store = cli.store
     claim(store, "10.0.0.5", "web", "h1")
@@ -239,8 +240,8 @@ def test_a_host_that_is_released_loses_its_endpoints_with_what_they_have() -> No
     cli.endpoint("db", "10.0.0.70", host="h2")
     entry = store.get(keys.block(IPNetwork("10.0.0.0/26")))
     assert entry is not None
-    named_nobody = block.decode(IPNetwork("10.0.0.0/26"), entry.value or "")
-    store.swap(entry, block.encode(named_nobody.claim(IPAddress("10.0.0.6"), Owner(None))))
+    seen = block.decode(IPNetwork("10.0.0.0/26"), entry.value or "")
+    store.swap(entry, block.encode(seen.claim(IPAddress("10.0.0.6"), owner)))
     addresses.release_host(store, "h1")
     assert keys_below(store, keys.host("h1")) == []
     assert keys_below(store, keys.IPAM) == [
@@ -291,6 +292,18 @@ def test_room_that_a_wrong_note_hides_is_found_in_the_end() -> None:
     claim(store, V4, "a")
     store.put(keys.affinity("h1", IPNetwork("10.0.0.0/26")), "full")
     assert claim(store, V4, "b") == "10.0.0.1"
+
+
+def test_a_full_block_that_is_not_marked_is_asked_only_once_more() -> None:
+    store = store_with("10.0.0.0/24")
+    for number in range(64):
+        claim(store, V4, f"e{number}")
+    note = keys.affinity("h1", IPNetwork("10.0.0.0/26"))
+    store.put(note, "")
+    assert claim(store, V4, "x") == "10.0.0.64"
+    entry = store.get(note)
+    assert entry is not None
+    assert entry.value == "full"
 
 
 def test_a_block_that_only_one_pool_fills_is_not_marked_as_full() -> None:

@@ -1,7 +1,10 @@
 """Who is asked next, and how long; real servers are in tests/integration/datastore."""
 
+import socket
+
 import pytest
 
+from calico_ctl.datastore.connection import Connection
 from calico_ctl.datastore.etcd_servers import ServerFailed, Servers
 from calico_ctl.model.etcd_access import EtcdAuthority
 
@@ -44,3 +47,22 @@ def test_trouble_with_tls_has_a_hint_of_its_own(number):
     turn = some.round(1000.0)
     some.leave(ServerFailed("a:1", "TLS: untrusted"), turn)
     assert "ETCD_CA_CERT_FILE" in some.unavailable(turn).hint
+
+
+def test_connections_to_whom_it_left_are_not_kept_and_others_are():
+    """They may look alive: a machine without power says nothing."""
+    some = servers()
+    kept = some.pool()
+    ends = [socket.socketpair() for _ in MEMBERS]
+    for member, (ours, _) in zip(MEMBERS, ends, strict=True):
+        kept.append(Connection(ours, str(member)))
+    turn = some.round(1000.0)
+    some.leave(ServerFailed("b:1", "no answer"), turn)
+    assert [each.host for each in kept] == ["a:1", "c:1"]
+    assert ends[1][0].fileno() == -1
+    # Whoever failed this request is not asked again for it, though it is kept for others.
+    turn.failed["c:1"] = "no"
+    assert some.connection(kept, "/x", turn).host == "a:1"
+    for pair in ends:
+        for end in pair:
+            end.close()

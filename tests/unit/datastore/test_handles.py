@@ -43,6 +43,12 @@ def test_a_handle_that_nobody_can_read_is_named_and_replaced(store) -> None:
     assert handles.get(store, "web") == Handle("web", {FIRST: 1})
 
 
+def test_an_empty_handle_that_somebody_left_goes(store) -> None:
+    store.put(keys.handle("web"), '{"id": "web", "block": {}}')
+    handles.note(store, "web", FIRST, 0)
+    assert store.get(keys.handle("web")) is None
+
+
 def test_who_was_slower_is_told(store) -> None:
     handles.note(store, "web", FIRST, 1)
     seen = store.get(keys.handle("web"))

@@ -1,6 +1,7 @@
 """Many collectors at once: one that fails or hangs takes nothing from the others."""
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -19,7 +20,7 @@ def bug() -> str:
 
 
 def test_each_text_has_the_name_of_its_collector_and_they_stay_in_order():
-    made = [Collector(f"c{number}", lambda number=number: f"text {number}") for number in range(20)]
+    made = [Collector(f"c{number}", partial("text {}".format, number)) for number in range(20)]
     found = collect(made)
     assert [each.name for each in found] == [each.name for each in made]
     assert [each.evidence.files for each in found] == [{f"c{n}": f"text {n}"} for n in range(20)]

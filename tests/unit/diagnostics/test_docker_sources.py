@@ -4,13 +4,13 @@ import json
 
 from calico_ctl.diagnostics import docker_sources
 from calico_ctl.diagnostics.collector import Collected, collect
-from tests.support.diagnosed import Diagnosed, FakeEngine, container
+from tests.support.diagnosed import Diagnosed, FakeEngine, Json, container
 
 SECRET = "hunter2-s3cr3t"
 
 
 def engine(*containers: object) -> FakeEngine:
-    found = {}
+    found: dict[str, Json] = {}
     for each in containers:
         assert isinstance(each, dict)
         found[str(each["Name"]).removeprefix("/")] = each
@@ -54,20 +54,6 @@ def test_the_services_and_bird_are_asked_in_the_node():
     for name in ("node/services", "node/bird.conf", "node/bird-protocols", "node/bird-routes"):
         assert found[name].evidence.files[name].endswith(": all well\n(exit code 0)\n")
     assert "2000: all well" in found["node/output"].evidence.files["node/output"]
-
-
-def test_what_the_engine_loses_is_asked_for_again():
-    docker = engine(NODE)
-    docker.loses = 4
-    assert "all well" in asked(docker, "node/services")
-    docker.loses = 5
-    assert "lost the end of this 5 times" in asked(docker, "node/services")
-
-
-def asked(docker: FakeEngine, name: str) -> str:
-    chosen = docker_sources.collectors(Diagnosed(docker=docker))
-    (found,) = collect([each for each in chosen if each.name == name])
-    return found.evidence.files[name]
 
 
 def test_neither_the_list_nor_the_engine_itself_shows_a_password():

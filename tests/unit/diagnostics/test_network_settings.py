@@ -8,7 +8,7 @@ from netaddr import IPAddress
 
 from calico_ctl.diagnostics import check, network_settings
 from calico_ctl.diagnostics.check import Outcome, Result
-from calico_ctl.host import addresses, kernel
+from calico_ctl.host import addresses, command, kernel
 from calico_ctl.host.addresses import LocalAddress
 
 
@@ -17,7 +17,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which all is well, with the interfaces eth0 and cali1."""
     monkeypatch.setattr(kernel, "_ROOT", tmp_path)
     links = json.dumps([{"ifname": name} for name in ("lo", "eth0", "cali1")])
-    monkeypatch.setattr(network_settings.command, "run", lambda *_, **__: links)
+    monkeypatch.setattr(command, "run", lambda *_, **__: links)
     values = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
     values |= {
         f"net/ipv4/conf/{name}/rp_filter": "1" for name in ("all", "default", "lo", "eth0", "cali1")
@@ -67,7 +67,8 @@ def test_a_kernel_without_ipv6_is_not_told_twice(settings):
 
 def test_a_loose_filter_is_mended_for_containers_only(settings):
     def value(interface: str) -> str:
-        return (settings / f"net/ipv4/conf/{interface}/rp_filter").read_text().strip()
+        path: Path = settings / f"net/ipv4/conf/{interface}/rp_filter"
+        return path.read_text().strip()
 
     (settings / "net/ipv4/conf/all/rp_filter").write_text("2\n")
     assert result("rp_filter").outcome is Outcome.WARNING
@@ -82,7 +83,7 @@ def test_an_uplink_that_takes_less_than_ethernet_is_told(monkeypatch, mtu, outco
     uplink = LocalAddress("eth0", IPAddress("10.0.0.1"))
     monkeypatch.setattr(addresses, "detect_ipv4", lambda: uplink)
     shown = json.dumps([{"ifname": "eth0", "mtu": mtu}])
-    monkeypatch.setattr(network_settings.command, "run", lambda *_, **__: shown)
+    monkeypatch.setattr(command, "run", lambda *_, **__: shown)
     found = result("mtu")
     assert found.outcome is outcome
     assert found.complaint is None or "uplink eth0 is 1400" in found.complaint.what

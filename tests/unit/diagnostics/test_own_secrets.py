@@ -27,6 +27,13 @@ def test_a_file_that_is_not_there_is_no_matter(tmp_path):
     assert own_secrets.known({"ETCD_PASSWORD_FILE": str(tmp_path / "none")}) is not None
 
 
+def test_the_password_that_the_services_were_given(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_secrets, "HANDED_OVER", tmp_path)
+    (tmp_path / "a1b2").mkdir()
+    (tmp_path / "a1b2/password").write_text(f"{SECRET}\n")
+    assert SECRET in own_secrets.known({})
+
+
 def test_logins_that_docker_keeps(tmp_path):
     login = base64.b64encode(f"joe:{SECRET}".encode()).decode()
     config = {"auths": {"registry.example.org": {"auth": login}, "other": {}}}

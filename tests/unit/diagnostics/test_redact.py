@@ -143,6 +143,9 @@ def test_our_own_containers_keep_what_says_how_they_are_set_up():
         "Args": ["--name=calico-etcd"],
         "Config": {"Env": ["ETCD_AUTHORITY=10.0.0.1:2379", f"ETCD_PASSWORD={SECRET}", "IP6="]},
     }
+    assert "ETCD_PASSWORD_FILE=/a/b" in str(
+        redact.inspected({"Env": ["ETCD_PASSWORD_FILE=/a/b"]}, ours=True)
+    )
     assert redact.inspected(found, ours=True) == {
         "Args": ["--name=calico-etcd"],
         "Config": {

@@ -12,6 +12,7 @@ from calico_ctl.datastore.server import Server
 from calico_ctl.diagnostics import check, services
 from calico_ctl.diagnostics.check import Outcome, Result
 from calico_ctl.errors import CalicoError, DatastoreUnavailable, DockerUnavailable
+from calico_ctl.host import ports
 from calico_ctl.model.container import OwnContainer
 from tests.support.diagnosed import Diagnosed, FakeEngine
 
@@ -86,7 +87,7 @@ def test_swarm_on_the_port_of_the_proxy_is_named(taken):
 
 @pytest.mark.parametrize("name", ["port179", "port2377"])
 def test_a_free_port_will_do(monkeypatch, name):
-    monkeypatch.setattr(services.ports, "require_free", lambda ip, port: None)
+    monkeypatch.setattr(ports, "require_free", lambda ip, port: None)
     assert result(name, Diagnosed()).outcome is Outcome.OK
 
 

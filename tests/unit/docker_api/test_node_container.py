@@ -51,6 +51,7 @@ def test_the_services_are_told_who_they_are():
         "CALICO_NETWORKING=false",
         "DOCKER_HOST=unix:///host-var-run/docker.sock",
         "CALICO_DOCKER_PROXY=off",
+        "CALICO_METRICS=off",
     ]
 
 

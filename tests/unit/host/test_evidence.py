@@ -1,6 +1,7 @@
 """Reading what there is, in whatever state it is."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_what_is_no_file_is_an_error_and_nobody_waits(tmp_path):
 
 
 def test_files_the_kernel_makes_up_have_no_size_but_a_text():
-    assert evidence.end_of(evidence.Path("/proc/loadavg"), 1000).count(" ") == 4
+    assert evidence.end_of(Path("/proc/loadavg"), 1000).count(" ") == 4
 
 
 def test_a_folder_is_listed_with_all_that_is_in_it_newest_first(tmp_path):

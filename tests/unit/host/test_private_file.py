@@ -26,7 +26,7 @@ def full(monkeypatch: pytest.MonkeyPatch) -> None:
         written[descriptor] = written.get(descriptor, 0) + len(part)
         return real(descriptor, part)
 
-    monkeypatch.setattr(private_file.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
 
 
 def content(kept: Kept) -> bytes:
@@ -37,10 +37,10 @@ def content(kept: Kept) -> bytes:
 
 def test_it_is_in_the_first_folder_and_only_its_owner_may_read_it(tmp_path):
     kept = private_file.keep("a.tar.gz", b"content", [tmp_path, FULL])
-    assert kept.path == tmp_path / "a.tar.gz"
-    assert kept.refused == []
-    assert stat.S_IMODE(kept.path.stat().st_mode) == 0o600
-    assert kept.path.read_bytes() == content(kept) == b"content"
+    file = tmp_path / "a.tar.gz"
+    assert (kept.path, kept.refused) == (file, [])
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_bytes() == content(kept) == b"content"
 
 
 def test_a_folder_that_is_not_there_is_named_and_the_next_one_tried(tmp_path):
@@ -75,7 +75,7 @@ def test_without_memory_it_is_an_error(tmp_path, monkeypatch):
     def refuse(name: str) -> int:
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(private_file.os, "memfd_create", refuse)
+    monkeypatch.setattr(os, "memfd_create", refuse)
     with pytest.raises(CalicoError, match="cannot keep a anywhere: Cannot allocate memory"):
         private_file.keep("a", b"content", [tmp_path / "none"])
 

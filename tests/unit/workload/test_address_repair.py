@@ -156,6 +156,12 @@ def test_an_address_that_is_claimed_anew_while_one_waits_is_not_released(cli) ->
     assert addresses.assigned(cli.store, IP) == Owner("next", {"host": "host1"})
 
 
+def test_an_address_is_not_released_from_another_owner_than_the_one_that_was_seen(cli) -> None:
+    with pytest.raises(Conflict, match="was claimed anew meanwhile"):
+        address_repair.release(cli.platform, IP, Owner(None), 0.0)
+    assert addresses.assigned(cli.store, IP) == WEB
+
+
 def test_an_address_that_an_unreadable_endpoint_may_have_is_not_released(cli) -> None:
     made = cli.endpoint("web", "10.0.0.5")
     cli.store.put(keys.endpoint(made.key), "broken")

@@ -1,21 +1,22 @@
 """What is asked, and what is judged; the words are shown in tests/unit/commands/test_status.py."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import pytest
 
 from calico_ctl.datastore.status import ServiceStatus
+from calico_ctl.datastore.store import Entry
 from calico_ctl.errors import CalicoError, DatastoreUnavailable, DockerUnavailable, InvalidValue
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.workload import health
+from calico_ctl.workload.complaints import complaints
 from calico_ctl.workload.health import Health, Stored
 from tests.support.cli import Untouched
 from tests.support.machine import HOST, FakeDocker, Machine
 
 RUNNING = OwnContainer(True, "Up 1 second", {"CALICO_NETWORKING": "true"})
-STORED = Stored(ready=True, agent=None, routing=None, refused={}, left_out={})
+STORED = Stored(ready=True, agent=None)
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Misconfigured:
 
 
 def what(found: Health) -> list[str]:
-    return [each.what for each in health.complaints(found)]
+    return [each.what for each in complaints(found)]
 
 
 def test_whoever_cannot_be_asked_is_found_as_the_error() -> None:
@@ -59,35 +60,6 @@ def test_a_fault_of_our_own_is_not_taken_for_something_that_does_not_answer() ->
         health.look(machine)
 
 
-@pytest.mark.parametrize(
-    ("container", "complaints"),
-    [
-        (
-            RUNNING,
-            [
-                "no report of the policy agent",
-                "no report of the routing service",
-                "no report of the life-cycle service",
-                "no report of the Docker API proxy",
-            ],
-        ),
-        (
-            OwnContainer(True, "Up", {"CALICO_NETWORKING": "false", "CALICO_DOCKER_PROXY": "off"}),
-            ["no report of the policy agent", "no report of the life-cycle service"],
-        ),
-        (OwnContainer(False, "Exited (0)"), ["calico-node is not running"]),
-        (None, ["calico-node is not running"]),
-        (CalicoError("no Docker"), ["no Docker", "no report of the policy agent"]),
-    ],
-)
-def test_silence_is_wrong_unless_a_container_that_does_not_run_explains_it(
-    container: OwnContainer | CalicoError | None, complaints: Sequence[str]
-) -> None:
-    found = what(Health(HOST, container, "memory:0", STORED, None))
-    assert len(found) == len(complaints)
-    assert all(text.startswith(start) for text, start in zip(found, complaints, strict=True))
-
-
 def test_only_a_node_that_runs_offers_the_docker_api() -> None:
     variables = {"CALICO_DOCKER_PROXY": "10.0.0.1:2378"}
     shown = str(Health(HOST, OwnContainer(True, "", variables), "", STORED, None).docker_proxy)
@@ -96,12 +68,47 @@ def test_only_a_node_that_runs_offers_the_docker_api() -> None:
         assert Health(HOST, container, "", STORED, None).docker_proxy is None
 
 
-def test_all_that_is_wrong_comes_with_what_to_try() -> None:
-    service = ServiceStatus("now", "", "trouble", {"web": "no pool"}, {"db": "on bridge"})
-    odd = Stored(False, None, None, {"e1": "no"}, {"/k": "why"}, service, service)
-    for container in (None, RUNNING, OwnContainer(False, "Exited"), CalicoError("no Docker")):
-        for stored in (odd, CalicoError("no etcd")):
-            found = Health(HOST, container, "memory:0", stored, CalicoError("no answer"))
-            complaints = health.complaints(found)
-            assert complaints
-            assert all(each.hint for each in complaints)
+def test_the_services_that_shall_report_follow_from_what_the_container_was_told() -> None:
+    everything = {"CALICO_METRICS": "127.0.0.1:9091"}
+    found = Health(HOST, OwnContainer(True, "", everything), "", STORED, None)
+    assert found.expected == {"routing", "lifecycle", "docker-proxy", "metrics"}
+    assert str(found.metrics) == "127.0.0.1:9091"
+    off = {"CALICO_NETWORKING": "false", "CALICO_DOCKER_PROXY": "off", "CALICO_METRICS": "off"}
+    found = Health(HOST, OwnContainer(True, "", off), "", STORED, None)
+    assert (found.expected, found.metrics) == ({"lifecycle"}, None)
+    for variables in ({}, {"CALICO_METRICS": "nonsense"}):
+        assert Health(HOST, OwnContainer(True, "", variables), "", STORED, None).metrics is None
+    stopped = Health(HOST, OwnContainer(False, "", everything), "", STORED, None)
+    assert stopped.expected == frozenset()
+
+
+def test_services_come_in_their_order_and_unknown_ones_after_them() -> None:
+    reports = {name: ServiceStatus("now") for name in ("tunnels", "lifecycle", "routing", "a")}
+    expected = frozenset({"metrics"})
+    assert health.in_order(reports, expected) == [
+        "routing",
+        "lifecycle",
+        "metrics",
+        "a",
+        "tunnels",
+    ]
+    assert health.called("tunnels") == "tunnels service"
+
+
+def test_how_long_etcd_took_is_told() -> None:
+    machine = Machine()
+    machine.docker.own[health.NODE] = RUNNING
+    first = [True]
+
+    get = machine.store.get
+
+    def slowly(key: str) -> Entry | None:
+        if first:
+            first.clear()
+            machine.clock.sleep(0.0125)
+        return get(key)
+
+    machine.store.get = slowly  # type: ignore[method-assign]
+    stored = health.look(machine).stored
+    assert isinstance(stored, Stored)
+    assert (stored.latency_ms, stored.member) == (12.5, "memory:0")

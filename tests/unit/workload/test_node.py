@@ -19,9 +19,10 @@ from calico_ctl.errors import (
     DeadlineExceeded,
 )
 from calico_ctl.host import intents
-from calico_ctl.model import docker_proxy, etcd_access
+from calico_ctl.model import docker_proxy, etcd_access, metrics_address
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
+from calico_ctl.model.metrics_address import MetricsRequest
 from calico_ctl.model.node import Node
 from calico_ctl.workload import attach, etcd_handover, node
 from calico_ctl.workload.attach import Attachment
@@ -163,7 +164,7 @@ class Services(Containers):
         return "the last line"
 
 
-ALL = (status.ROUTING, status.LIFECYCLE, status.DOCKER_PROXY)
+ALL = (status.ROUTING, status.LIFECYCLE, status.DOCKER_PROXY, status.METRICS)
 
 
 def start(
@@ -172,6 +173,7 @@ def start(
     proxy: ProxyRequest | None = None,
     *,
     networking: bool = True,
+    metrics: MetricsRequest | None = None,
 ) -> tuple[node.Started, list[str]]:
     said: list[str] = []
     wanted = NodeRequest(
@@ -184,6 +186,7 @@ def start(
         etcd=etcd_access.DEFAULT,
         networking=networking,
         docker_proxy=proxy or ProxyRequest(off=True),
+        metrics=metrics or MetricsRequest(),
     )
     return node.start(machine, engine, wanted, said.append), said
 
@@ -229,10 +232,32 @@ def test_reports_of_before_do_not_count(machine):
 @pytest.mark.usefixtures("_no_forwarding")
 def test_services_that_do_not_run_are_not_waited_for(machine):
     engine = Services(machine, status.LIFECYCLE)
-    started, _ = start(machine, engine, networking=False)
+    off = MetricsRequest(off=True)
+    started, _ = start(machine, engine, networking=False, metrics=off)
     assert started.docker_proxy is None
     assert engine.requested is not None
     assert "CALICO_DOCKER_PROXY=off" in str(engine.requested.body["Env"])
+    assert "CALICO_METRICS=off" in str(engine.requested.body["Env"])
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+@pytest.mark.parametrize(
+    ("before", "metrics", "after"),
+    [
+        (None, MetricsRequest(), "127.0.0.1:9091"),
+        ("127.0.0.1:9092", MetricsRequest(), "127.0.0.1:9092"),
+        ("off", MetricsRequest(), "off"),
+        ("nonsense", MetricsRequest(), "127.0.0.1:9091"),
+        ("off", MetricsRequest(metrics_address.parse("[fd00::1]:99", "x")), "[fd00::1]:99"),
+        ("127.0.0.1:9092", MetricsRequest(off=True), "off"),
+    ],
+)
+def test_metrics_are_where_they_were_unless_it_is_said_anew(machine, before, metrics, after):
+    own = None if before is None else OwnContainer(True, "Up", {"CALICO_METRICS": before})
+    engine = Services(machine, *ALL, own=own)
+    start(machine, engine, metrics=metrics)
+    assert engine.requested is not None
+    assert f"CALICO_METRICS={after}" in str(engine.requested.body["Env"])
 
 
 @pytest.mark.usefixtures("_no_forwarding")
@@ -245,7 +270,7 @@ def test_a_node_that_runs_as_wanted_is_not_waited_for(machine):
 
 @pytest.mark.usefixtures("_no_forwarding")
 def test_a_service_in_trouble_is_warned_of(machine):
-    engine = Services(machine, status.LIFECYCLE)
+    engine = Services(machine, status.LIFECYCLE, status.METRICS)
     engine.trouble = "cannot follow Docker"
     _, said = start(machine, engine, networking=False)
     assert "warning: lifecycle: cannot follow Docker" in said
