@@ -25,10 +25,10 @@ class RealPlatform:
 
     @cached_property
     def hostname(self) -> str:
-        """This host's name, as the kernel says it; `$HOSTNAME` is not asked."""
-        import socket
+        """This host's name in etcd: as it was written down, else as the kernel says it."""
+        from calico_ctl.host import node_name
 
-        return socket.gethostname()
+        return node_name.current()
 
     @cached_property
     def store(self) -> "Etcd":

@@ -2,7 +2,8 @@
 
 `COMMANDS` drives dispatch and help. `run(argv, platform, console)` gets the words from the
 command's own name on, and returns an exit code. What it needs of the world it takes from the
-platform; it prints through the console only. `tables` and `output` hold what several commands show.
+platform; it prints through the console only. `tables` and `output` hold what several commands show,
+`bgp_peers` what `bgp peer` and `node bgp peer` do.
 """
 
 

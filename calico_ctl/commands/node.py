@@ -1,4 +1,4 @@
-"""Start or stop the services that make this host a Calico node.
+"""Start or stop the services that make this host a Calico node, or remove a host that is gone.
 
 Usage:
   calicoctl node [--ip=<IP>] [--ip6=<IP6>] [--as=<AS_NUM>] [--node-image=<IMAGE>]
@@ -7,6 +7,7 @@ Usage:
                  [--docker-proxy-cert=<FILE>] [--docker-proxy-key=<FILE>] [--docker-proxy-ca=<FILE>]
                  [--metrics=<ADDR:PORT>]
   calicoctl node stop [--force]
+  calicoctl node remove <HOSTNAME> [--force]
   calicoctl node bgp peer add <PEER_IP> as <AS_NUM> [--password-file=<FILE>]
   calicoctl node bgp peer remove <PEER_IP>
   calicoctl node bgp peer show [--ipv4 | --ipv6] [--output=<FORM>]
@@ -33,7 +34,8 @@ Options:
   --metrics=<ADDR:PORT>
                         Where Prometheus finds what the services measure; or `off`. Without it: as
                         before, else 127.0.0.1:9091. They can be read there and nothing else.
-  --force               Stop although containers have Calico networking; take it from them.
+  --force               Stop although containers have Calico networking; take it from them. Remove a
+                        host although it seems to be alive.
   --password-file=<FILE>
                         Where the password of a BGP session is (TCP MD5); without it there is none.
                         It is kept in etcd: whoever can read etcd can read it.
@@ -46,6 +48,7 @@ Examples:
   calicoctl node --ip=10.99.0.1 --with-etcd
   ETCD_AUTHORITY=10.99.0.1:2379 calicoctl node --ip=10.99.0.2
   calicoctl node --docker-proxy=127.0.0.1:2378
+  calicoctl node remove host3
   calicoctl node bgp peer add 10.99.0.254 as 65000
 """
 
@@ -67,7 +70,7 @@ from calico_ctl.model.metrics_address import MetricsRequest
 from calico_ctl.model.node import Node, parse_as_number
 from calico_ctl.usage import Words
 from calico_ctl.wiring import RealPlatform
-from calico_ctl.workload import node, proxy_address
+from calico_ctl.workload import node, node_removal, proxy_address
 from calico_ctl.workload.node import NodeRequest
 from calico_ctl.workload.proxy_address import ProxyRequest
 
@@ -86,10 +89,10 @@ def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCo
         bgp_peers.run(words, platform, console, bgp_peers.here(platform))
         return ExitCode.OK
     if words.flag("stop"):
-        console.require_root("calicoctl node stop")
-        engine = _engine(platform)
-        node.stop(platform, engine, DEFAULT_IMAGE, force=words.flag("--force"), say=console.say)
-        console.result("Node stopped")
+        _stop(words, platform, console)
+        return ExitCode.OK
+    if words.flag("remove"):
+        _remove(words, platform, console)
         return ExitCode.OK
     request, detached = _request(words, platform), _parse_detach(words.text("--detach"))
     console.require_root("calicoctl node")
@@ -100,6 +103,25 @@ def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCo
     if started.docker_proxy is not None:
         console.say(pointer(started.docker_proxy, started.node))
     return ExitCode.OK if detached else _stay(engine, console)
+
+
+def _stop(words: Words, platform: RealPlatform, console: Console) -> None:
+    console.require_root("calicoctl node stop")
+    engine = _engine(platform)
+    node.stop(platform, engine, DEFAULT_IMAGE, force=words.flag("--force"), say=console.say)
+    console.result("Node stopped")
+
+
+def _remove(words: Words, platform: RealPlatform, console: Console) -> None:
+    host, force = words.text("<HOSTNAME>"), words.flag("--force")
+    removed = node_removal.remove(platform.store, host, platform.hostname, force=force)
+    console.result(f"removed host {host} ({_counted(removed)})")
+
+
+def _counted(removed: node_removal.Removed) -> str:
+    endpoints = "1 endpoint" if removed.endpoints == 1 else f"{removed.endpoints} endpoints"
+    addresses = "1 address" if removed.addresses == 1 else f"{removed.addresses} addresses"
+    return f"{endpoints}, {addresses}"
 
 
 def _request(words: Words, platform: RealPlatform) -> NodeRequest:

@@ -3,7 +3,7 @@
 from contextlib import closing
 from functools import partial
 
-from calico_ctl.dataplane import docker_firewall, host_side, routes
+from calico_ctl.dataplane import docker_firewall, host_side, routes, tunnel
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.steps import incomplete, try_all
@@ -17,6 +17,7 @@ def run(platform: Platform) -> None:
             *links,
             host_side.remove_all,
             routes.remove_imported,
+            tunnel.remove_all,
             docker_firewall.remove,
             _delete_table,
         ]

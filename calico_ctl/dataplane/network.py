@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from calico_ctl.dataplane import rtnetlink, veth
+from calico_ctl.dataplane import rtnetlink, uplink, veth
 from calico_ctl.dataplane.netlink import ROUTE, KernelRefused, Netlink
 from calico_ctl.errors import AlreadyExists, CalicoError
 from calico_ctl.host import command
@@ -28,7 +28,10 @@ class KernelNetwork:
             )
         with ExitStack() as undo:
             undo.callback(self.unplug, interface.host_name)
-            _ip(veth.plan_pair(interface))
+            mtu = uplink.mtu_of_containers(
+                interface.gateways, interface.addresses, interface.overhead
+            )
+            _ip(veth.plan_pair(interface, mtu))
             if any(ip.version == 6 for ip in interface.addresses):
                 enable_ipv6(interface.netns, interface.name)
             self._configure(interface, veth.plan_inside(interface), default_routes, undo)

@@ -28,6 +28,7 @@ DROP, ACCEPT, JUMP, GOTO, RETURN = 0, 1, -3, -4, -5
 _LINK, _NETWORK, _TRANSPORT = 0, 1, 2
 _MARK, _IN_NAME, _OUT_NAME, _IN_TYPE, _NFPROTO, _L4PROTO = 3, 6, 7, 8, 15, 16
 _ETHERNET = 1
+_NAME_LENGTH = 16
 _SECOND = 2
 """NFT_REG_2: registers have 16 bytes, like the name of an interface, and lie behind each other."""
 
@@ -280,8 +281,10 @@ def _interface(rule: _Writing, words: Sequence[str]) -> None:
     elif target.startswith("@"):
         rule.add(lookup(target[1:]))
     else:
-        beginning = target.strip('"').removesuffix("*").encode()
-        rule.add(_compare(NOT_EQUAL if rest[0] == "!=" else EQUAL, beginning))
+        wanted = target.strip('"').encode()
+        # A whole name is compared with all 16 bytes of its field, the beginning of one with fewer.
+        wanted = wanted[:-1] if wanted.endswith(b"*") else wanted.ljust(_NAME_LENGTH, b"\0")
+        rule.add(_compare(NOT_EQUAL if rest[0] == "!=" else EQUAL, wanted))
 
 
 def _binding(rule: _Writing, words: Sequence[str]) -> None:
@@ -364,7 +367,7 @@ _GRAMMAR: dict[str, tuple[str, _Writer]] = {
     "icmp": (rf"icmp(?:v6)? (?:type|code) {_VALUE}", _icmp),
     "tcp_flags": (r"tcp flags & \([\w |]+\) != \w+", _tcp_flags),
     "binding": (r"iifname \. (?:ether|ip6?) saddr @\S+", _binding),
-    "interface": (r'[io]ifname (?:vmap |!= )?(?:@\S+|"\w+\*")', _interface),
+    "interface": (r'[io]ifname (?:vmap |!= )?(?:@\S+|"[\w.-]+\*?")', _interface),
     "ct_state": (r"ct state [\w,]+", _ct_state),
     "set_mark": (r"meta mark set meta mark [|&] 0x[\da-f]+", _set_mark),
     "test_mark": (r"meta mark & 0x[\da-f]+ [!=]= 0x[\da-f]+", _test_mark),

@@ -7,10 +7,10 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
 
+from calico_ctl.bgp.encapsulation import Uplink
 from calico_ctl.dataplane.netlink import ROUTE, Netlink, attributes
 
 # RTM_GETADDR; struct ifaddrmsg: family, length of the prefix, flags, scope, index
@@ -29,15 +29,6 @@ _SMALLEST = {4: 576, 6: 1280}
 """What any link must carry (RFC 791, RFC 8200): an interface gets no smaller MTU."""
 
 _USUAL = 1500
-
-
-@dataclass(frozen=True, slots=True)
-class Uplink:
-    """An interface, its MTU in bytes, and the subnet of the address on it."""
-
-    interface: str
-    mtu: int
-    subnet: IPNetwork
 
 
 def of(ip: IPAddress) -> Uplink | None:

@@ -28,11 +28,15 @@ class Step:
     undo: str
 
 
-def plan_pair(interface: Interface) -> list[str]:
-    """Return the lines, for the host's namespace, that make both ends under their final names."""
+def plan_pair(interface: Interface, mtu: int | None = None) -> list[str]:
+    """Return the lines, for the host's namespace, that make both ends under their final names.
+
+    `mtu` is in bytes, for both ends; None: what the kernel makes it.
+    """
+    size = "" if mtu is None else f" mtu {mtu}"
     return [
-        f"link add name {interface.host_name} type veth"
-        f" peer name {interface.name} address {interface.mac} netns {interface.netns}",
+        f"link add name {interface.host_name}{size} type veth"
+        f" peer name {interface.name}{size} address {interface.mac} netns {interface.netns}",
         f"link set dev {interface.host_name} up",
     ]
 

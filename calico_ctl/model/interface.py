@@ -10,6 +10,7 @@ class Interface:
     """A veth pair: `host_name` outside; `name`, with `mac`, in the namespace whose file is `netns`.
 
     `gateways` are next hops, at most one a family; the default route of each family goes there.
+    `overhead` is how many bytes tunnels add to its packets at most.
     """
 
     host_name: str
@@ -18,3 +19,4 @@ class Interface:
     mac: str
     addresses: tuple[IPAddress, ...]
     gateways: tuple[IPAddress, ...]
+    overhead: int = 0

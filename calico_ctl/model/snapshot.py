@@ -7,10 +7,10 @@ A key that cannot be read is left out, so that what depends on it closes, and is
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from netaddr import IPNetwork
+from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.errors import InvalidValue
-from calico_ctl.model import codec, keys, names
+from calico_ctl.model import address, codec, keys, names
 from calico_ctl.model.endpoint import Endpoint, EndpointKey
 from calico_ctl.model.keys import Leaf, ParsedKey
 from calico_ctl.model.pool import Pool
@@ -22,6 +22,7 @@ class Snapshot:
     """The readable part of the tree. `revisions` holds each local and remote endpoint's revision.
 
     `rules` has a key for each profile with readable rules, `tags` for each with readable tags.
+    `hosts` are the addresses of hosts, by what says so.
     """
 
     ready: bool = False
@@ -30,6 +31,7 @@ class Snapshot:
     endpoints: dict[EndpointKey, Endpoint] = field(default_factory=dict)
     revisions: dict[EndpointKey, int] = field(default_factory=dict)
     pools: dict[IPNetwork, Pool] = field(default_factory=dict)
+    hosts: dict[ParsedKey, IPAddress] = field(default_factory=dict)
     config: dict[str, str] = field(default_factory=dict)
     host_config: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
@@ -81,7 +83,13 @@ class Snapshot:
             case ParsedKey(Leaf.HOST_CONFIG, name=name, host=host):
                 self.host_config[(host, name)] = value
             case _:
-                pass
+                self._learn_host(parsed, value)
+
+    def _learn_host(self, parsed: ParsedKey, value: str) -> None:
+        """Take in the address of a host; one that cannot be read is routing's to complain of."""
+        if _is_of_host(parsed):
+            with suppress(InvalidValue):
+                self.hosts[parsed] = address.parse_address(value.strip())
 
     def _forget(self, parsed: ParsedKey) -> None:
         match parsed:
@@ -103,4 +111,10 @@ class Snapshot:
             case ParsedKey(Leaf.HOST_CONFIG, name=name, host=host):
                 self.host_config.pop((host, name), None)
             case _:
-                pass
+                self.hosts.pop(parsed, None)
+
+
+def _is_of_host(parsed: ParsedKey) -> bool:
+    if parsed.leaf is Leaf.BGP_HOST:
+        return parsed.name in {"ip_addr_v4", "ip_addr_v6"}
+    return parsed.leaf in {Leaf.HOST_IPV4, Leaf.HOST_IPV6}

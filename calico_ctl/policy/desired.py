@@ -124,11 +124,13 @@ class Desired:
         self._interfaces_noted: set[str] = set()
         self._local_noted = False
         self._pools_noted = True
+        self._tunnels_noted = True
         self._settings_noted = True
         # what was told by `take`
         self._enforced: dict[str, Endpoint] = {}
         self._chains: dict[str, Chain] = {}
         self._pool_sets = _pool_sets(())
+        self._host_sets: dict[str, Set] = {}
         # how many endpoints have a list of profiles, how many lists a profile
         self._lists: Counter[tuple[str, ...]] = Counter()
         self._active: Counter[str] = Counter()
@@ -198,7 +200,9 @@ class Desired:
             case ParsedKey(Leaf.PROFILE_TAGS, name=name):
                 self.tags.set_profile(name, self.snapshot.tags.get(name, ()))
             case ParsedKey(Leaf.POOL):
-                self._pools_noted = True
+                self._pools_noted = self._tunnels_noted = True
+            case ParsedKey(Leaf.HOST_IPV4 | Leaf.HOST_IPV6 | Leaf.BGP_HOST):
+                self._tunnels_noted = True
             case ParsedKey(Leaf.GLOBAL_CONFIG | Leaf.HOST_CONFIG):
                 self._settings_noted = True
             case _:
@@ -213,6 +217,7 @@ class Desired:
         tags = self._take_profiles(draft)
         self._take_tags(tags, draft)
         self._take_pools(draft)
+        self._take_tunnels(draft)
         self._take_settings(draft)
         gone = frozenset(draft.forget - self.addresses()) if draft.forget else frozenset()
         step = Step(draft.before.ruleset(), draft.after.ruleset())
@@ -235,7 +240,7 @@ class Desired:
             sets |= self._tag_sets(tag)
         return Ruleset(
             layout.static_chains() | self._chains,
-            sets | self._pool_sets | self._port_sets,
+            sets | self._pool_sets | self._host_sets | self._port_sets,
             {name: VerdictMap(verdicts) for name, verdicts in maps.items()},
         )
 
@@ -247,6 +252,7 @@ class Desired:
             sets=len(layout.static_sets())
             + len(FAMILIES) * len(self._tag_users)
             + len(self._pool_sets)
+            + len(self._host_sets)
             + len(self._port_sets),
         )
 
@@ -399,6 +405,25 @@ class Desired:
         self._tell_chain(
             layout.MASQUERADE_CHAIN, layout.masquerade_chain() if masquerade else None, draft
         )
+
+    def _take_tunnels(self, draft: _Draft) -> None:
+        """Take over whether there are tunnels to guard, and who may send into them."""
+        if not self._tunnels_noted:
+            return
+        self._tunnels_noted = False
+        needed = any(pool.ipip or pool.vxlan for pool in self.snapshot.pools.values())
+        old = self._host_sets
+        self._host_sets = layout.host_sets(self.snapshot.hosts.values()) if needed else {}
+        for name in layout.host_sets(()):
+            before, after = old.get(name), self._host_sets.get(name)
+            if before == after:
+                continue
+            if before is not None:
+                draft.before.sets[name] = before
+            if after is not None:
+                draft.after.sets[name] = after
+        for name, chain in layout.tunnel_chains().items():
+            self._tell_chain(name, chain if needed else None, draft)
 
     def _take_settings(self, draft: _Draft) -> None:
         if not self._settings_noted:

@@ -150,6 +150,9 @@ def _of_static(step: Step) -> Reason:
         return Reason(Why.NOT_SYN, message)
     if step.chain == "check-first":
         return _of_first(text)
+    if step.chain in layout.tunnel_chains():
+        message = "only hosts of the cluster send VXLAN or IP-in-IP to its hosts"
+        return Reason(Why.OTHER, message, inbound=False)
     if text.endswith(("goto drop-from", "goto drop-to")) or step.chain == layout.TO_HOST_CHAIN:
         return Reason(Why.NO_RULE, "no profile allows it", inbound=text.endswith("drop-to"))
     return Reason(Why.OTHER, f"dropped in chain {step.chain}")

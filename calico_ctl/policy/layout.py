@@ -18,6 +18,12 @@ Whatever drops a packet of an endpoint does so in one of the chains `drop-*`, wh
 counters, one for each interface of ours, tells whose it was.
 """
 
+from collections.abc import Iterable
+
+from netaddr import IPAddress
+
+from calico_ctl.model.address import FAMILIES
+from calico_ctl.model.encapsulation import DEVICES, IPIP_PROTOCOL, VXLAN_PORT
 from calico_ctl.model.names import INTERFACE_PREFIX
 from calico_ctl.policy.compile import ACCEPTED, CLEAR_MARKS, IS_NOT_ALLOWED, TCP_OR_UDP
 from calico_ctl.policy.ruleset import Chain, Set
@@ -98,6 +104,30 @@ def masquerade_chain() -> Chain:
     return Chain(_MASQUERADE, "nat hook postrouting priority srcnat - 5")
 
 
+def tunnel_chains() -> dict[str, Chain]:
+    """Return the chains that guard tunnels; they are there only while some pool needs one.
+
+    Only hosts of the cluster send into a tunnel. What a container sends to the tunnel of a host,
+    this one or another, could come out there as anybody's; another host could not tell it from
+    this host's own packets once it has this host's address.
+    """
+    return {
+        "tunnel-in": Chain(_TUNNEL_INPUT, "filter hook input priority filter - 6"),
+        "tunnel-fwd": Chain(_TUNNEL_FORWARD, "filter hook forward priority filter - 6"),
+    }
+
+
+def host_sets(hosts: Iterable[IPAddress]) -> dict[str, Set]:
+    """Return the sets that the chains of `tunnel_chains` look up: the addresses of all hosts."""
+    known = frozenset(hosts)
+    return {
+        f"hosts{family}": Set(
+            ADDRESS_TYPE[family], frozenset(str(ip) for ip in known if ip.version == family)
+        )
+        for family in FAMILIES
+    }
+
+
 def static_sets() -> dict[str, Set]:
     """Return the sets that are always there, empty but for what never changes."""
     sets = {TCP_OR_UDP: Set("inet_proto", frozenset({"6", "17"}))}
@@ -157,7 +187,27 @@ _INPUT = (
     f"goto {TO_HOST_CHAIN}",
 )
 
+_VXLAN = f"udp dport {VXLAN_PORT}"
+_IPIP = f"meta l4proto {IPIP_PROTOCOL}"
+
+_TUNNEL_INPUT = (
+    f"iifname {_OURS} {_VXLAN} counter drop",
+    f"iifname {_OURS} {_IPIP} counter drop",
+    f"{_VXLAN} ip saddr != @hosts4 counter drop",
+    f"{_VXLAN} ip6 saddr != @hosts6 counter drop",
+    f"{_IPIP} ip saddr != @hosts4 counter drop",
+)
+
+_TUNNEL_FORWARD = (
+    f"iifname != {_OURS} return",
+    f"{_VXLAN} ip daddr @hosts4 counter drop",
+    f"{_VXLAN} ip6 daddr @hosts6 counter drop",
+    f"{_IPIP} ip daddr @hosts4 counter drop",
+)
+
+# What goes into a tunnel goes to a container or a host of the cluster, which answers through it.
 _MASQUERADE = (
+    *(f'oifname "{device}" return' for device in sorted(DEVICES.values())),
     "ip saddr @masq4 ip daddr != @pools4 masquerade",
     "ip6 saddr @masq6 ip6 daddr != @pools6 masquerade",
 )

@@ -5,15 +5,15 @@ does again. One container at a time, each under its lock; those that do not run 
 start. What orchestrators other than ours made is theirs to change.
 """
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from calico_ctl.datastore import endpoints
 from calico_ctl.docker_api.client import Engine
 from calico_ctl.errors import CalicoError, NotFound
 from calico_ctl.host import locks, namespaces
-from calico_ctl.model import names
 from calico_ctl.model.address import FAMILIES
 from calico_ctl.model.endpoint import DOCKER, NAMESPACE, Endpoint, EndpointKey
 from calico_ctl.model.node import Node
@@ -22,6 +22,8 @@ from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.steps import incomplete, try_all
 
 _AGAIN = "repeat the command once that is mended"
+
+_ESCAPED = re.compile(r"_([_-])|-")
 
 
 def follow(platform: Platform, engine: Engine, node: Node, say: Callable[[str], None]) -> None:
@@ -33,7 +35,8 @@ def follow(platform: Platform, engine: Engine, node: Node, say: Callable[[str], 
     ours = (each for each in present if each.key.orchestrator in {DOCKER, NAMESPACE})
     late = [each.key for each in ours if moved(each, node) != each]
     if late:
-        say(f"{len(late)} containers get this host's new address as their gateway")
+        who = "1 container gets" if len(late) == 1 else f"{len(late)} containers get"
+        say(f"{who} this host's new address as their gateway")
     failures = try_all(partial(_follow, platform, engine, node, key) for key in late)
     if failures:
         raise incomplete("not every container has its new gateway", failures, _AGAIN)
@@ -55,13 +58,14 @@ def _follow(platform: Platform, engine: Engine, node: Node, key: EndpointKey) ->
         except NotFound:
             # Removed meanwhile.
             return
-        with _namespace(engine, endpoint) as netns:
-            if platform.network.is_plugged(endpoint.name, netns):
-                _reconfigure(platform, moved(endpoint, node), netns)
-            endpoints.edit(platform.store, key, lambda seen: moved(seen, node))
+        with suppress(NotFound), _namespace(engine, key) as netns:
+            _reconfigure(platform, moved(endpoint, node), netns)
+        endpoints.edit(platform.store, key, lambda seen: moved(seen, node))
 
 
 def _reconfigure(platform: Platform, endpoint: Endpoint, netns: str) -> None:
+    if not platform.network.is_plugged(endpoint.name, netns):
+        return
     try:
         platform.network.reconfigure(restore.interface(endpoint, netns))
     except CalicoError:
@@ -71,14 +75,17 @@ def _reconfigure(platform: Platform, endpoint: Endpoint, netns: str) -> None:
 
 
 @contextmanager
-def _namespace(engine: Engine, endpoint: Endpoint) -> Iterator[str]:
-    """Give the file of the network namespace of a workload; empty if none runs."""
-    if endpoint.key.orchestrator == NAMESPACE:
-        yield names.namespace_path(endpoint.key.workload)
+def _namespace(engine: Engine, key: EndpointKey) -> Iterator[str]:
+    """Give the file of a workload's network namespace. Raises NotFound if the workload is gone."""
+    if key.orchestrator == NAMESPACE:
+        path = path_of(key.workload)
+        namespaces.require_foreign(path)
+        yield path
         return
-    try:
-        pinned = namespaces.pinned(engine.container(endpoint.key.workload).pid)
-        netns = pinned.__enter__()
-    except NotFound:
-        yield ""
-        return
+    with namespaces.pinned(engine.container(key.workload).pid) as netns:
+        yield netns
+
+
+def path_of(workload_id: str) -> str:
+    """Return the path of which `names.namespace_workload_id` makes that id."""
+    return _ESCAPED.sub(lambda found: found[1] or "/", workload_id)

@@ -24,7 +24,7 @@ from calico_ctl.errors import (
     DeadlineExceeded,
     InvalidValue,
 )
-from calico_ctl.host import addresses, kernel
+from calico_ctl.host import addresses, kernel, node_name
 from calico_ctl.model import etcd_access, metrics_address
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
@@ -32,7 +32,7 @@ from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.etcd_access import EtcdAccess
 from calico_ctl.model.metrics_address import MetricsAddress, MetricsRequest
 from calico_ctl.model.node import Node
-from calico_ctl.workload import detach, etcd_handover, proxy_address
+from calico_ctl.workload import detach, etcd_handover, gateways, node_removal, proxy_address
 from calico_ctl.workload.etcd_handover import HandedOver
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.proxy_address import ProxyRequest
@@ -73,7 +73,11 @@ class Started:
 
 
 def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> Started:
-    """Make this machine a node and wait until its services work; `say` gets progress, warnings."""
+    """Make this machine a node and wait until its services work; `say` gets progress, warnings.
+
+    Raises Conflict if this host was a node under another name.
+    """
+    node_name.require_unchanged()
     proxy = _docker_proxy(engine, wanted.docker_proxy, say)
     metrics = wanted.metrics.decide(kept_metrics(engine.own_container(node_container.NAME)))
     _forward_packets(say)
@@ -83,12 +87,16 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
         ip = wanted.ip or _known_ip(platform) or _detected(say)
         _start_etcd(platform, engine, wanted.image, ip, say)
         wanted = replace(wanted, ip=ip)
-    node = nodes.register(platform.store, _node(platform, engine, wanted, say))
+    node = _node(platform, engine, wanted, say)
+    is_new = nodes.get(platform.store, node.host) is None
+    node_name.keep(node.host)
+    node = nodes.register(platform.store, node)
+    gateways.follow(platform, engine, node, say)
     handed = etcd_handover.hand_over(wanted.etcd)
     container = replace(_container(wanted, node, proxy, handed), metrics=metrics)
     services = _services(container)
     before = _reports(platform, services)
-    outcome = engine.ensure(container.request())
+    outcome = _run(platform, engine, container, is_new=is_new)
     etcd_handover.tidy(handed)
     if outcome is not Outcome.UNCHANGED:
         say(f"waiting for the services of {node_container.NAME}")
@@ -101,8 +109,10 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
 def stop(platform: Platform, engine: Engine, default_image: str, *, force: bool, say: Say) -> None:
     """Take the node away: containers, everything of ours in the kernel, its keys.
 
-    Raises Conflict if containers still have Calico networking, unless forced to take it from them.
+    Raises Conflict if containers still have Calico networking, unless forced to take it from them;
+    and if the keys look like those of the machine that this one is a copy of.
     """
+    _require_not_a_copy(platform)
     present, unread = _endpoints(platform, force=force)
     if present and not force:
         raise Conflict(
@@ -115,13 +125,48 @@ def stop(platform: Platform, engine: Engine, default_image: str, *, force: bool,
             *(partial(detach.detach_endpoint, platform, endpoint) for endpoint in present),
             partial(engine.stop_and_remove, node_container.NAME),
             partial(_clean_kernel, platform, engine, used_image),
-            partial(nodes.remove, platform.store, platform.hostname),
+            partial(node_removal.forget, platform.store, platform.hostname),
             partial(_stop_etcd, platform, engine, say),
             etcd_handover.withdraw,
         ]
     )
     if failures:
         raise incomplete("the node is not stopped completely", failures)
+    node_name.forget()
+
+
+def _run(platform: Platform, engine: Engine, container: NodeContainer, *, is_new: bool) -> Outcome:
+    """Have the services run; a host that is new and whose engine refuses them is none again."""
+    try:
+        return engine.ensure(container.request())
+    except CalicoError as error:
+        # What others have written about it already is not ours to forget.
+        if is_new and not endpoints.listed(platform.store, platform.hostname):
+            undo = partial(node_removal.forget, platform.store, platform.hostname)
+            failures = try_all([undo, node_name.forget])
+            if failures:
+                what = f"{error}; not everything could be taken back"
+                raise incomplete(what, failures, "`calicoctl node stop` does it") from error
+        raise
+
+
+def _require_not_a_copy(platform: Platform) -> None:
+    """Raise Conflict if name and address are another machine's: it may be alive."""
+    name, now = node_name.kept(), node_name.of_kernel()
+    if name in {None, now}:
+        return
+    try:
+        known = nodes.get(platform.store, platform.hostname)
+    except DatastoreUnavailable:
+        # Then nothing of the other machine can be deleted either.
+        return
+    local = {each.ip for each in addresses.local()}
+    if known is not None and not local & {known.ipv4, known.ipv6}:
+        raise Conflict(
+            f"this machine, {now}, seems to be a copy of {name}: it has none of {name}'s addresses",
+            hint=f"remove {node_name.FILE} if it is a copy; if {name} was renamed and its address"
+            f" was changed: `hostname {name}`, and once more",
+        )
 
 
 def _endpoints(platform: Platform, *, force: bool) -> tuple[list[Endpoint], list[CalicoError]]:

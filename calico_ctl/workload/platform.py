@@ -136,7 +136,7 @@ class Platform(Protocol):
 
     @property
     def hostname(self) -> str:
-        """This host's name, as the kernel says it."""
+        """This host's name in etcd: as it was written down, else as the kernel says it."""
         ...
 
     @property

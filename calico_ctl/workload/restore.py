@@ -4,8 +4,10 @@ Both ways are the same the first time, again, and after a crash in the middle. W
 the workload's lock.
 """
 
-from calico_ctl.datastore import endpoints, status
-from calico_ctl.model import names
+from dataclasses import replace
+
+from calico_ctl.datastore import endpoints, pools, status
+from calico_ctl.model import encapsulation, names
 from calico_ctl.model.endpoint import Endpoint, State
 from calico_ctl.model.interface import Interface
 from calico_ctl.workload.platform import Platform
@@ -23,7 +25,8 @@ def connect(platform: Platform, endpoint: Endpoint, netns: str, deadline: float)
             # What the agent has said of the endpoint was about a former interface.
             endpoints.edit(store, key, lambda seen: seen.with_state(State.INACTIVE))
         platform.network.unplug(endpoint.name)
-        platform.network.plug(interface(endpoint, netns))
+        overhead = encapsulation.overhead_of(endpoint.addresses, pools.all(store))
+        platform.network.plug(replace(interface(endpoint, netns), overhead=overhead))
     connected, revision = endpoints.edit(store, key, lambda seen: seen.with_state(State.ACTIVE))
     status.wait_for_endpoint(store, key, revision, deadline, platform.clock)
     return connected

@@ -49,7 +49,10 @@ class AgentHost:
         self.store.delete(f"/calico/felix/v1/host/{HOSTNAME}/status")
         argv = [sys.executable, str(CHECKOUT / "calicoctl.py"), "daemon", "felix"]
         environment = command.clean_environment(
-            {"ETCD_AUTHORITY": f"127.0.0.1:{self.server.client_port}"}
+            {
+                "ETCD_AUTHORITY": f"127.0.0.1:{self.server.client_port}",
+                "CALICO_METRICS_DIRECTORY": str(self.directory / "metrics"),
+            }
         )
         self._agent = command.spawn(
             [*command.DIES_WITH_US, *argv], self.directory / "agent.log", environment

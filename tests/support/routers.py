@@ -140,8 +140,9 @@ class Router(Plain):
     def learned(self) -> dict[str, str]:
         """What BIRD put into the kernel: prefix → next hop, or `blackhole`."""
         return {
-            route["dst"]: route.get("gateway") or route.get("type", "")
-            for family in ("-4", "-6")
+            default if route["dst"] == "default" else route["dst"]: route.get("gateway")
+            or route.get("type", "")
+            for family, default in (("-4", "0.0.0.0/0"), ("-6", "::/0"))
             for route in self._shown(family)
         }
 

@@ -45,6 +45,17 @@ def test_the_docker_client_gets_its_own_variables_only() -> None:
     assert settings.read(environment | {"HOME": "/root"}).docker == environment
 
 
+def test_metrics_are_offered_where_the_variable_says() -> None:
+    read = settings.read({})
+    assert str(read.metrics()) == "127.0.0.1:9091"
+    assert read.metrics_directory == "/run/calico/metrics"
+    assert settings.read({"CALICO_METRICS": "off"}).metrics() is None
+    read = settings.read({"CALICO_METRICS": "x", "CALICO_METRICS_DIRECTORY": "/tmp/m"})
+    assert read.metrics_directory == "/tmp/m"
+    with pytest.raises(InvalidValue, match="CALICO_METRICS 'x'"):
+        read.metrics()
+
+
 def test_the_docker_api_is_offered_where_the_variables_say() -> None:
     proxy = settings.read({}).docker_proxy()
     assert proxy is not None

@@ -74,6 +74,7 @@ def start(service: Service, server: EtcdServer, directory: Path) -> None:
             "ETCD_AUTHORITY": f"127.0.0.1:{server.client_port}",
             "DOCKER_HOST": "unix:///var/run/docker.sock",
             "CALICO_DOCKER_PROXY": f"127.0.0.1:{service.port}",
+            "CALICO_METRICS_DIRECTORY": str(directory / "metrics"),
         }
     )
     argv = [*command.DIES_WITH_US, sys.executable, str(PROGRAM), "daemon", "docker-proxy"]

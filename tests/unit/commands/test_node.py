@@ -12,9 +12,10 @@ from calico_ctl.docker_api.client import Engine
 from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from calico_ctl.errors import DockerError, DockerUnavailable
 from calico_ctl.main import run
-from calico_ctl.model import docker_proxy
+from calico_ctl.model import docker_proxy, metrics_address
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import TlsFiles
+from calico_ctl.model.metrics_address import MetricsRequest
 from calico_ctl.model.node import Node
 from calico_ctl.wiring import RealPlatform
 from tests.support.cli import NOT_ROOT, ROOT
@@ -40,6 +41,8 @@ def outcome(capsys, *words: str, user: int = ROOT, **environment: str) -> tuple[
         ("--docker-proxy=localhost:2377", "--docker-proxy"),
         ("--docker-proxy=2377", "--docker-proxy"),
         ("--docker-proxy=", "--docker-proxy"),
+        ("--metrics=9091", "invalid --metrics '9091': expected <address>:<port>"),
+        ("--metrics=", "invalid --metrics"),
         ("--docker-proxy-cert=/c --docker-proxy-ca=/a", "without --docker-proxy-key"),
         ("--docker-proxy-cert=/c --docker-proxy-ca=/a --docker-proxy-key=", "without"),
         ("--docker-proxy-key=/k", "without --docker-proxy-cert and --docker-proxy-ca"),
@@ -130,6 +133,19 @@ def test_clients_are_pointed_at_the_proxy(proxy, words):
     assert node.pointer(listen, here).endswith(f"export {words}")
     with_tls = node.pointer(replace(listen, tls=TlsFiles("/c", "/k", "/a")), here)
     assert f"export {words} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=" in with_tls
+
+
+@pytest.mark.parametrize(
+    ("words", "metrics"),
+    [
+        ([], MetricsRequest()),
+        (["--metrics=0.0.0.0:9100"], MetricsRequest(metrics_address.parse("0.0.0.0:9100", "it"))),
+        (["--metrics=off"], MetricsRequest(off=True)),
+    ],
+)
+def test_metrics_are_offered_where_it_is_said(words, metrics):
+    platform = RealPlatform(settings.read({}))
+    assert node._request(usage.parse(node.__doc__, ["node", *words]), platform).metrics == metrics
 
 
 def test_another_image_is_taken_if_one_is_named():

@@ -18,7 +18,7 @@ from calico_ctl.errors import (
     DatastoreUnavailable,
     DeadlineExceeded,
 )
-from calico_ctl.host import intents
+from calico_ctl.host import intents, node_name
 from calico_ctl.model import docker_proxy, etcd_access, metrics_address
 from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
@@ -66,6 +66,7 @@ class Containers(Engine):
 def machine(tmp_path, monkeypatch) -> Machine:
     monkeypatch.setattr(intents, "DIRECTORY", tmp_path)
     monkeypatch.setattr(etcd_handover, "DIRECTORY", str(tmp_path / "etcd-access"))
+    monkeypatch.setattr(node_name, "of_kernel", lambda: HOST)
     return Machine()
 
 

@@ -1,0 +1,160 @@
+"""Documents that are run: what a page tells to type is typed, and what it shows has to be answered.
+
+    ```console
+    host1$ sudo calicoctl profile add web      a line with a prompt is typed on that host,
+    Profile web added                          what follows up to the next prompt is its answer
+    ```
+
+A block of ```sh is typed on the first host as a whole; a block of ```text right after it is its
+answer. In an answer `...` stands for any text, and a line of it for any lines; how many spaces
+there are between words does not count. What `NOT_RUN` stands before is left alone. Each host
+remembers variables from one step to the next, as a terminal does.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support import command
+from tests.support.host import Host
+
+NOT_RUN = "<!-- not run: "
+"""A line that begins so, with the reason, stands before a block that no test runs."""
+
+_SETTLES = 30.0
+"""Seconds for BGP to find another host, or for an agent to carry out a change."""
+_ASKS = re.compile(r"\b(ping|wget|show|status|explain|inspect|check|route)\b")
+"""Commands that only ask: they may be asked again until the answer is as the page says."""
+_PROMPT = re.compile(r"(host[0-9])\$ (.*)")
+_FENCE = re.compile(r"```(\w*)")
+_STATE = "/run/document"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the number of its first line, what is in it."""
+
+    language: str
+    number: int
+    text: str
+    is_run: bool = True
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is typed on a host, and what shall be answered; None: nobody cares."""
+
+    place: str
+    host: str
+    typed: str
+    shown: str | None
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """Give the fenced blocks of a page."""
+    before, language, began, inside = "", "", 0, list[str]()
+    for number, line in enumerate(text.splitlines(), 1):
+        fence = _FENCE.fullmatch(line)
+        if fence and not began:
+            language, began, inside = fence[1], number + 1, []
+        elif line == "```":
+            yield Block(language, began, "\n".join(inside), not before.startswith(NOT_RUN))
+            before, began = "", 0
+        elif began:
+            inside.append(line)
+        elif line.strip():
+            before = line
+
+
+def steps(page: Path) -> list[Step]:
+    """Return what a page tells to do, in its order."""
+    text = page.read_text()
+    found, last = list[Step](), 0
+    for block in blocks(text):
+        place = f"{page.name}:{block.number}"
+        if block.language == "console" and block.is_run:
+            found += _conversation(block, place)
+        elif block.language == "sh" and block.is_run:
+            found.append(Step(place, "host1", block.text, None))
+            last = block.number + block.text.count("\n") + 4
+        elif block.language == "text" and block.number == last:
+            found[-1] = Step(found[-1].place, "host1", found[-1].typed, block.text)
+    return found
+
+
+def _conversation(block: Block, place: str) -> Iterator[Step]:
+    host, typed, shown = "", "", list[str]()
+    for line in block.text.splitlines():
+        prompt = _PROMPT.fullmatch(line)
+        if prompt:
+            if host:
+                yield Step(place, host, typed, "\n".join(shown))
+            host, typed, shown = prompt[1], prompt[2], []
+        elif typed.endswith("\\"):
+            typed += f"\n{line}"
+        else:
+            shown.append(line)
+    if host:
+        yield Step(place, host, typed, "\n".join(shown))
+
+
+def play(page: Path, hosts: Mapping[str, Host]) -> int:
+    """Do what a page says; raise AssertionError where it is wrong. Returns how many steps."""
+    script = steps(page)
+    for step in script:
+        _play(step, hosts[step.host])
+    return len(script)
+
+
+def _play(step: Step, host: Host) -> None:
+    last = _type(step.typed, host)
+    if not _as_said(step, last) and _ASKS.search(step.typed):
+
+        def answers() -> bool:
+            nonlocal last
+            last = _type(step.typed, host)
+            return _as_said(step, last)
+
+        try:
+            command.wait_until(answers, _SETTLES, step.place, every=0.2)
+        except command.TimedOutError:
+            pass
+    if not _as_said(step, last):
+        raise AssertionError(
+            f"{step.place}: on {host.name}\n{step.typed}\n"
+            f"--- shows\n{step.shown}\n--- but ended with {last.code}:\n{last.out}{last.err}"
+        )
+
+
+def _type(typed: str, host: Host) -> command.Result:
+    """Run lines as in a terminal that has been open all the time; everybody here is root."""
+    lines = re.sub(r"\bsudo (-E )?", "", typed)
+    script = (
+        f"set -ae; if [ -e {_STATE} ]; then . {_STATE}; fi\n"
+        f"trap 'code=$?; unset OLDPWD; export -p >{_STATE}; exit $code' EXIT\n{lines}\n"
+    )
+    print(f"{host.name}$ {typed}", flush=True)
+    result = host.run(script, check=False, quiet=True, timeout=240)
+    print(result.out + result.err, flush=True)
+    return result
+
+
+def _as_said(step: Step, result: command.Result) -> bool:
+    if not step.shown:
+        return result.code == 0 and not (step.shown == "" and result.text)
+    return matches(step.shown, result.text)
+
+
+def matches(shown: str, printed: str) -> bool:
+    """Say whether an answer is as a page shows it."""
+    pattern = ""
+    for line in shown.strip().splitlines():
+        words = " ".join(line.split())
+        pattern += r"(?:.*\n)*" if words == "..." else _any_text(words) + r"\n"
+    answer = "".join(f"{' '.join(line.split())}\n" for line in printed.strip().splitlines())
+    return re.fullmatch(pattern, answer) is not None
+
+
+def _any_text(line: str) -> str:
+    return ".*".join(re.escape(part) for part in line.split("..."))

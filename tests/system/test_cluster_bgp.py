@@ -1,0 +1,170 @@
+"""Three hosts in a full mesh: who reaches whom, how soon, and through which restarts."""
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import cluster as calico
+from tests.support import flow, mesh
+from tests.support.cluster import Cluster
+from tests.support.host import Host
+from tests.support.lab import Lab
+
+pytestmark = pytest.mark.system
+
+RUNS = 10
+SERVICES = "/run/calico/service"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Three nodes with a container on each, which have all routes."""
+    with Lab(3, node_image=True) as lab:
+        cluster = calico.start(lab)
+        mesh.populate(cluster)
+        mesh.all_reach_each_other(cluster)
+        yield cluster
+
+
+def sessions(cluster: Cluster, host: Host) -> dict[str, dict[str, object]]:
+    """The BGP sessions that status shows, by the address of the peer."""
+    shown = cluster.calicoctl(host, "status --output=json", check=False).out
+    return {each["ip"]: each for each in json.loads(shown)["items"][0]["bgp_sessions"] or []}
+
+
+def birdc(host: Host, words: str) -> str:
+    return host.run(
+        f"docker exec calico-node birdc -s /run/calico/bird.ctl {words}", quiet=True
+    ).out
+
+
+def test_every_host_has_a_session_in_each_family_with_each_other(cluster: Cluster) -> None:
+    for host in cluster.hosts:
+        others = [other for other in cluster.hosts if other is not host]
+        wanted = {address for other in others for address in (other.ip, other.ip6)}
+        calico.eventually(
+            f"{host.name} has received a block from each peer",
+            lambda host=host: (
+                [each["received"] for each in sessions(cluster, host).values()] == [1] * 4
+            ),
+            timeout=mesh.PATIENCE,
+        )
+        found = sessions(cluster, host)
+        assert found.keys() == wanted
+        for each in found.values():
+            assert each["type"] == "node-to-node mesh"
+            assert (each["state"], each["info"]) == ("up", "Established")
+            assert each["since"]
+            assert each["exported"] == 1
+
+
+def test_a_container_is_soon_reached_from_another_host(cluster: Cluster) -> None:
+    """Each has an address in a block that the host did not have, so that a route has to travel."""
+    here, _, there = cluster.hosts
+    names = [f"new{number}" for number in range(RUNS)]
+    here.run(f"for n in {' '.join(names)}; do docker run -d --name $n busybox sleep 1d; done")
+    took = []
+    for number, name in enumerate(names):
+        address = f"192.168.{100 + number}.1"
+        began = time.monotonic()
+        mesh.add(cluster, here, name, address)
+        mesh.reaches(there, address)
+        took.append(time.monotonic() - began)
+    print(f"reached after {statistics.median(took):.2f} s (of {RUNS} runs; {max(took):.2f} s)")
+    assert statistics.median(took) <= 10
+    for name in names:
+        cluster.calicoctl(here, f"container remove {name}")
+    here.docker("rm", "-f", *names)
+
+
+def test_keys_of_hosts_that_make_no_sense_disturb_no_other(cluster: Cluster) -> None:
+    here, _, there = cluster.hosts
+    junk = {
+        "bgp/v1/host/junk1/ip_addr_v4": "10.99.0",
+        "bgp/v1/host/junk1/ip_addr_v6": "fd99::g",
+        "bgp/v1/host/junk2/as_num": "0",
+        "bgp/v1/host/junk2/peer_v6/fd99::77": "{nonsense",
+        "bgp/v1/host/junk3/loglevel": "loud",
+        "bgp/v1/host/host2/as_num": "many",
+        "bgp/v1/host/host2/peer_v4/10.99.0.300": '{"ip": "10.99.0.300", "as_num": "1"}',
+        "bgp/v1/global/peer_v4/10.99.0.78": '{"ip": "10.99.0.79", "as_num": "x\\"; }"}',
+        "host/junk4/bird_ip": "\\x00;",
+        "host/junk 5/bird_ip": "10.99.0.1",
+        "ipam/v4/pool/10.0.0.0-8": "}",
+        "ipam/v2/host/junk1/ipv4/block/192.168.0-26": "",
+    }
+    before = here.run("docker exec calico-node cat /etc/calico/bird.conf", quiet=True).out
+    for key, value in junk.items():
+        cluster.curl(f"-X PUT 'KEYS/calico/{key}' --data-urlencode 'value={value}'".replace(" 5", "%205"))
+    here.docker("run", "-d", "--name", "late", "busybox", "sleep", "1d")
+    try:
+        mesh.add(cluster, here, "late", "192.168.90.1")
+        mesh.reaches(there, "192.168.90.1")
+        mesh.all_reach_each_other(cluster)
+        for host in cluster.hosts:
+            found = cluster.calicoctl(host, "status", check=False)
+            assert "/calico/bgp/v1/host/junk1/ip_addr_v4: " in found.out
+            assert "Traceback" not in found.err
+            assert [each["info"] for each in sessions(cluster, host).values()] == ["Established"] * 4
+    finally:
+        here.docker("rm", "-f", "late")
+        for key in junk:
+            cluster.curl(f"-X DELETE 'KEYS/calico/{key.replace(' ', '%20')}'")
+    assert before
+
+
+def test_restarts_of_agent_bird_and_node_lose_no_packet(cluster: Cluster) -> None:
+    here, there, _ = cluster.hosts
+    for host in cluster.hosts:
+        is_settled(host)
+    flow.answer(there, mesh.name(there))
+    flows = [
+        flow.start(here, mesh.name(here), address)
+        for address in (mesh.ipv4(there), mesh.ipv6(there))
+    ]
+    for host in (here, there):
+        restarted(host, "felix")
+    for each in flows:
+        each.goes_on()
+    restarted(here, "bird")
+    for host in cluster.hosts:
+        is_settled(host)
+    for each in flows:
+        each.goes_on()
+    there.docker("restart", "calico-node")
+    for host in cluster.hosts:
+        is_settled(host)
+    for each in flows:
+        each.goes_on()
+    assert [each.lost() for each in flows] == [[], []]
+
+
+def restarted(host: Host, service: str) -> None:
+    """Restart a service of calico-node; wait until a new process of it is up."""
+    before = process(host, service)
+    host.docker("exec", "calico-node", "sv", "restart", f"{SERVICES}/{service}")
+    calico.eventually(
+        f"{service} of {host.name} is up again",
+        lambda: process(host, service) not in {"", before},
+        timeout=mesh.PATIENCE,
+    )
+
+
+def process(host: Host, service: str) -> str:
+    """The process of a service that is up."""
+    path = f"{SERVICES}/{service}/supervise/pid"
+    return host.docker("exec", "calico-node", "cat", path, check=False).out.strip()
+
+
+def is_settled(host: Host) -> None:
+    """Wait until a BIRD has its sessions, and neither it nor a peer still restarts."""
+
+    def settled() -> bool:
+        status, shown = birdc(host, "show status"), birdc(host, "show protocols all")
+        restarting = "recovery" in status or "graceful restart active" in shown
+        return shown.count("Established") == 4 and not restarting
+
+    calico.eventually(f"BIRD of {host.name} is settled", settled, timeout=mesh.PATIENCE)

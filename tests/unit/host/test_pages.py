@@ -1,0 +1,152 @@
+"""Small pages by HTTP, and clients that do not behave."""
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from netaddr import IPAddress
+
+from calico_ctl.errors import AlreadyExists, CalicoError
+from calico_ctl.host import pages
+from calico_ctl.host.pages import Page
+
+PATIENCE = 60.0
+LOOPBACK = IPAddress("127.0.0.1")
+
+
+def answer(path: str) -> Page:
+    if path == "/mistake":
+        raise KeyError(path)
+    return Page(200 if path == "/known" else 404, f"this is {path}\n")
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where a server answers."""
+    stopping = threading.Event()
+    with pages.listen(LOOPBACK, 0) as listener:
+        thread = threading.Thread(target=pages.serve, args=(listener, answer, stopping))
+        thread.start()
+        yield listener.getsockname()[1]
+        stopping.set()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def ask(port: int, method: str, path: str, **fields: object) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection.request(method, path, **fields)  # type: ignore[arg-type]
+    response = connection.getresponse()
+    said = response.status, response.read().decode()
+    connection.close()
+    return said
+
+
+def raw(port: int, sent: bytes) -> bytes:
+    """All that comes back, until the server hangs up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+        client.sendall(sent)
+        answered = b""
+        while piece := client.recv(4096):
+            answered += piece
+        return answered
+
+
+def test_a_page_is_given_by_its_path_whatever_is_asked_beside(port: int) -> None:
+    assert ask(port, "GET", "/known") == (200, "this is /known\n")
+    assert ask(port, "GET", "/known?x=y") == (200, "this is /known\n")
+    assert ask(port, "GET", "/other") == (404, "this is /other\n")
+    assert ask(port, "HEAD", "/known") == (200, "")
+
+
+def test_nothing_can_be_changed(port: int) -> None:
+    for method in ("POST", "PUT", "DELETE", "get"):
+        status, text = ask(port, method, "/known", body=b"x" * 100_000)
+        assert (status, text) == (405, "these pages can only be read\n")
+
+
+def test_a_mistake_of_ours_costs_one_answer(port: int) -> None:
+    assert ask(port, "GET", "/mistake")[0] == 500
+    assert ask(port, "GET", "/known")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /known HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /known HTTP/1.1\n\n", b"200"),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", b"400"),
+        (b"GET /known\r\n\r\n", b"400"),
+        (b"\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", b"431"),
+    ],
+)
+def test_whatever_is_sent_is_answered(port: int, sent: bytes, status: bytes) -> None:
+    assert raw(port, sent).split(b" ")[1] == status
+    assert ask(port, "GET", "/known")[0] == 200
+
+
+def test_a_client_that_hangs_up_hinders_nobody(port: int) -> None:
+    for _ in range(2 * pages.CLIENTS_AT_ONCE):
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
+    assert eventually_known(port)
+
+
+def test_clients_that_say_nothing_are_let_go(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "SECONDS", 0.3)
+    silent = [
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        for _ in range(pages.CLIENTS_AT_ONCE)
+    ]
+    try:
+        silent[0].sendall(b"GET /known HT")
+        # The server ends them, each with nothing.
+        assert [each.recv(100) for each in silent] == [b""] * len(silent)
+        assert eventually_known(port)
+    finally:
+        for each in silent:
+            each.close()
+
+
+def eventually_known(port: int) -> bool:
+    """Whether there is an answer once the threads of the others have ended."""
+    for _ in range(600):
+        try:
+            if ask(port, "GET", "/known")[0] == 200:
+                return True
+        except (OSError, http.client.HTTPException):
+            pass
+        threading.Event().wait(0.05)
+    return False
+
+
+def test_more_clients_than_there_is_room_for_are_told(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "SECONDS", PATIENCE)
+    waiting = [
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        for _ in range(pages.CLIENTS_AT_ONCE)
+    ]
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+            assert client.recv(100).startswith(b"HTTP/1.1 503 ")
+    finally:
+        for each in waiting:
+            each.close()
+
+
+def test_a_port_that_somebody_has_is_told() -> None:
+    with pages.listen(LOOPBACK, 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(AlreadyExists, match=f"something else listens on 127.0.0.1:{port}"):
+            pages.listen(LOOPBACK, port)
+
+
+def test_an_address_that_is_not_this_machines_is_told() -> None:
+    with pytest.raises(CalicoError, match=r"nobody can listen on 192\.0\.2\.1:9091: "):
+        pages.listen(IPAddress("192.0.2.1"), 9091)
+    with pytest.raises(CalicoError, match=r"nobody can listen on \[2001:db8::1\]:9091: "):
+        pages.listen(IPAddress("2001:db8::1"), 9091)
