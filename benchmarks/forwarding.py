@@ -2,7 +2,8 @@
 
 Two containers on one host, and tables that an agent made for 10 and for 1,000 endpoints. In every
 round each of them is loaded in turn into the same host with the same interfaces, routes and ends,
-and then none; so nothing differs but the table. The two containers are the last endpoints.
+and then none; so nothing differs but the table. The two containers are the last endpoints. Docker's
+own rules are there with each, since no host of ours is without; and once neither they nor a table.
 
 A packet of a new flow asks all rules: a flow of datagrams stays new until it is answered. The
 packets of an established flow do not. The figures are those of the best quarter of the rounds.
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import cluster, lab, path, report, store
+from benchmarks import cluster, docker_rules, lab, path, report, store
 from benchmarks.cluster import Endpoint
 from benchmarks.lab import HOSTNAME, Host
 from benchmarks.path import Container, Datagrams
@@ -29,7 +30,7 @@ _PROFILES = 50
 _ROUNDS = 24
 _BATCHES = 200
 _TCP_SECONDS = 0.15
-_DELETE = "delete table inet calico\n"
+_ANEW = "add table inet calico\ndelete table inet calico\n"
 
 _RECEIVER = (
     '{"inbound": [{"protocol": "tcp", "dst_ports": [22]}, {"src_tag": "group-00"},'
@@ -59,11 +60,11 @@ def lines(checkout: Path) -> Iterator[Line]:
                 many = _table(host, far, [*others, first, second])
                 host.stop_etcd()
                 path.stay_on_one_processor()
-                none, low, high = _rounds(host, ends, ("", few, many))
+                bare, none, low, high = _rounds(host, ends, few, many)
             finally:
                 for end in ends:
                     end.close()
-    yield from _comparison(none, low, high)
+    yield from _comparison(bare, none, low, high)
 
 
 def _endpoints(numbers: Iterable[int]) -> list[Endpoint]:
@@ -89,13 +90,19 @@ def _table(host: Host, far: NetNs, endpoints: list[Endpoint]) -> str:
     return host.run("nft", "-s", "list", "table", "inet", "calico")
 
 
-def _rounds(host: Host, ends: tuple[Container, Container], tables: Iterable[str]) -> list[Costs]:
-    costs = [(table, Costs()) for table in tables]
+def _rounds(host: Host, ends: tuple[Container, Container], few: str, many: str) -> list[Costs]:
+    """Measure the bare path, Docker's rules alone, and those with each of our tables."""
+    costs = [Costs() for _ in range(4)]
+    bare, *others = costs
     for _ in range(_ROUNDS):
-        for table, cost in costs:
-            host.run("nft", "-f", "-", stdin=f"add table inet calico\n{_DELETE}{table}")
+        host.run("nft", "-f", "-", stdin=_ANEW)
+        docker_rules.unload(host)
+        _measure(ends, bare)
+        for table, cost in zip(("", few, many), others, strict=True):
+            docker_rules.load(host, marked=bool(table))
+            host.run("nft", "-f", "-", stdin=f"{_ANEW}{table}")
             _measure(ends, cost)
-    return [cost for _, cost in costs]
+    return costs
 
 
 def _measure(ends: tuple[Container, Container], cost: Costs) -> None:
@@ -118,28 +125,30 @@ def _measure(ends: tuple[Container, Container], cost: Costs) -> None:
     cost.tcp_in_turn.append(path.gigabits_in_turn(sender, receiver, _PORT, _TCP_SECONDS))
 
 
-def _comparison(none: Costs, low: Costs, high: Costs) -> Iterator[Line]:
-    for what, bare, few, many in (
+def _comparison(bare: Costs, none: Costs, low: Costs, high: Costs) -> Iterator[Line]:
+    for what, without, few, many in (
         ("a new flow", none.new, low.new, high.new),
         ("an established flow", none.established, low.established, high.established),
     ):
         ratio = _best(many) / _best(few)
-        nanoseconds = f"{_best(few):.0f} → {_best(many):.0f} ns, {_best(bare):.0f} without"
+        nanoseconds = f"{_best(few):.0f} → {_best(many):.0f} ns, {_best(without):.0f} without"
         yield Line(
             f"a packet of {what}: {MANY:,} endpoints against {FEW}",
             f"{ratio:.3f} times ({nanoseconds})",
             "≤ 1.05 times",
             ratio <= 1.05,
         )
-    what = f"bulk TCP with {MANY:,} endpoints against no table"
+    what = f"bulk TCP with {MANY:,} endpoints against Docker's rules alone"
     ratio, rates = _rates(none.tcp, high.tcp)
     yield Line(what, f"{ratio:.3f} times ({rates})", "≥ 0.95 times", ratio >= 0.95)
+    ratio, rates = _rates(bare.tcp, high.tcp)
+    yield Line("… against a host with no rules at all", f"{ratio:.3f} times ({rates})")
     ratio, rates = _rates(none.tcp_in_turn, high.tcp_in_turn)
     yield Line("… one process, hardly any work but the path", f"{ratio:.3f} times ({rates})")
 
 
-def _rates(bare: list[float], many: list[float]) -> tuple[float, str]:
-    before, after = (-_best([-rate for rate in rates]) for rates in (bare, many))
+def _rates(base: list[float], many: list[float]) -> tuple[float, str]:
+    before, after = (-_best([-rate for rate in rates]) for rates in (base, many))
     return after / before, f"{before:.1f} → {after:.1f} Gbit/s"
 
 

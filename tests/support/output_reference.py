@@ -22,6 +22,7 @@ def kinds() -> dict[str, Fields]:
     found: dict[str, Fields] = {}
     for part in PAGE.read_text().split("\n### ")[1:]:
         name = part.partition("\n")[0].strip("`")
+        assert name not in found, f"{PAGE} describes {name} twice"
         rows = re.findall(r"^\| `(\w+)` \| (always|if [^|]+) \|", part, re.MULTILINE)
         always = frozenset(field for field, there in rows if there == "always")
         found[name] = Fields(always, frozenset(field for field, _ in rows) - always)

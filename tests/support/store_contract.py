@@ -152,7 +152,7 @@ class StoreContract:
         store.create(f"{base}-not-below", "x")
         began = time.monotonic()
         assert list(store.watch(base, made.revision, 0.2)) == []
-        assert 0.15 < time.monotonic() - began < 1
+        assert 0.15 < time.monotonic() - began < 15
 
     def test_a_watch_waits_for_a_change(self, store: Store, base: str) -> None:
         made = store.create(f"{base}/a", "one")
@@ -215,8 +215,8 @@ class StoreContract:
             store.put(f"{base}/a", str(n))
             store.put(f"{base}-elsewhere", str(n))
         began = time.monotonic()
-        events = list(store.watch(base, start, 20))
-        assert time.monotonic() - began < 5
+        events = list(store.watch(base, start, 60))
+        assert time.monotonic() - began < 30
         store.put(f"{base}/a", "last")
         events += _collect(store, base, events[-1].revision, until=events[-1].revision + 1)
         assert [event.value for event in events] == ["0", "1", "2", "last"]

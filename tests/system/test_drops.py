@@ -74,7 +74,7 @@ def test_a_denied_packet_is_told_with_container_profile_and_rule(cluster, host):
     endpoint = cluster.endpoint_key(host, drop["workload"]).rpartition("/")[2]
     assert (drop["container"], drop["endpoint"], drop["hostname"]) == ("web", endpoint, host.name)
     assert (drop["direction"], drop["source"], drop["destination"]) == ("inbound", CLIENT, WEB)
-    assert (drop["why"], drop["profile"], drop["rule_number"]) == ("rule", "web", 2)
+    assert (drop["why"], drop["profile"], drop["position"]) == ("rule", "web", 2)
 
     host.run(f"kill -INT {pid}")
     assert running.wait(PATIENCE) == 130

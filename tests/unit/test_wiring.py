@@ -4,12 +4,18 @@ import pytest
 
 from calico_ctl import settings
 from calico_ctl.errors import InvalidValue
+from calico_ctl.host import node_name
 from calico_ctl.wiring import RealPlatform
 
 
 def test_the_hosts_name_is_the_kernels_and_not_the_shells(monkeypatch) -> None:
     monkeypatch.setenv("HOSTNAME", "somebody-exported-this")
     assert RealPlatform(settings.read()).hostname == socket.gethostname()
+
+
+def test_the_hosts_name_is_the_one_that_was_written_down() -> None:
+    node_name.keep("host1")
+    assert RealPlatform(settings.read()).hostname == "host1"
 
 
 def test_the_store_is_where_the_environment_says() -> None:

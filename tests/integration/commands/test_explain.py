@@ -52,7 +52,7 @@ def test_what_is_denied_is_allowed_once_the_proposed_command_was_run(shell):
     assert allowed.exit == 0
     assert "10.65.0.2 carries tag client through profile client" in allowed.out
     item = json.loads(shell.done(f"{asked} --output=json"))["items"][0]
-    assert [each["rule_number"] for each in item["asked"]] == [1, 2]
+    assert [each["position"] for each in item["asked"]] == [1, 2]
     assert shell.done(f"explain {CLIENT} 192.0.2.7").count("allowed") >= 3
 
 

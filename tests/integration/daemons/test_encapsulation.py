@@ -221,8 +221,8 @@ def test_an_address_that_is_lent_to_the_other_host_is_followed_there(world):
     h1, h2 = world.hosts["h1"], world.hosts["h2"]
     h2.space.run(["ip", "addr", "add", f"{lent}/32", "dev", "lo"])
     text = block.encode(owned.claim(lent, Owner("x", {"host": "h2"})))
-    world.hear(Changes((Change(keys.block(owned.cidr), text, 2),), 2))
+    world.hear(Changes((Change(keys.block(owned.cidr), text, 2),)))
     _reaches(h1.container, str(lent))
     assert f"{lent} via {HOSTS['h2'][4]}" in h1.space.run(["ip", "route"]).out
-    world.hear(Changes((Change(keys.block(owned.cidr), block.encode(owned), 3),), 3))
+    world.hear(Changes((Change(keys.block(owned.cidr), block.encode(owned), 3),)))
     assert str(lent) not in h1.space.run(["ip", "route"]).out

@@ -329,7 +329,7 @@ def answering(*answers: Sequence[bytes]) -> Iterator[Etcd]:
         store = Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1], timeout=2.0))
         yield store
         store.close()
-        thread.join(10)
+        thread.join(60)
 
 
 def bytewise(answer: bytes) -> list[bytes]:
@@ -406,7 +406,7 @@ def test_a_restart_in_the_middle_of_a_watch_is_an_error_not_a_loss(own_server: E
     watching = threading.Thread(target=watch)
     watching.start()
     own_server.stop()
-    watching.join(10)
+    watching.join(60)
     assert isinstance(outcome[0], DatastoreUnavailable)
     store.close()
 

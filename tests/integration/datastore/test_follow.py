@@ -87,7 +87,7 @@ class Mirror:
         """What was posted so far."""
         return [type(message) for message in self.told]
 
-    def until(self, kind: type[Message], seconds: float = 20) -> Message:
+    def until(self, kind: type[Message], seconds: float = 120) -> Message:
         while True:
             message = self._fold(self._posted.get(timeout=seconds))
             if isinstance(message, kind):
@@ -95,7 +95,7 @@ class Mirror:
 
     def until_key(self, key: str, value: str) -> None:
         while self.copy.get(key, ("", 0))[0] != value:
-            self._fold(self._posted.get(timeout=20))
+            self._fold(self._posted.get(timeout=120))
 
     def hold_up(self) -> None:
         """Keep the follower from going on once it posts something."""
@@ -107,7 +107,7 @@ class Mirror:
     def end(self) -> None:
         self.let_go()
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
         self.store.close()
 
     def _post(self, message: Message) -> None:
@@ -355,7 +355,7 @@ def test_a_member_that_was_killed_and_comes_back_is_followed_again(cluster: Etcd
 
 def persist(write: Callable[[], object]) -> None:
     """Write again and again while the cluster has no leader."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 20 * PACE
     while True:
         try:
             write()

@@ -122,7 +122,7 @@ def test_as_data_each_packet_is_an_object_on_a_line(cli, watch):
         "why": "rule",
         "reason": "inbound rule 2 of profile web denies it",
         "profile": "web",
-        "rule_number": 2,
+        "position": 2,
     }
     assert (second["container"], second["profile"], second["icmp_type"]) == (None, None, 128)
 

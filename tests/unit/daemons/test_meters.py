@@ -3,7 +3,10 @@
 import json
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from calico_ctl.daemons import meters as files
 from calico_ctl.daemons.meters import Meters
@@ -106,12 +109,12 @@ def test_trouble_of_a_part_is_trouble_and_nothing_is_known_before_the_first_word
     assert meters.measured().trouble == ""
 
 
-def run_until(meters: Meters, condition: object, what: str) -> None:
+def run_until(meters: Meters, condition: Callable[[], object], what: str) -> None:
     stopping = threading.Event()
     thread = threading.Thread(target=meters.run, args=(lambda _: None, stopping))
     thread.start()
     try:
-        wait_until(condition, 30, what)  # type: ignore[arg-type]
+        wait_until(condition, 30, what)
     finally:
         stopping.set()
         thread.join(30)
@@ -143,13 +146,12 @@ def test_its_thread_writes_at_once_and_counts_what_is_logged(tmp_path: Path) -> 
 
 
 def test_a_directory_that_takes_nothing_is_logged_and_ends_nothing(
-    tmp_path: Path, caplog: object
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
     meters = Meters("felix", str(tmp_path / "file" / "below"))
-    messages = caplog.messages  # type: ignore[attr-defined]
-    run_until(meters, lambda: messages, "it is logged")
-    assert messages[0].startswith("cannot say what was measured: ")
+    run_until(meters, lambda: caplog.messages, "it is logged")
+    assert caplog.messages[0].startswith("cannot say what was measured: ")
 
 
 def test_memory_is_measured() -> None:

@@ -1,13 +1,10 @@
-import io
-import tarfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
 from calico_ctl.docker_api import image
 from calico_ctl.docker_api.client import Engine
-from calico_ctl.errors import CalicoError, DockerError
+from calico_ctl.errors import DockerError
 
 
 class FakeEngine(Engine):
@@ -33,25 +30,6 @@ class FakeEngine(Engine):
         yield from self.messages
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    for name in ("calicoctl.py", "requirements.txt", "LICENSE", "calico_ctl/__init__.py"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text("x\n")
-    (tmp_path / "calico_ctl/__pycache__").mkdir()
-    (tmp_path / "calico_ctl/__pycache__/x.pyc").write_text("compiled")
-    (tmp_path / "calico_node/bin").mkdir(parents=True)
-    (tmp_path / "calico_node/bin/start").write_text("#!/bin/sh\n")
-    (tmp_path / "calico_node/host-ca.crt").write_text("left over from another build\n")
-    return tmp_path
-
-
-def members(context: bytes) -> dict[str, tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(context)) as tar:
-        return {member.name: member for member in tar.getmembers()}
-
-
 def test_an_image_that_is_there_is_left_alone():
     engine = FakeEngine("web")
     image.ensure(engine, "web", print)
@@ -64,8 +42,7 @@ def test_an_image_of_another_name_is_pulled():
     assert engine.asked == ["pull web:2"]
 
 
-def test_our_own_image_is_built_from_what_ships_with_the_tool(root, monkeypatch):
-    monkeypatch.setattr(image, "context_root", lambda: root)
+def test_our_own_image_is_built_from_what_ships_with_the_tool():
     engine = FakeEngine()
     image.ensure(engine, image.DEFAULT_IMAGE, print)
     assert engine.asked == [f"build {image.DEFAULT_IMAGE} on debian:bookworm-slim"]
@@ -100,27 +77,3 @@ def test_progress_comes_as_lines_without_the_moving_bars():
     )
     image.ensure(FakeEngine(messages=messages), "web", told.append)
     assert told == ["pulling web", "Step 1/2 : FROM x", "a1: Pull complete"]
-
-
-def test_the_context_holds_sources_only_and_programs_are_executable(root):
-    found = members(image.context(root))
-    assert sorted(found) == [
-        "LICENSE",
-        "calico_ctl/__init__.py",
-        "calico_node/bin/start",
-        "calico_node/host-ca.crt",
-        "calicoctl.py",
-        "requirements.txt",
-    ]
-    assert found["calico_node/bin/start"].mode == 0o755
-    assert found["calicoctl.py"].mode == 0o644
-
-
-def test_equal_files_give_an_equal_context(root):
-    assert image.context(root) == image.context(root)
-
-
-def test_a_missing_part_is_named(root):
-    (root / "requirements.txt").unlink()
-    with pytest.raises(CalicoError, match=r"requirements\.txt is missing"):
-        image.context(root)

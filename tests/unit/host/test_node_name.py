@@ -82,6 +82,6 @@ def test_a_directory_that_takes_nothing_is_an_error_and_leaves_nothing(monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CalicoError, match="cannot write .*No space left"):
+    with pytest.raises(CalicoError, match=r"cannot write .*No space left"):
         node_name.keep("host1")
     assert list((tmp_path / "folder").iterdir()) == []

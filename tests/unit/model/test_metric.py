@@ -1,6 +1,7 @@
 """The metrics that there are: named as Prometheus wants, explained, and all of them documented."""
 
 import ast
+import json
 import re
 
 import pytest
@@ -45,3 +46,32 @@ def test_each_metric_is_measured_somewhere() -> None:
     }
     names = {name for name, each in vars(metric).items() if isinstance(each, Metric)}
     assert names <= used
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are_and_for_nearly_all_of_them() -> None:
+    dashboard = json.loads((CHECKOUT / "examples/grafana/calico-node.json").read_text())
+    asked: set[str] = set()
+    for panel in dashboard["panels"]:
+        assert panel["title"]
+        for target in panel["targets"]:
+            names = set(re.findall(r"calico_\w+", target["expr"]))
+            assert names
+            asked |= names
+            assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels_of(names)
+    assert asked <= series()
+    assert len({re.sub(r"_(bucket|count)$", "", name) for name in asked}) >= len(metric.ALL) - 6
+
+
+def series() -> set[str]:
+    """What each metric is called where it is stored."""
+    plain = {each.name for each in metric.ALL if not each.buckets}
+    histograms = [each.name for each in metric.ALL if each.buckets]
+    return plain | {f"{name}{end}" for name in histograms for end in ("_bucket", "_sum", "_count")}
+
+
+def labels_of(names: set[str]) -> set[str]:
+    found = {"instance", "job"}
+    for each in metric.ALL:
+        if any(name.startswith(each.name) for name in names):
+            found |= set(each.labels)
+    return found

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from netaddr import IPAddress
 
-from calico_ctl.datastore import nodes, status
+from calico_ctl.datastore import endpoints, nodes, status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.docker_api import etcd_container, node_container
 from calico_ctl.docker_api.client import Engine, Outcome
@@ -18,9 +18,10 @@ from calico_ctl.errors import (
     DatastoreUnavailable,
     DeadlineExceeded,
 )
-from calico_ctl.host import intents, node_name
+from calico_ctl.host import addresses, intents, node_name
+from calico_ctl.host.addresses import LocalAddress
 from calico_ctl.model import docker_proxy, etcd_access, metrics_address
-from calico_ctl.model.container import OwnContainer
+from calico_ctl.model.container import Container, OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
 from calico_ctl.model.metrics_address import MetricsRequest
 from calico_ctl.model.node import Node
@@ -175,10 +176,11 @@ def start(
     *,
     networking: bool = True,
     metrics: MetricsRequest | None = None,
+    ip: IPAddress = GATEWAY,
 ) -> tuple[node.Started, list[str]]:
     said: list[str] = []
     wanted = NodeRequest(
-        ip=GATEWAY,
+        ip=ip,
         ip6=None,
         as_number=None,
         image="image",
@@ -302,3 +304,112 @@ def test_a_port_that_is_taken_is_found_before_anything_is_touched(machine):
 
 def warnings(said: list[str]) -> list[str]:
     return [each for each in said if each.startswith("warning: ")]
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_the_name_is_written_down_once_and_another_hostname_is_refused(machine, monkeypatch):
+    start(machine, Services(machine, *ALL))
+    assert node_name.kept() == HOST
+    before, engine = machine.store.writes, Services(machine, *ALL)
+    monkeypatch.setattr(node_name, "of_kernel", lambda: "renamed")
+    with pytest.raises(Conflict, match="hostname is renamed, but etcd knows this host as host1"):
+        start(machine, engine)
+    assert (machine.store.writes, engine.requested) == (before, None)
+
+
+class Refusing(Services):
+    """An engine that does not make the container."""
+
+    def ensure(self, wanted: ContainerRequest) -> Outcome:
+        raise CalicoError("no such device")
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+@pytest.mark.parametrize("endpoints_of_others", [False, True])
+def test_a_new_host_whose_services_are_refused_is_no_node(machine, endpoints_of_others):
+    nodes.remove(machine.store, HOST)
+    if endpoints_of_others:
+        machine.store.put(f"/calico/host/{HOST}/workload/mesos/w/endpoint/e", "{}")
+    with pytest.raises(CalicoError, match=r"^no such device$"):
+        start(machine, Refusing(machine))
+    assert (nodes.get(machine.store, HOST) is None) is not endpoints_of_others
+    assert (node_name.kept() is None) is not endpoints_of_others
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_a_known_host_whose_services_are_refused_stays_one(machine):
+    with pytest.raises(CalicoError, match=r"^no such device$"):
+        start(machine, Refusing(machine))
+    assert nodes.get(machine.store, HOST) is not None
+    assert node_name.kept() == HOST
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_what_cannot_be_taken_back_is_said(machine, monkeypatch):
+    nodes.remove(machine.store, HOST)
+
+    def broken() -> None:
+        raise CalicoError("the disk is gone")
+
+    monkeypatch.setattr(node_name, "forget", broken)
+    with pytest.raises(CalicoError, match=r"no such device; not everything .*the disk is gone"):
+        start(machine, Refusing(machine))
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_containers_have_the_new_address_as_their_gateway_before_services_restart(machine):
+    give_it_a_container(machine)
+    nodes.register(machine.store, Node(HOST, IPAddress("10.99.0.7")))
+    seen = []
+
+    class Looking(Services):
+        def container(self, name_or_id: str) -> Container:
+            return machine.docker.container(name_or_id)
+
+        def ensure(self, wanted: ContainerRequest) -> Outcome:
+            seen.extend(endpoints.all(machine.store, HOST)[0])
+            return super().ensure(wanted)
+
+    machine.docker.kill(CONTAINER)
+    wanted = IPAddress("10.99.0.8")
+    _, said = start(machine, Looking(machine, *ALL), ip=wanted)
+    assert [each.ipv4_gateway for each in seen] == [wanted]
+    assert "1 container gets this host's new address as their gateway" in said
+
+
+def test_a_node_that_is_stopped_has_its_hostname_again(machine, engine):
+    node_name.keep(HOST)
+    stop(machine, engine)
+    assert node_name.kept() is None
+
+
+def test_a_node_that_is_not_stopped_completely_keeps_its_name_for_the_next_try(machine):
+    node_name.keep(HOST)
+    with pytest.raises(CalicoError, match="not stopped completely"):
+        stop(machine, Containers(node_container.NAME, images=()))
+    assert node_name.kept() == HOST
+
+
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_a_copy_of_a_node_does_not_remove_the_original(machine, engine, monkeypatch, is_copy):
+    node_name.keep(HOST)
+    monkeypatch.setattr(node_name, "of_kernel", lambda: "copy")
+    own = IPAddress("127.0.0.1") if is_copy else GATEWAY
+    monkeypatch.setattr(addresses, "local", lambda: [LocalAddress("eth0", own)])
+    if not is_copy:
+        stop(machine, engine)
+        assert nodes.get(machine.store, HOST) is None
+        return
+    with pytest.raises(Conflict, match="copy, seems to be a copy of host1") as caught:
+        stop(machine, engine, force=True)
+    assert str(node_name.FILE) in caught.value.hint
+    assert engine.done == []
+    assert nodes.get(machine.store, HOST) is not None
+
+
+def test_stopping_takes_the_blocks_of_the_host_along(machine, engine):
+    give_it_a_container(machine)
+    stop(machine, engine, force=True)
+    left = [each.key for each in machine.store.tree("/calico").entries if HOST in each.key]
+    assert left == []
+    assert [each for each in machine.store.tree("/calico/ipam/v2").entries if each.value] == []

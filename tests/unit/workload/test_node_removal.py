@@ -61,7 +61,7 @@ def test_a_host_that_is_not_there_is_not_found_and_those_that_are_get_named(stor
     for name in ("host22", "", "..", "host2/workload"):
         with pytest.raises(NotFound, match="does not exist") as caught:
             node_removal.remove(store, name, HERE, force=True)
-        assert "there are host1, host2" in caught.value.hint
+        assert "etcd knows host1, host2" in caught.value.hint
     assert contents(store) == before
     with pytest.raises(NotFound) as caught:
         node_removal.remove(store, "hots2", HERE, force=False)

@@ -1,0 +1,225 @@
+"""BGP beyond the mesh, on three hosts: route reflectors, a router outside, AS numbers of hosts."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import cluster as calico
+from tests.support import mesh, netns
+from tests.support.cluster import Cluster
+from tests.support.host import Host
+from tests.support.lab import Lab
+from tests.support.routers import Plain
+
+pytestmark = pytest.mark.system
+
+ROUTER4, ROUTER6, ROUTER_AS = "10.99.0.254", "fd99::254", 65000
+NETWORK4, NETWORK6 = "203.0.113.0/24", "2001:db8:7::/48"
+SERVER4, SERVER6 = "203.0.113.1", "2001:db8:7::1"
+CONFIGURATION = f"""\
+log stderr all;
+router id {ROUTER4};
+protocol device {{ scan time 10; }}
+protocol direct {{ ipv4; ipv6; interface "eth0"; }}
+protocol static announced4 {{ ipv4; route {NETWORK4} blackhole; route 0.0.0.0/0 blackhole; }}
+protocol static announced6 {{ ipv6; route {NETWORK6} blackhole; }}
+protocol kernel {{ ipv4 {{ export where source = RTS_BGP; }}; }}
+protocol kernel {{ ipv6 {{ export where source = RTS_BGP; }}; }}
+template bgp hosts {{
+  connect delay time 1; connect retry time 1; error wait time 1, 2;
+}}
+"""
+SESSIONS = """\
+protocol bgp {name}v4 from hosts {{
+  local {ROUTER4} as {ROUTER_AS}; neighbor {ip} external;
+  ipv4 {{ import all; export where proto = "announced4"; }};
+}}
+protocol bgp {name}v6 from hosts {{
+  local {ROUTER6} as {ROUTER_AS}; neighbor {ip6} external;
+  ipv6 {{ import all; export where proto = "announced6"; }};
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Three Docker hosts."""
+    with Lab(3, node_image=True) as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    """A node on each, with a container."""
+    cluster = calico.start(lab)
+    mesh.populate(cluster)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def router(lab: Lab, cluster: Cluster) -> Iterator[Plain]:
+    """A router outside on the hosts' network, which waits for all of them to speak to it."""
+    with netns.private_netns() as namespace:
+        port = ["link", "add", "router", "type", "veth", "peer", "name", "eth0"]
+        lab.underlay.run(["ip", *port, "netns", str(namespace.pid)])
+        lab.underlay.run(["ip", "link", "set", "router", "master", "underlay", "up"])
+        namespace.run(
+            ["ip", "-batch", "-"],
+            stdin=f"link set eth0 up\naddr add {ROUTER4}/24 dev eth0\n"
+            f"addr add {ROUTER6}/64 dev eth0 nodad\n"
+            f"addr add {SERVER4}/32 dev lo\naddr add {SERVER6}/128 dev lo\n",
+        )
+        directory = lab.directory / "router"
+        directory.mkdir()
+        router = Plain(254, namespace, directory)
+        router.write(configuration(cluster.hosts))
+        router.start()
+        yield router
+        router.stop()
+
+
+def configuration(hosts: list[Host]) -> str:
+    """What the router's BIRD shall do."""
+    own = {"ROUTER4": ROUTER4, "ROUTER6": ROUTER6, "ROUTER_AS": ROUTER_AS}
+    return CONFIGURATION + "".join(
+        SESSIONS.format(name=host.name, ip=host.ip, ip6=host.ip6, **own) for host in hosts
+    )
+
+
+def test_without_the_mesh_hosts_have_the_routes_of_their_peers_and_of_a_reflector(
+    cluster: Cluster,
+) -> None:
+    hub, *others = cluster.hosts
+    addresses = (hub.ip, hub.ip6)
+    mesh.all_reach_each_other(cluster)
+    cluster.calicoctl(hub, "bgp node-mesh off")
+    try:
+        for host in others:
+            for address in addresses:
+                cluster.calicoctl(host, f"node bgp peer add {address} as 64511")
+            has_sessions(cluster, host, dict.fromkeys(addresses, "node specific"))
+        told = [address for host in others for address in (host.ip, host.ip6)]
+        has_sessions(cluster, hub, dict.fromkeys(told, "host that peers with this one"))
+        for host in others:
+            mesh.reaches(host, mesh.ipv4(hub), mesh.ipv6(hub))
+        lacks_routes(others[0], others[1])
+        lacks_routes(others[1], others[0])
+
+        for address in addresses:
+            cluster.calicoctl(hub, f"bgp route-reflector add {address} cluster 1.0.0.1")
+        has_sessions(cluster, hub, dict.fromkeys(told, "reflector client"))
+        mesh.all_reach_each_other(cluster)
+        # The way leads straight to the other host.
+        for here, there in (others, reversed(others)):
+            for address, hop in ((mesh.ipv4(there), there.ip), (mesh.ipv6(there), there.ip6)):
+                assert f"via {hop} " in here.run(f"ip route get {address}").out
+    finally:
+        cluster.calicoctl(hub, "bgp node-mesh on")
+        for address in addresses:
+            cluster.calicoctl(hub, f"bgp route-reflector remove {address}", check=False)
+            for host in others:
+                cluster.calicoctl(host, f"node bgp peer remove {address}", check=False)
+    mesh.all_reach_each_other(cluster)
+
+
+def test_a_router_outside_gets_the_blocks_of_all_hosts_and_gives_its_networks(
+    cluster: Cluster, router: Plain
+) -> None:
+    speak_to_the_router(cluster)
+    has_routes(cluster, router)
+    first, *_ = cluster.hosts
+    for cidr in (NETWORK4, NETWORK6):
+        cluster.calicoctl(first, f"profile {mesh.PROFILE} rule add inbound allow from cidr {cidr}")
+    for host in cluster.hosts:
+        mesh.reaches(host, SERVER4, SERVER6)
+        for source, address in ((SERVER4, mesh.ipv4(host)), (SERVER6, mesh.ipv6(host))):
+            calico.eventually(
+                f"the network outside reaches {address}",
+                lambda source=source, address=address: answers(router, source, address),
+                timeout=mesh.PATIENCE,
+            )
+        # It offers a default route, which nobody here asked for.
+        assert "default" not in host.run("ip route show proto bird").out
+
+
+def test_hosts_with_as_numbers_of_their_own_reach_each_other_and_the_router(
+    cluster: Cluster, router: Plain
+) -> None:
+    speak_to_the_router(cluster)
+    for host in cluster.hosts:
+        said = cluster.calicoctl(host, f"node --ip={host.ip} --ip6={host.ip6} --as={own_as(host)}")
+        assert f"AS {own_as(host)})" in said.out
+    for host in cluster.hosts:
+        others = [other for other in cluster.hosts if other is not host]
+        in_mesh = [address for other in others for address in (other.ip, other.ip6)]
+        has_sessions(cluster, host, dict.fromkeys(in_mesh, "node-to-node mesh"))
+    mesh.all_reach_each_other(cluster)
+    has_routes(cluster, router)
+    for host in cluster.hosts:
+        mesh.reaches(host, SERVER4, SERVER6)
+        for block in mesh.blocks(host):
+            # No host passes on what another one said: the paths are of one AS.
+            calico.eventually(
+                f"{block} comes from AS {own_as(host)} alone",
+                lambda block=block, host=host: paths(router, block) == {str(own_as(host))},
+                timeout=mesh.PATIENCE,
+            )
+
+
+def own_as(host: Host) -> int:
+    return 65100 + host.number
+
+
+def speak_to_the_router(cluster: Cluster) -> None:
+    """Make the router a peer of all hosts; wait until they are."""
+    for ip in (ROUTER4, ROUTER6):
+        cluster.calicoctl(cluster.hosts[0], f"bgp peer add {ip} as {ROUTER_AS}")
+    for host in cluster.hosts:
+        has_sessions(cluster, host, dict.fromkeys((ROUTER4, ROUTER6), "global"))
+
+
+def has_sessions(cluster: Cluster, host: Host, wanted: dict[str, str]) -> None:
+    """Wait until status shows established sessions with these peers, of these types."""
+
+    def established() -> dict[str, str]:
+        shown = cluster.calicoctl(host, "status --output=json", check=False).out
+        found = json.loads(shown)["items"][0]["bgp_sessions"] or []
+        return {each["ip"]: each["type"] for each in found if each["established"]}
+
+    calico.eventually(
+        f"{host.name} has sessions with {', '.join(wanted)}",
+        lambda: wanted.items() <= established().items(),
+        timeout=mesh.PATIENCE,
+    )
+
+
+def lacks_routes(here: Host, there: Host) -> None:
+    """Wait until a host has no route to the containers of another one."""
+    shown = "ip route show proto bird; ip -6 route show proto bird"
+    calico.eventually(
+        f"{here.name} has no routes to {there.name}",
+        lambda: not mesh.blocks(there) & set(here.run(shown, quiet=True).out.split()),
+        timeout=mesh.PATIENCE,
+    )
+    assert not mesh.pings(here, mesh.ipv4(there))
+
+
+def has_routes(cluster: Cluster, router: Plain) -> None:
+    """Wait until the router knows exactly the hosts' blocks."""
+    wanted = set().union(*(mesh.blocks(host) for host in cluster.hosts))
+    calico.eventually(
+        f"the router has {wanted}", lambda: router.routes() == wanted, timeout=mesh.PATIENCE
+    )
+
+
+def answers(router: Plain, source: str, address: str) -> bool:
+    """Whether a container answers an echo request from the network outside."""
+    argv = ["ping", "-n", "-i", "0.1", "-c", "1", "-w", "3", "-I", source, address]
+    return router.namespace.run(argv, check=False).code == 0
+
+
+def paths(router: Plain, block: str) -> set[str]:
+    """The AS paths by which the router knows a block."""
+    lines = router.ask("show", "route", "for", block, "all").splitlines()
+    return {line.partition(":")[2].strip() for line in lines if "BGP.as_path:" in line}

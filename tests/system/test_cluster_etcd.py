@@ -1,0 +1,145 @@
+"""Three hosts with an etcd of three members: the leader dies, and one host has only a proxy."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support import command, mesh
+from tests.support.cluster import Cluster
+from tests.support.command import Result
+from tests.support.host import Host
+from tests.support.lab import Lab
+
+pytestmark = pytest.mark.system
+
+ADDED = 4
+"""Containers on each host while a member dies."""
+
+
+@dataclass(frozen=True)
+class Members(Cluster):
+    """A cluster whose first two hosts know all members of etcd; the third has a proxy."""
+
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def calicoctl(self, host: Host, line: str, *, check: bool = True, stdin: str = "") -> Result:
+        """Run `calicoctl <line>`; on the third host without saying where etcd is."""
+        authority = ",".join(f"{each.ip}:2379" for each in self.hosts)
+        settings = {"ETCD_AUTHORITY": authority} if host is not self.hosts[2] else {}
+        return host.calicoctl(*line.split(), env=settings, check=check, stdin=stdin)
+
+    def ask(self, host: Host, path: str) -> str:
+        """What the member on a host answers; nothing if it does not."""
+        url = f"http://{host.ip}:2379{path}"
+        return host.run(["curl", "-sS", "-m", "30", url], check=False, quiet=True).out
+
+    def leader(self) -> Host:
+        """The host of the member that leads."""
+        return next(host for host in self.hosts if self._leads(host))
+
+    def _leads(self, host: Host) -> bool:
+        state: dict[str, str] = json.loads(self.ask(host, "/v2/stats/self") or "{}")
+        return state.get("state") == "StateLeader"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Members]:
+    """Three nodes with a container on each."""
+    with Lab(3, node_image=True) as lab:
+        cluster = Members(lab.hosts)
+        initial = ",".join(f"{host.name}=http://{host.ip}:2380" for host in lab.hosts)
+        for host in lab.hosts:
+            cluster.processes[host.name] = host.spawn(
+                [
+                    *("etcd", "--enable-v2", f"--name={host.name}"),
+                    f"--data-dir={host.directory}/etcd",
+                    f"--initial-cluster={initial}",
+                    f"--listen-peer-urls=http://{host.ip}:2380",
+                    f"--initial-advertise-peer-urls=http://{host.ip}:2380",
+                    f"--listen-client-urls=http://{host.ip}:2379",
+                    f"--advertise-client-urls=http://{host.ip}:2379",
+                ],
+                "etcd.log",
+            )
+        for host in lab.hosts:
+            is_healthy(cluster, host)
+        *_, last = lab.hosts
+        last.spawn(
+            [
+                *("etcd", "--enable-v2", "--proxy=on", f"--data-dir={last.directory}/etcd-proxy"),
+                "--listen-client-urls=http://127.0.0.1:4001",
+                f"--initial-cluster={initial}",
+            ],
+            "etcd-proxy.log",
+        )
+        command.wait_until(
+            lambda: "true" in last.run("curl -sS -m 30 127.0.0.1:4001/health", check=False).out,
+            mesh.PATIENCE,
+            "the proxy answers",
+        )
+        for host in lab.hosts:
+            cluster.calicoctl(host, f"node --ip={host.ip} --ip6={host.ip6}")
+        mesh.populate(cluster)
+        yield cluster
+
+
+def is_healthy(cluster: Members, host: Host) -> None:
+    command.wait_until(
+        lambda: '"health":"true"' in cluster.ask(host, "/health"),
+        mesh.PATIENCE,
+        f"the member of etcd on {host.name} is healthy",
+    )
+
+
+def test_a_host_without_settings_works_through_a_proxy_at_the_usual_address(
+    cluster: Members,
+) -> None:
+    mesh.all_reach_each_other(cluster)
+    *_, last = cluster.hosts
+    shown = cluster.calicoctl(last, "status", check=False).out
+    assert "etcd at 127.0.0.1:4001 answers" in shown
+    assert "routing service: up since" in shown
+
+
+def test_containers_are_added_while_the_leader_of_etcd_dies(cluster: Members) -> None:
+    mesh.all_reach_each_other(cluster)
+    names = [f"new{number}" for number in range(ADDED)]
+    for host in cluster.hosts:
+        host.run(f"for n in {' '.join(names)}; do docker run -d --name $n busybox sleep 1d; done")
+    dying = cluster.leader()
+
+    def add(host: Host) -> None:
+        for number, name in enumerate(names):
+            mesh.add(cluster, host, name, address(host, number))
+
+    with ThreadPoolExecutor() as pool:
+        adding = [pool.submit(add, host) for host in cluster.hosts]
+        first = cluster.hosts[0]
+        command.wait_until(
+            lambda: f"192.168.{first.number}0.1" in str(stored(cluster, first)),
+            mesh.PATIENCE,
+            "the first one is being added",
+        )
+        command.stop(cluster.processes[dying.name], signal.SIGKILL)
+        for each in adding:
+            each.result()
+    assert not cluster.ask(dying, "/health")
+    for host in cluster.hosts:
+        others = [other for other in cluster.hosts if other is not host]
+        mesh.reaches(host, *(address(each, number) for each in others for number in range(ADDED)))
+
+
+def address(host: Host, number: int) -> str:
+    """An address in a block of its own, so that a route has to travel."""
+    return f"192.168.{host.number}{number}.1"
+
+
+def stored(cluster: Members, host: Host) -> str:
+    """The endpoints of a host, as etcd has them."""
+    directory = f"/v2/keys/calico/host/{host.name}/workload?recursive=true"
+    return "".join(cluster.ask(each, directory) for each in cluster.hosts)
