@@ -9,6 +9,19 @@ from calico_ctl.grammar import Grammar, Node, Option, Pattern, Scanned, Trouble,
 _PROGRAM = "calicoctl"
 _EVERYWHERE = ("--help", "--quiet")
 _SHORT_ENOUGH = 8
+_DOCKER_API = (
+    "containers get their network through calico-node's own Docker API, or by"
+    " `calicoctl container add`"
+)
+_PLAIN_DOCKER = "this calicoctl is for plain Docker hosts"
+_FORMER = {
+    "--libnetwork": ("is not available yet", _DOCKER_API),
+    "--libnetwork-image": ("is not available yet", _DOCKER_API),
+    "--kubernetes": ("is no more", _PLAIN_DOCKER),
+    "--kube-plugin-version": ("is no more", _PLAIN_DOCKER),
+    "--rkt": ("is no more", _PLAIN_DOCKER),
+}
+"""Options that the historical tool had: what has become of them, and what there is instead."""
 
 _States = Sequence[tuple[Pattern, Node]]
 
@@ -28,7 +41,7 @@ def explain(allowed: Grammar, argv: Sequence[str]) -> Misfit:
     if scanned.trouble is None:
         return _of_words(allowed, scanned)
     states, _ = _walk(allowed, scanned.words)
-    hint = ""
+    _, hint = _former(scanned.trouble)
     if scanned.trouble.what == grammar.UNKNOWN and not scanned.trouble.word.startswith("--"):
         hint = "a name that begins with `-` comes after `--`"
     return Misfit(_of_option(allowed, scanned.trouble), _usage(allowed, states), hint)
@@ -72,6 +85,13 @@ def _of_word(words: Sequence[str], at: int, wanted: Sequence[str]) -> str:
     return f"`{words[at]}` does not fit after `{before}`: expected {_choices(wanted)}"
 
 
+def _former(trouble: Trouble) -> tuple[str, str]:
+    """Return what has become of an option that there was once, and a hint; empty: never was."""
+    if trouble.what != grammar.UNKNOWN:
+        return "", ""
+    return _FORMER.get(trouble.word.partition("=")[0], ("", ""))
+
+
 def _of_option(allowed: Grammar, trouble: Trouble) -> str:
     name = trouble.word.partition("=")[0]
     match trouble.what:
@@ -83,6 +103,9 @@ def _of_option(allowed: Grammar, trouble: Trouble) -> str:
         case grammar.TAKES_NO_VALUE:
             return f"`{name}` takes no value"
         case _:
+            became, _ = _former(trouble)
+            if became:
+                return f"`{name}` {became}"
             known = {each.name for each in allowed.options} | set(_EVERYWHERE)
             close = _close(name, known, 1)
             meant = f" (did you mean `{close[0]}`?)" if close else ""

@@ -1,10 +1,9 @@
 """What PyInstaller makes of calicoctl: run by build_binary.sh, in the top of the checkout.
 
 One analysis, two forms: `dist/calicoctl` is one file that unpacks itself into the temporary
-directory each time it is run; `dist/directory/calicoctl/` is unpacked already and starts sooner.
+directory each time it is run; `dist/directory/` is unpacked already and starts sooner.
 """
 
-import os
 from pathlib import Path
 
 from PyInstaller.building.api import COLLECT, EXE, PYZ
@@ -18,16 +17,18 @@ CONTEXT = CHECKOUT / "build" / "context.tar.gz"
 UNNEEDED = [
     # never asked for by a command on a host
     "_curses", "_sqlite3", "_tkinter", "curses", "dbm", "ensurepip", "idlelib", "lib2to3",
-    "pydoc", "pydoc_data", "readline", "sqlite3", "tkinter", "turtledemo", "unittest", "venv",
+    "multiprocessing", "pydoc", "pydoc_data", "readline", "sqlite3", "tkinter", "turtledemo",
+    "unittest", "venv", "xmlrpc",
     # what docker-py and requests would like to have, and do without
     "paramiko", "chardet", "brotli", "zstandard", "simplejson", "socks", "OpenSSL", "pkg_resources",
     "setuptools", "pip", "_distutils_hack", "win32api", "pywin32",
 ]  # fmt: skip
 
+_NO_ROOM = b"No room for %s in /tmp? Set TMPDIR elsewhere."
 REWORDED = {
-    b"Failed to load Python shared library '%s': %s": b"Is it noexec? Set TMPDIR elsewhere. '%s': %s",
-    b"Failed to extract %s: failed to write data chunk!": b"No room for %s in /tmp? Set TMPDIR elsewhere.",
-    b"Failed to extract %s: failed to open target file!": b"No room for %s in /tmp? Set TMPDIR elsewhere.",
+    b"Failed to load Python shared library '%s': %s": b"Is /tmp noexec? Set TMPDIR. '%s': %s",
+    b"Failed to extract %s: failed to write data chunk!": _NO_ROOM,
+    b"Failed to extract %s: failed to open target file!": _NO_ROOM,
     b"Could not create temporary directory!": b"No room in /tmp? Set TMPDIR elsewhere",
 }
 """The starter's messages for a temporary directory that cannot be used: each says what to try, and
@@ -46,18 +47,21 @@ def reworded(program: bytes) -> bytes:
 def main() -> None:
     """Write both forms."""
     analysis = Analysis(
-        ["calicoctl.py"],
+        [str(CHECKOUT / "calicoctl.py")],
         pathex=[str(CHECKOUT)],
         datas=[(str(CONTEXT), ".")],
         hiddenimports=collect_submodules("calico_ctl"),
+        runtime_hooks=[str(CHECKOUT / "packaging" / "one_file.py")],
         excludes=UNNEEDED,
     )
+    # PyInstaller's own scripts load `inspect` and more at every start, for what nobody asks here.
+    scripts = [each for each in analysis.scripts if not each[0].startswith("pyi_rth_")]
     pyz = PYZ(analysis.pure)
     # Not compressed: unpacking would take longer than all that a short command does.
     plain = dict.fromkeys(["BINARY", "EXTENSION", "DATA", "PYZ", "PYMODULE", "PYSOURCE"], False)
     EXE(
         pyz,
-        analysis.scripts,
+        scripts,
         analysis.binaries,
         analysis.datas,
         name="calicoctl",
@@ -68,13 +72,12 @@ def main() -> None:
     file.write_bytes(reworded(file.read_bytes()))
     starter = EXE(
         pyz,
-        analysis.scripts,
+        scripts,
         name="calicoctl",
         exclude_binaries=True,
         strip=True,
     )
-    COLLECT(starter, analysis.binaries, analysis.datas, name="directory/calicoctl", strip=True)
+    COLLECT(starter, analysis.binaries, analysis.datas, name="directory", strip=True)
 
 
-os.environ.setdefault("PYTHONHASHSEED", "0")
 main()

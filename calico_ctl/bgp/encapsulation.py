@@ -195,8 +195,8 @@ class _Planning:
         for destination, hostname in _holdings(pool, blocks):
             if hostname == self._own.host:
                 continue
-            node = self._nodes.get(hostname)
-            host = None if node is None else node.address(tunnel.family)
+            holder = self._nodes.get(hostname)
+            host = None if holder is None else holder.address(tunnel.family)
             if host is None:
                 self._problems[f"host {hostname}"] = (
                     f"no IPv{tunnel.family} address of it is known, so {destination} is not reached"

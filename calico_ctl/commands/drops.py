@@ -192,5 +192,5 @@ def _item(now: datetime, hostname: str, drop: Drop, owner: Owner) -> dict[str, o
         "why": drop.reason.why.value,
         "reason": _reason(drop, owner),
         "profile": drop.reason.profile or None,
-        "rule_number": drop.reason.position or None,
+        "position": drop.reason.position or None,
     }

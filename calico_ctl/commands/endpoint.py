@@ -127,7 +127,7 @@ def _show_counters(form: Form, wanted: Filter, platform: Platform, console: Cons
     tables.warn(console, problems)
     drops = platform.counters.drops()
     ordered = sorted(found, key=tables.endpoint_order)
-    items = [tables.endpoint_reference(each) | _counts(each, drops) for each in ordered]
+    items = [tables.identified(each) | _counts(each, drops) for each in ordered]
     listing = Listing("endpoint_counters", items, [each.key.id for each in ordered])
     rows = [_counted(each, drops.get(each.name)) for each in ordered]
     output.show(

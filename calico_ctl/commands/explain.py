@@ -42,7 +42,7 @@ Examples:
 from collections.abc import Iterator, Sequence
 
 from calico_ctl import usage
-from calico_ctl.commands import output
+from calico_ctl.commands import output, tables
 from calico_ctl.commands.output import Listing
 from calico_ctl.console import Console
 from calico_ctl.errors import ExitCode, UsageError
@@ -229,17 +229,11 @@ def _end_item(end: End) -> _Item:
     item: _Item = {"address": str(end.ip), "hostname": end.hostname or None, "endpoint": None}
     if end.endpoint is None:
         return item
-    key = end.endpoint.key
-    reference = {
-        "hostname": key.host,
-        "orchestrator": key.orchestrator,
-        "workload": key.workload,
-        "id": key.id,
-        "state": end.endpoint.state.value,
-        "interface": end.endpoint.name,
-        "profiles": list(end.endpoint.profiles),
-    }
-    return item | {"hostname": key.host, "endpoint": reference}
+    return (
+        item
+        | tables.endpoint_reference(end.endpoint)
+        | {"interface": end.endpoint.name, "profiles": list(end.endpoint.profiles)}
+    )
 
 
 def _stage_item(stage: Stage) -> _Item:
@@ -251,7 +245,7 @@ def _stage_item(stage: Stage) -> _Item:
         "why": stage.why.value,
         "reason": stage.reason,
         "profile": stage.profile or None,
-        "rule_number": stage.position or None,
+        "position": stage.position or None,
         "rule": None if stage.rule is None else rule_text.format_rule(stage.rule),
         "not_matched": [_unmatched_item(each) for each in stage.unmatched],
         "tags": [_membership_item(each) for each in stage.memberships],
@@ -262,7 +256,7 @@ def _stage_item(stage: Stage) -> _Item:
 def _unmatched_item(unmatched: Unmatched) -> _Item:
     return {
         "profile": unmatched.profile,
-        "rule_number": unmatched.position,
+        "position": unmatched.position,
         "rule": rule_text.format_rule(unmatched.rule),
         "because": list(unmatched.because),
     }

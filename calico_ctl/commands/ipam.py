@@ -26,12 +26,11 @@ from collections.abc import Sequence
 from netaddr import IPAddress
 
 from calico_ctl import usage
-from calico_ctl.commands import output
+from calico_ctl.commands import output, tables
 from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.errors import ExitCode
 from calico_ctl.model import address, duration
-from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.usage import Words
 from calico_ctl.workload import address_repair
 from calico_ctl.workload.address_repair import Assignment, Outcome
@@ -127,21 +126,10 @@ def _assignment_item(found: Assignment) -> dict[str, object]:
         "address": str(found.ip),
         "hostname": found.owner.host,
         "handle": found.owner.id,
-        "endpoints": [_endpoint_item(each) for each in found.endpoints],
+        "endpoints": [tables.endpoint_reference(each) for each in found.endpoints],
         "block": str(found.block),
         "affinity": found.affinity,
         "pool": None if found.pool is None else str(found.pool),
-    }
-
-
-def _endpoint_item(endpoint: Endpoint) -> dict[str, object]:
-    key = endpoint.key
-    return {
-        "endpoint": key.id,
-        "hostname": key.host,
-        "orchestrator": key.orchestrator,
-        "workload": key.workload,
-        "state": endpoint.state.value,
     }
 
 

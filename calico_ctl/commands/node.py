@@ -8,6 +8,8 @@ Usage:
                  [--metrics=<ADDR:PORT>]
   calicoctl node stop [--force]
   calicoctl node remove <HOSTNAME> [--force]
+  calicoctl node image save <FILE> [--node-image=<IMAGE>]
+  calicoctl node image load <FILE> [--node-image=<IMAGE>]
   calicoctl node bgp peer add <PEER_IP> as <AS_NUM> [--password-file=<FILE>]
   calicoctl node bgp peer remove <PEER_IP>
   calicoctl node bgp peer show [--ipv4 | --ipv6] [--output=<FORM>]
@@ -49,6 +51,7 @@ Examples:
   ETCD_AUTHORITY=10.99.0.1:2379 calicoctl node --ip=10.99.0.2
   calicoctl node --docker-proxy=127.0.0.1:2378
   calicoctl node remove host3
+  calicoctl node image save calico-node.tar
   calicoctl node bgp peer add 10.99.0.254 as 65000
 """
 
@@ -59,7 +62,7 @@ from pathlib import Path
 from calico_ctl import usage
 from calico_ctl.commands import bgp_peers
 from calico_ctl.console import Console
-from calico_ctl.docker_api import node_container
+from calico_ctl.docker_api import image, node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from calico_ctl.errors import DockerUnavailable, ExitCode, InvalidValue, UsageError
@@ -94,6 +97,9 @@ def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCo
     if words.flag("remove"):
         _remove(words, platform, console)
         return ExitCode.OK
+    if words.flag("image"):
+        _image(words, platform, console)
+        return ExitCode.OK
     request, detached = _request(words, platform), _parse_detach(words.text("--detach"))
     console.require_root("calicoctl node")
     engine = _engine(platform)
@@ -110,6 +116,21 @@ def _stop(words: Words, platform: RealPlatform, console: Console) -> None:
     engine = _engine(platform)
     node.stop(platform, engine, DEFAULT_IMAGE, force=words.flag("--force"), say=console.say)
     console.result("Node stopped")
+
+
+def _image(words: Words, platform: RealPlatform, console: Console) -> None:
+    """Write the image to a file, for hosts that cannot build it, or read it there."""
+    name, file = words.optional("--node-image") or DEFAULT_IMAGE, Path(words.text("<FILE>"))
+    engine = _engine(platform)
+    with console.progress() as say:
+        if words.flag("load"):
+            image.load(engine, name, file, say)
+            done = f"{name} is there now"
+        else:
+            image.ensure(engine, name, say)
+            say(f"writing {file}")
+            done = f"{name} is in {file} ({image.save(engine, name, file) / 1e6:.0f} MB)"
+    console.result(done)
 
 
 def _remove(words: Words, platform: RealPlatform, console: Console) -> None:

@@ -7,6 +7,7 @@ from calico_ctl.commands import tables
 from calico_ctl.datastore import status
 from calico_ctl.datastore.status import AgentStatus
 from calico_ctl.errors import CalicoError
+from calico_ctl.model.container import OwnContainer
 from calico_ctl.workload import health
 from calico_ctl.workload.complaints import Complaint
 from calico_ctl.workload.health import Health, Session, Stored
@@ -40,11 +41,10 @@ def item(found: Health, wrong: Sequence[Complaint]) -> Item:
 
 def _container(found: Health) -> Item:
     container = found.container
-    is_there = container is not None and not isinstance(container, CalicoError)
     return {
         "name": health.NODE,
         "running": None if isinstance(container, CalicoError) else found.running,
-        "description": container.description if is_there else None,
+        "description": container.description if isinstance(container, OwnContainer) else None,
     }
 
 

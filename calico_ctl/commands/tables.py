@@ -52,20 +52,18 @@ def show_endpoints(console: Console, form: Form, endpoints: Iterable[Endpoint]) 
 
 
 def endpoint_reference(endpoint: Endpoint) -> dict[str, object]:
-    """Return as data which endpoint it is, and whether it is active."""
-    key = endpoint.key
-    return {
-        "hostname": key.host,
-        "orchestrator": key.orchestrator,
-        "workload": key.workload,
-        "id": key.id,
-        "state": endpoint.state.value,
-    }
+    """Return as data, for something that has to do with an endpoint, which one it is."""
+    return _identity(endpoint, "endpoint")
+
+
+def identified(endpoint: Endpoint) -> dict[str, object]:
+    """Return the beginning of an item that is about an endpoint itself."""
+    return _identity(endpoint, "id")
 
 
 def endpoint_item(endpoint: Endpoint) -> dict[str, object]:
     """Return an endpoint as data. `interface` is the host's side."""
-    return endpoint_reference(endpoint) | {
+    return identified(endpoint) | {
         "interface": endpoint.name,
         "mac": endpoint.mac,
         "profiles": list(endpoint.profiles),
@@ -101,6 +99,18 @@ def warn(console: Console, problems: Sequence[Problem]) -> None:
     """Say what is missing in what is shown, because its value in etcd cannot be used."""
     for problem in problems:
         console.say(f"warning: {problem.key} is left out: {problem.reason}")
+
+
+def _identity(endpoint: Endpoint, name: str) -> dict[str, object]:
+    """Return which endpoint it is and whether it is active; its id gets that name."""
+    key = endpoint.key
+    return {
+        "hostname": key.host,
+        "orchestrator": key.orchestrator,
+        "workload": key.workload,
+        name: key.id,
+        "state": endpoint.state.value,
+    }
 
 
 def _row(endpoint: Endpoint) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from calico_ctl.bgp.topology import Topology
 from calico_ctl.daemons.runtime import Tick
 from calico_ctl.dataplane import uplink
 from calico_ctl.datastore.follow import Changes, Disconnected, Resync
-from calico_ctl.errors import InvalidValue
+from calico_ctl.errors import CalicoError, InvalidValue
 from calico_ctl.ipam import block
 from calico_ctl.model import keys
 from calico_ctl.model.address import FAMILIES, Family
@@ -48,10 +48,13 @@ class Encapsulation:
         self._tunnels = tunnels
         self._say = say
         self._values: dict[str, str] | None = None
+        # Blocks as etcd has them; read only while some pool is encapsulated.
+        self._texts: dict[str, str] = {}
+        self._reading = False
         self._blocks: dict[str, Holders] = {}
         self._unread: dict[str, str] = {}
         self._topology: Topology | None = None
-        self._said = ""
+        self._said: str | None = None
         self._plan = Plan()
 
     def turn(self, batch: Iterable[object]) -> None:
@@ -64,7 +67,10 @@ class Encapsulation:
         seen = self._topology = self._topology or topology.read(self._values)
         if not seen.ready:
             return
-        self._apply(seen)
+        try:
+            self._apply(seen)
+        except CalicoError as error:
+            self._report(f"tunnels stay as they are: {error.message}")
 
     def _take_in(self, message: object) -> bool:
         match message:
@@ -84,7 +90,7 @@ class Encapsulation:
         if values.get(keys.READY) != "true":
             return False
         self._values, self._topology = {}, None
-        self._blocks, self._unread = {}, {}
+        self._texts, self._blocks, self._unread = {}, {}, {}
         for key, value in values.items():
             self._fold(key, value)
         return True
@@ -95,7 +101,7 @@ class Encapsulation:
         if parsed is None or self._values is None:
             return False
         if parsed.leaf is Leaf.BLOCK:
-            return self._fold_block(key, parsed.name, value)
+            return self._fold_block(key, value)
         if parsed.leaf not in _FOLLOWED or self._values.get(key) == value:
             return False
         if value is None:
@@ -105,37 +111,58 @@ class Encapsulation:
         self._topology = None
         return True
 
-    def _fold_block(self, key: str, name: str, value: str | None) -> bool:
+    def _fold_block(self, key: str, value: str | None) -> bool:
         """Of a block only who has what counts: a container that comes or goes changes nothing."""
+        if value is None:
+            self._texts.pop(key, None)
+        else:
+            self._texts[key] = value
+        return self._reading and self._read(key)
+
+    def _read(self, key: str) -> bool:
         before = self._blocks.pop(key, None), self._unread.pop(key, None)
-        if value is not None:
+        if key in self._texts:
             try:
-                self._blocks[key] = read_block(name, value)
+                self._blocks[key] = read_block(key.rpartition("/")[2], self._texts[key])
             except InvalidValue as error:
                 self._unread[key] = error.message
         return (self._blocks.get(key), self._unread.get(key)) != before
+
+    def _read_all(self) -> None:
+        if not self._reading:
+            self._reading = True
+            for key in self._texts:
+                self._read(key)
+
+    def _forget_all(self) -> None:
+        self._reading = False
+        self._blocks, self._unread = {}, {}
 
     def _apply(self, seen: Topology) -> None:
         own = seen.nodes.get(self._hostname, Node(self._hostname))
         wanted = encapsulation.wanted(seen.pools)
         plan = Plan()
         if wanted:
+            self._read_all()
             plan = encapsulation.plan(
                 own, seen.nodes, wanted, list(self._blocks.values()), _uplinks(own)
             )
-        problems = {**plan.problems, **self._tunnels.make(plan)}
-        if wanted:
-            problems |= self._unread
+        else:
+            self._forget_all()
+        problems = {**plan.problems, **self._tunnels.make(plan), **self._unread}
         if plan != self._plan:
             self._plan = plan
             log.info("%d tunnels with %d routes", len(plan.tunnels), len(plan.routes))
-        self._report("; ".join(f"{what}: {why}" for what, why in sorted(problems.items())))
+        if wanted or problems or self._said is not None:
+            self._report("; ".join(f"{what}: {why}" for what, why in sorted(problems.items())))
 
     def _report(self, trouble: str) -> None:
-        if trouble != self._said:
-            self._said = trouble
+        if trouble == self._said:
+            return
+        if trouble or self._said:
             log.warning("%s", trouble or "all tunnels are as they shall be again")
-            self._say(trouble)
+        self._said = trouble
+        self._say(trouble)
 
 
 def read_block(segment: str, text: str) -> Holders:

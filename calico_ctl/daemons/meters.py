@@ -25,7 +25,9 @@ from calico_ctl.model.metric import Metric
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 5.0
-"""How often a service says what it measured."""
+"""How often a service says at least what it measured; within a second, if that is something new."""
+
+_LOOK_SECONDS = 1.0
 
 _Key = tuple[Metric, Labels]
 
@@ -61,6 +63,9 @@ class Meters:
         self._lock = threading.Lock()
         self._known = _Known()
         self._troubles: dict[str, str] = {}
+        self._is_new = True
+        self._due = 0.0
+        self._asked: list[Callable[[], None]] = []
         self._started = time.clock_gettime(time.CLOCK_REALTIME)
         self.restarts = self._former_restarts()
 
@@ -70,11 +75,15 @@ class Meters:
         with self._lock:
             values = self._known.values
             values[key] = values.get(key, 0) + by
+            self._is_new = True
 
     def set(self, what: Metric, value: float, *labels: str) -> None:
         """Say what a value is now."""
+        key = (what, labels)
         with self._lock:
-            self._known.values[(what, labels)] = value
+            if self._known.values.get(key) != value:
+                self._known.values[key] = value
+                self._is_new = True
 
     def observe(self, what: Metric, value: float, *labels: str) -> None:
         """Put a value into a histogram."""
@@ -86,6 +95,7 @@ class Meters:
                 self._known.histograms[key] = histogram
             histogram.counts[at] += 1
             histogram.total += value
+            self._is_new = True
 
     def say(self, trouble: str, part: str = "") -> None:
         """Say how the service, or a part of it, is: empty if it does its work, else why it cannot.
@@ -93,10 +103,20 @@ class Meters:
         Of a service that has said nothing of itself as a whole it is not known how it is.
         """
         with self._lock:
-            self._troubles[part] = trouble
+            if self._troubles.get(part) != trouble:
+                self._troubles[part] = trouble
+                self._is_new = True
+
+    def ask(self, whom: Callable[[], None]) -> None:
+        """Have somebody called each time before this is written, who then measures.
+
+        So whoever has values that change often pays nothing for them.
+        """
+        self._asked.append(whom)
 
     def measured(self) -> Measured:
         """Return all of it, as it is now."""
+        self._gather()
         self.set(metric.MEMORY, _resident_bytes())
         with self._lock:
             samples: list[Sample] = [
@@ -122,23 +142,35 @@ class Meters:
         logging.getLogger().addHandler(counting)
         told = ""
         try:
-            while True:
+            while not stopping.is_set():
                 try:
-                    self.write()
+                    self._write_if_due()
                     told = ""
                 except CalicoError as error:
                     if error.message != told:
                         log.warning("cannot say what was measured: %s", error.message)
                     told = error.message
-                if stopping.wait(WRITE_SECONDS):
-                    return
+                stopping.wait(_LOOK_SECONDS)
         finally:
             logging.getLogger().removeHandler(counting)
 
+    def _write_if_due(self) -> None:
+        self._gather()
+        now = self._monotonic()
+        if self._is_new or now >= self._due:
+            self._due = now + WRITE_SECONDS
+            self.write()
+
+    def _gather(self) -> None:
+        for each in self._asked:
+            each()
+
     def write(self) -> None:
         """Say what was measured; raise CalicoError if that cannot be written."""
+        found = self.measured()
+        self._is_new = False
         if self._path is not None:
-            files.write_if_changed(self._path, measured.encode(self.measured()))
+            files.write_if_changed(self._path, measured.encode(found))
 
     def _former_restarts(self) -> int:
         if self._path is None:

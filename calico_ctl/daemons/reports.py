@@ -37,6 +37,8 @@ class Reports:
         """Know nothing to report yet; `meters` are told the same."""
         self.meters = meters or Meters(status.FELIX)
         self.meters.set(metric.IN_SYNC, 0)
+        self.meters.ask(self._measure)
+        self._said: str | None = None
         self.in_sync_since = ""
         """Since when the agent has no trouble; empty if it has."""
         self._store = store
@@ -51,7 +53,7 @@ class Reports:
 
     def submit(self, statuses: Statuses | None, agent: AgentStatus, *, urgent: bool) -> None:
         """Say how things are; `statuses` None: as said before. Returns at once."""
-        agent = self._measured(agent)
+        self._note(agent)
         with self._lock:
             wake = urgent or (statuses is not None and statuses != self._statuses)
             self._statuses = self._statuses if statuses is None else statuses
@@ -60,14 +62,20 @@ class Reports:
         if wake:
             self._something.set()
 
-    def _measured(self, agent: AgentStatus) -> AgentStatus:
-        """Add what this knows; the meters' counts of repairs are those of the report."""
+    def _note(self, agent: AgentStatus) -> None:
         if agent.trouble:
             self.in_sync_since = ""
         elif not self.in_sync_since:
             self.in_sync_since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        meters = self.meters
-        meters.say(agent.trouble)
+        if agent.trouble != self._said:
+            self._said = agent.trouble
+            self.meters.say(agent.trouble)
+
+    def _measure(self) -> None:
+        """Tell the meters, in their thread: the deciding one has other things to do."""
+        agent, meters = self._agent, self.meters
+        if agent is None:
+            return
         meters.set(metric.IN_SYNC, int(not agent.trouble))
         meters.set(metric.REVISION, agent.in_sync_revision)
         meters.set(metric.ENDPOINTS, agent.endpoints)
@@ -77,7 +85,6 @@ class Reports:
         meters.set(metric.SETS, agent.sets)
         for kind, count in agent.repairs.items():
             meters.set(metric.REPAIRS, count, kind)
-        return replace(agent, in_sync_since=self.in_sync_since, restarts=meters.restarts)
 
     def acknowledged(self, key: EndpointKey) -> bool:
         """Say whether anything was written about an endpoint."""
@@ -109,10 +116,12 @@ class Reports:
             self._written = status.read_endpoints(self._store, self._hostname)
         with self._lock:
             statuses, agent, urgent = self._statuses, self._agent, self._urgent
+            in_sync_since = self.in_sync_since
             self._urgent = False
         try:
             if agent is not None and (urgent or periodic):
-                status.write_agent(self._store, self._hostname, agent)
+                told = replace(agent, in_sync_since=in_sync_since, restarts=self.meters.restarts)
+                status.write_agent(self._store, self._hostname, told)
             if statuses is not None:
                 self._write_endpoints(statuses, self._written)
         except CalicoError:

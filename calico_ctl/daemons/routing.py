@@ -16,9 +16,13 @@ from calico_ctl.bgp import bird as bgp_bird
 from calico_ctl.bgp import topology
 from calico_ctl.bgp.following import Following
 from calico_ctl.bgp.topology import Topology
+from calico_ctl.daemons import encapsulation
+from calico_ctl.daemons.encapsulation import Encapsulation
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Runtime, Tick
+from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.dataplane.bird import Bird, SessionState
+from calico_ctl.dataplane.tunnel import KernelTunnels
 from calico_ctl.datastore import follow, status
 from calico_ctl.datastore.follow import Changes, Disconnected, Resync
 from calico_ctl.datastore.status import ServiceStatus
@@ -150,12 +154,15 @@ class Routing:
 
 
 def run(platform: RealPlatform) -> None:
-    """Run until told to stop; BIRD and its routes stay as they are then."""
+    """Run until told to stop; BIRD, its routes and the tunnels stay as they are then."""
     runtime = Runtime()
     runtime.stop_on_signals()
     meters = Meters(SERVICE, platform.settings.metrics_directory)
     runtime.listen("meters", meters.run)
     routing = Routing(platform, Bird(), meters)
+    report = ServiceReport(platform.store, platform.hostname, encapsulation.SERVICE)
+    runtime.listen("tunnels report", report.run)
+    tunnels = Encapsulation(platform.hostname, KernelTunnels(), report.say)
     runtime.listen(
         "etcd",
         lambda post, stopping: follow.follow(platform.store, keys.ROOT, post, stopping),
@@ -163,4 +170,5 @@ def run(platform: RealPlatform) -> None:
     runtime.tick_every(TICK_SECONDS)
     for batch in runtime.batches():
         routing.turn(batch)
+        tunnels.turn(batch)
     log.info("stopping; BIRD and its routes stay as they are")

@@ -28,10 +28,7 @@ class KernelNetwork:
             )
         with ExitStack() as undo:
             undo.callback(self.unplug, interface.host_name)
-            mtu = uplink.mtu_of_containers(
-                interface.gateways, interface.addresses, interface.overhead
-            )
-            _ip(veth.plan_pair(interface, mtu))
+            _ip(veth.plan_pair(interface, _mtu(interface)))
             if any(ip.version == 6 for ip in interface.addresses):
                 enable_ipv6(interface.netns, interface.name)
             self._configure(interface, veth.plan_inside(interface), default_routes, undo)
@@ -58,6 +55,10 @@ class KernelNetwork:
         if any(ip.version == 6 for ip in interface.addresses):
             enable_ipv6(netns, interface.name)
         lines = veth.plan_addresses(interface, shown) + veth.plan_gateways(interface)
+        mtu = _mtu(interface)
+        if mtu is not None:
+            _ip([f"link set dev {interface.host_name} mtu {mtu}"])
+            lines.insert(0, f"link set dev {interface.name} mtu {mtu}")
         with ExitStack() as undo:
             self._configure(interface, lines, default_routes, undo)
             undo.pop_all()
@@ -92,6 +93,10 @@ class KernelNetwork:
         # Only on the way out of a failure: some of these lines were never done, so each is tried.
         for step in reversed(demotion):
             command.succeeds([*_inside(interface.netns), "ip", *step.undo.split()])
+
+
+def _mtu(interface: Interface) -> int | None:
+    return uplink.mtu_of_containers(interface.gateways, interface.addresses, interface.overhead)
 
 
 def enable_ipv6(netns: str, interface: str) -> None:

@@ -175,7 +175,8 @@ def _detours(family: Family) -> dict[Detour, str]:
         if str(each.get("protocol")) != _NUMBER:
             continue
         source = "all" if each["src"] == "all" else f"{each['src']}/{each.get('srclen', '')}"
-        where = f"priority {each['priority']} lookup {each.get('table')}"
+        where = f"priority {each['priority']}"
+        where += f" lookup {each['table']}" if "table" in each else ""
         network = _DEFAULTS[family] if source == "all" else source.removesuffix("/")
         usual = each["priority"] == PRIORITY and str(each.get("table")).isdecimal()
         detour = Detour(IPNetwork(network), int(str(each["table"])) if usual else 0)

@@ -97,9 +97,9 @@ def _is_another(found: _Described, tunnel: Tunnel) -> bool:
     if tunnel.way is Way.IPIP:
         return False
     info = found.get("linkinfo")
-    data = info.get("info_data") if isinstance(info, dict) else None
-    if not isinstance(data, dict) or info.get("info_kind") != "vxlan":
+    if not isinstance(info, dict) or info.get("info_kind") != "vxlan":
         return True
+    data = info["info_data"]
     local = data.get("local" if tunnel.family == 4 else "local6")
     return (data.get("id"), data.get("port"), local, data.get("learning")) != (
         VXLAN_ID,

@@ -207,6 +207,9 @@ def _with_tls(connected: socket.socket, host: str, context: "SSLContext") -> soc
         return context.wrap_socket(connected, server_hostname=host.removesuffix("."))
     except TimeoutError:
         raise
+    except ConnectionError as error:
+        # Who speaks plain HTTP answers in words or hangs up, and which of them arrives is chance.
+        raise _in_tls_words(error) from error
     except OSError as error:
         raise _in_words(error) from error
 
@@ -224,8 +227,10 @@ def _last_words(connected: socket.socket, error: OSError) -> OSError:
 
 def _in_words(error: OSError) -> OSError:
     """Return what TLS calls an error as one of ours; any other as it is."""
-    if type(error).__module__ != "ssl":
-        return error
+    return _in_tls_words(error) if type(error).__module__ == "ssl" else error
+
+
+def _in_tls_words(error: OSError) -> "TlsFailed":
     from calico_ctl.datastore import etcd_tls
 
     return TlsFailed(etcd_tls.reason(error))

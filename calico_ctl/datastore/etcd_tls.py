@@ -72,7 +72,7 @@ def reason(error: OSError) -> str:
         return "TLS: it wants a certificate of ours: set ETCD_CERT_FILE and ETCD_KEY_FILE"
     if any(each in said for each in _OURS_REFUSED):
         return "TLS: it wants another certificate of ours: see ETCD_CERT_FILE and ETCD_KEY_FILE"
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionError):
         return "TLS: it hung up"
     return f"TLS: {said.replace('_', ' ').lower() or 'failed'}"
 

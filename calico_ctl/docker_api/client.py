@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from calico_ctl.docker_api.request import CONFIGURATION_LABEL, ContainerRequest
 from calico_ctl.errors import DeadlineExceeded, DockerError, NotFound
@@ -31,6 +31,7 @@ _TRIES_TO_EXECUTE = 5
 _AND_ITS_END = '"$@" 2>&1; echo "(it ended with $?)"'
 _END = re.compile(r"\(it ended with (?P<code>[0-9]+)\)\n\Z")
 _SECONDS_TO_STOP = 10
+_SAVED_AT_ONCE = 1 << 20
 _POLL_SECONDS = 0.1
 
 Json = Mapping[str, object]
@@ -306,6 +307,19 @@ class Engine:
         repository, tag = parse_repository_tag(image)
         with self._asking(f"image {image}"):
             yield from self._api.pull(repository, tag=tag or "latest", stream=True, decode=True)
+
+    def saved(self, image: str) -> Iterator[bytes]:
+        """Yield an image as `docker save` writes it, in pieces; raise NotFound if it is not there.
+
+        The file has the image's name if it is called by its name.
+        """
+        with self._asking(f"image {image}"):
+            yield from self._api.get_image(image, _SAVED_AT_ONCE)
+
+    def load(self, archive: BinaryIO) -> Iterator[Json]:
+        """Load what `docker save` wrote; yield the engine's messages. Errors are among them."""
+        with self._asking("image"):
+            yield from self._api.load_image(archive)
 
     def build(
         self, image: str, context: bytes, dockerfile: str, arguments: Mapping[str, str]

@@ -3,15 +3,14 @@
 Our own is built from the build context that ships with the tool; any other is pulled.
 """
 
-import io
-import sys
-import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from calico_ctl import __version__
+from calico_ctl.docker_api import build_context
 from calico_ctl.docker_api.client import Engine
-from calico_ctl.errors import CalicoError, DockerError
+from calico_ctl.errors import CalicoError, DockerError, NotFound
 from calico_ctl.host import files
 
 DEFAULT_IMAGE = f"calico/node:{__version__}"
@@ -22,8 +21,6 @@ _PUBLISHED_BASE = "debian:bookworm-slim"
 _MADE_BASE = "calico/base:bookworm"
 """What `scripts/base_image` makes where no registry answers."""
 
-_PARTS = ("calico_ctl", "calico_node", "calicoctl.py", "requirements.txt", "LICENSE")
-_HOST_CA = "calico_node/host-ca.crt"
 _CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 
 
@@ -43,57 +40,61 @@ def build(engine: Engine, image: str, progress: Progress) -> None:
     base = base_image(engine)
     progress(f"building {image} on {base} (once; a minute or so)")
     arguments = {"BASE_IMAGE": base, "VERSION": __version__}
-    messages = engine.build(image, context(context_root()), "calico_node/Dockerfile", arguments)
+    context = build_context.tar(build_context.root(), _ca_bundle())
+    messages = engine.build(image, context, "calico_node/Dockerfile", arguments)
     _watch(f"cannot build {image}", messages, progress)
+
+
+def save(engine: Engine, image: str, path: Path) -> int:
+    """Write an image that is there to a file, for `load` elsewhere; return its size in bytes.
+
+    The file is there as a whole or not at all. Raises CalicoError if it cannot be written.
+    """
+    try:
+        # A name that nobody can have guessed: the folder may be one that all may write to.
+        with NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
+            try:
+                for piece in engine.saved(image):
+                    file.write(piece)
+                file.flush()
+                Path(file.name).chmod(0o644)
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+            return file.tell()
+    except OSError as error:
+        raise CalicoError(f"cannot write {path}: {error.strerror}") from error
+
+
+def load(engine: Engine, image: str, path: Path, progress: Progress) -> None:
+    """Load an image from a file that `save` (or `docker save`) wrote.
+
+    Raises NotFound if the file has another image, CalicoError if it cannot be read.
+    """
+    said: list[str] = []
+
+    def tell(line: str) -> None:
+        said.append(line)
+        progress(line)
+
+    try:
+        with path.open("rb") as file:
+            _watch(f"cannot load {path}", engine.load(file), tell)
+    except OSError as error:
+        raise CalicoError(f"cannot read {path}: {error.strerror}") from error
+    if engine.image_id(image) is None:
+        found = f" ({said[-1]})" if said else ""
+        raise NotFound(
+            f"{path} does not have the image {image}{found}",
+            hint="`calicoctl node image save <FILE>` of the same version writes one that does",
+        )
 
 
 def base_image(engine: Engine) -> str:
     """Return the image to build on: Debian's own, unless only the home-made one is here."""
     only_made = engine.image_id(_PUBLISHED_BASE) is None and engine.image_id(_MADE_BASE) is not None
     return _MADE_BASE if only_made else _PUBLISHED_BASE
-
-
-def context_root() -> Path:
-    """Return where the build context is: the checkout, or what PyInstaller unpacked."""
-    unpacked = getattr(sys, "_MEIPASS", None)
-    return Path(unpacked) if unpacked else Path(__file__).parents[2]
-
-
-def context(root: Path) -> bytes:
-    """Return the build context as a tar file; equal files give equal bytes."""
-    memory = io.BytesIO()
-    with tarfile.open(fileobj=memory, mode="w") as tar:
-        for part in _PARTS:
-            for path in _sources(root / part):
-                name = str(path.relative_to(root))
-                _add(tar, name, path.read_bytes(), executable=_is_program(path))
-        _add(tar, _HOST_CA, _ca_bundle().encode(), executable=False)
-    return memory.getvalue()
-
-
-def _sources(part: Path) -> Iterator[Path]:
-    """Yield the files of a part in a fixed order, without what Python compiled."""
-    if part.is_file():
-        yield part
-        return
-    if not part.is_dir():
-        raise CalicoError(f"cannot build the node image: {part} is missing")
-    for path in sorted(part.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".crt":
-            yield path
-
-
-def _is_program(path: Path) -> bool:
-    """Judge by content: PyInstaller's data files have lost their mode."""
-    with path.open("rb") as file:
-        return file.read(2) == b"#!"
-
-
-def _add(tar: tarfile.TarFile, name: str, content: bytes, *, executable: bool) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(content)
-    entry.mode = 0o755 if executable else 0o644
-    tar.addfile(entry, io.BytesIO(content))
 
 
 def _ca_bundle() -> str:

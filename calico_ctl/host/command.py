@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 # It would log every program that it starts.
 logging.getLogger("sh").setLevel(logging.WARNING)
 
-_FROZEN = ("LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG")
+_FROZEN = {"LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG"}
+_FROZEN_PREFIX = "_PYI_"
 
 
 def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 10) -> str:
@@ -73,8 +74,15 @@ def succeeds(argv: Sequence[str], *, stdin: str = "", timeout: float = 10) -> bo
 
 
 def child_environment(environment: dict[str, str]) -> dict[str, str]:
-    """Return what a child shall see: PyInstaller's library path is for the frozen Python only."""
-    child = {name: value for name, value in environment.items() if name not in _FROZEN}
+    """Return what a child shall see: PyInstaller's library path is for the frozen Python only.
+
+    So are its own variables: a calicoctl below a frozen one is not to look into the same directory.
+    """
+    child = {
+        name: value
+        for name, value in environment.items()
+        if name not in _FROZEN and not name.startswith(_FROZEN_PREFIX)
+    }
     original = environment.get("LD_LIBRARY_PATH_ORIG")
     if original is not None:
         child["LD_LIBRARY_PATH"] = original

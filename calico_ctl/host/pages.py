@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from netaddr import IPAddress
@@ -57,20 +57,25 @@ def listen(ip: IPAddress, port: int) -> socket.socket:
     Raises AlreadyExists if somebody else does, CalicoError if nobody can.
     """
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if ip.version == 6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((str(ip), port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        shown = f"{ip}:{port}" if ip.version == 4 else f"[{ip}]:{port}"
-        if error.errno == errno.EADDRINUSE:
-            raise AlreadyExists(f"something else listens on {shown} already") from error
-        raise CalicoError(f"nobody can listen on {shown}: {error.strerror}") from error
-    return listener
+    with ExitStack() as undo:
+        try:
+            listener = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            _bind(listener, ip, port)
+        except OSError as error:
+            shown = f"{ip}:{port}" if ip.version == 4 else f"[{ip}]:{port}"
+            if error.errno == errno.EADDRINUSE:
+                raise AlreadyExists(f"something else listens on {shown} already") from error
+            raise CalicoError(f"nobody can listen on {shown}: {error.strerror}") from error
+        undo.pop_all()
+        return listener
+
+
+def _bind(listener: socket.socket, ip: IPAddress, port: int) -> None:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if ip.version == 6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.bind((str(ip), port))
+    listener.listen(_BACKLOG)
 
 
 def serve(listener: socket.socket, answer: Answer, stopping: threading.Event) -> None:

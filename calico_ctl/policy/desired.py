@@ -249,10 +249,8 @@ class Desired:
         return Size(
             profiles=len(self._active),
             rules=sum(len(chain.rules) for chain in self._chains.values()),
-            sets=len(layout.static_sets())
+            sets=len(layout.static_sets().keys() | self._pool_sets.keys() | self._host_sets.keys())
             + len(FAMILIES) * len(self._tag_users)
-            + len(self._pool_sets)
-            + len(self._host_sets)
             + len(self._port_sets),
         )
 

@@ -5,18 +5,20 @@ goes with the endpoint at the latest.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from netaddr import IPAddress
 
 from calico_ctl.datastore import addresses as ipam
-from calico_ctl.datastore import endpoints, status
+from calico_ctl.datastore import endpoints, pools, status
 from calico_ctl.errors import CalicoError, Conflict, NotFound
 from calico_ctl.host import locks
 from calico_ctl.model import address
 from calico_ctl.model.address import AddressRequest
 from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.model.pool import Pool
 from calico_ctl.workload import attach, restore
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.steps import Step, incomplete, try_all
@@ -69,7 +71,7 @@ def remove(
         failures = try_all(
             [
                 partial(_publish, platform, wanted),
-                partial(platform.network.reconfigure, restore.interface(wanted, workload.netns)),
+                partial(_reconfigure, platform, workload, wanted, pools.all(platform.store)),
                 partial(ipam.release, platform.store, ip, endpoint.key.id),
             ]
         )
@@ -97,12 +99,19 @@ def _claim(
 def _change(
     platform: Platform, workload: Workload, before: Endpoint, wanted: Endpoint, undo: list[Step]
 ) -> None:
-    undo.append(partial(platform.network.reconfigure, restore.interface(before, workload.netns)))
-    platform.network.reconfigure(restore.interface(wanted, workload.netns))
+    known = pools.all(platform.store)
+    undo.append(partial(_reconfigure, platform, workload, before, known))
+    _reconfigure(platform, workload, wanted, known)
     undo.append(partial(_publish, platform, before))
     revision = _publish(platform, wanted)
     deadline = platform.clock.monotonic() + ADD_SECONDS
     status.wait_for_endpoint(platform.store, wanted.key, revision, deadline, platform.clock)
+
+
+def _reconfigure(
+    platform: Platform, workload: Workload, wanted: Endpoint, known: Sequence[Pool]
+) -> None:
+    platform.network.reconfigure(restore.interface(wanted, workload.netns, known))
 
 
 def _publish(platform: Platform, wanted: Endpoint) -> int:

@@ -23,6 +23,11 @@ _TROUBLE_HINTS = {
     " without; all else works",
 }
 
+_COMEBACK = (
+    "`sudo calicoctl node` makes it a host again; if somebody removed it, `sudo calicoctl node"
+    " stop` before that clears what its containers had"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
@@ -78,6 +83,12 @@ def _about_etcd(found: Health) -> Iterator[Complaint]:
             ETCD,
             f"etcd at {found.etcd} holds no cluster: {keys.READY} is not true there",
             _other_etcd(found) or "is it the right one? `sudo calicoctl node` writes that key",
+        )
+    elif found.running and not stored.known:
+        yield Complaint(
+            ETCD,
+            f"etcd at {found.etcd} does not know this host, {found.host}: others do not reach it",
+            _other_etcd(found) or _COMEBACK,
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from calico_ctl.datastore import endpoints
+from calico_ctl.datastore import endpoints, pools
 from calico_ctl.docker_api.client import Engine
 from calico_ctl.errors import CalicoError, NotFound
 from calico_ctl.host import locks, namespaces
@@ -67,7 +67,8 @@ def _reconfigure(platform: Platform, endpoint: Endpoint, netns: str) -> None:
     if not platform.network.is_plugged(endpoint.name, netns):
         return
     try:
-        platform.network.reconfigure(restore.interface(endpoint, netns))
+        known = pools.all(platform.store)
+        platform.network.reconfigure(restore.interface(endpoint, netns, known))
     except CalicoError:
         # The container may have ended and taken the interface with it.
         if platform.network.is_plugged(endpoint.name, netns):

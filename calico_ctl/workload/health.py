@@ -13,7 +13,7 @@ from calico_ctl.bgp import sessions as bgp_sessions
 from calico_ctl.bgp import topology
 from calico_ctl.dataplane import bird
 from calico_ctl.dataplane.bird import SessionState
-from calico_ctl.datastore import endpoints, status
+from calico_ctl.datastore import endpoints, nodes, status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.datastore.store import Store
 from calico_ctl.docker_api import node_container
@@ -51,9 +51,9 @@ class Session:
 class Stored:
     """What etcd says. `agent` is None, and a service absent, without a report in the last minute.
 
-    `ready`: etcd holds a cluster at all. `refused` are the ids of endpoints that the agent cannot
-    set up, `left_out` keys for BGP that cannot be used, each with the reason. `member` is the
-    server that answered, `latency_ms` how long the first answer took.
+    `ready`: etcd holds a cluster at all; `known`: this host is one of it. `refused` are the ids of
+    endpoints that the agent cannot set up, `left_out` keys for BGP that cannot be used, each with
+    the reason. `member` is the server that answered, `latency_ms` how long the first answer took.
     """
 
     ready: bool
@@ -63,6 +63,7 @@ class Stored:
     left_out: Mapping[str, str] = field(default_factory=dict)
     member: str = ""
     latency_ms: float = 0.0
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ def _stored(platform: Platform) -> Stored:
         # Only a store of several servers knows which one it was.
         member=getattr(store, "member", store.address),
         latency_ms=round(took * 1000, 1),
+        known=nodes.get(store, host) is not None,
     )
 
 

@@ -74,7 +74,7 @@ def _which(host: str, hosts: list[str]) -> str:
 
     close = get_close_matches(host, hosts, 1, _CLOSE_ENOUGH)
     meant = [f"did you mean {close[0]}?"] if close else []
-    listed = f"there are {', '.join(hosts)}" if hosts else "etcd knows no host at all"
+    listed = f"etcd knows {', '.join(hosts)}" if hosts else "etcd knows no host at all"
     return " ".join([*meant, listed])
 
 

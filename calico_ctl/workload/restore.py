@@ -4,12 +4,13 @@ Both ways are the same the first time, again, and after a crash in the middle. W
 the workload's lock.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable
 
 from calico_ctl.datastore import endpoints, pools, status
 from calico_ctl.model import encapsulation, names
 from calico_ctl.model.endpoint import Endpoint, State
 from calico_ctl.model.interface import Interface
+from calico_ctl.model.pool import Pool
 from calico_ctl.workload.platform import Platform
 
 
@@ -25,8 +26,7 @@ def connect(platform: Platform, endpoint: Endpoint, netns: str, deadline: float)
             # What the agent has said of the endpoint was about a former interface.
             endpoints.edit(store, key, lambda seen: seen.with_state(State.INACTIVE))
         platform.network.unplug(endpoint.name)
-        overhead = encapsulation.overhead_of(endpoint.addresses, pools.all(store))
-        platform.network.plug(replace(interface(endpoint, netns), overhead=overhead))
+        platform.network.plug(interface(endpoint, netns, pools.all(store)))
     connected, revision = endpoints.edit(store, key, lambda seen: seen.with_state(State.ACTIVE))
     status.wait_for_endpoint(store, key, revision, deadline, platform.clock)
     return connected
@@ -38,8 +38,8 @@ def suspend(platform: Platform, endpoint: Endpoint) -> None:
     platform.network.unplug(endpoint.name)
 
 
-def interface(endpoint: Endpoint, netns: str) -> Interface:
-    """Return the interface that an endpoint is, in that namespace."""
+def interface(endpoint: Endpoint, netns: str, known: Iterable[Pool]) -> Interface:
+    """Return the interface that an endpoint is, in that namespace; `known` are all pools."""
     return Interface(
         host_name=endpoint.name,
         netns=netns,
@@ -47,4 +47,5 @@ def interface(endpoint: Endpoint, netns: str) -> Interface:
         mac=endpoint.mac or names.mac_address(endpoint.key.id),
         addresses=endpoint.addresses,
         gateways=tuple(ip for ip in (endpoint.ipv4_gateway, endpoint.ipv6_gateway) if ip),
+        overhead=encapsulation.overhead_of(endpoint.addresses, known),
     )

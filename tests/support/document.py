@@ -7,10 +7,11 @@
 
 A block of ```sh is typed on the first host as a whole; a block of ```text right after it is its
 answer. In an answer `...` stands for any text, and a line of it for any lines; how many spaces
-there are between words does not count. What `NOT_RUN` stands before is left alone. Each host
+there are between words does not count; remarks on stderr may be left out. What `NOT_RUN` stands before is left alone. Each host
 remembers variables from one step to the next, as a terminal does.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ def play(page: Path, hosts: Mapping[str, Host]) -> int:
 
 
 def _play(step: Step, host: Host) -> None:
+    print(f"{host.name}$ {step.typed}", flush=True)
     last = _type(step.typed, host)
     if not _as_said(step, last) and _ASKS.search(step.typed):
 
@@ -116,10 +118,9 @@ def _play(step: Step, host: Host) -> None:
             last = _type(step.typed, host)
             return _as_said(step, last)
 
-        try:
+        with contextlib.suppress(command.TimedOutError):
             command.wait_until(answers, _SETTLES, step.place, every=0.2)
-        except command.TimedOutError:
-            pass
+    print(last.out + last.err, flush=True)
     if not _as_said(step, last):
         raise AssertionError(
             f"{step.place}: on {host.name}\n{step.typed}\n"
@@ -134,16 +135,13 @@ def _type(typed: str, host: Host) -> command.Result:
         f"set -ae; if [ -e {_STATE} ]; then . {_STATE}; fi\n"
         f"trap 'code=$?; unset OLDPWD; export -p >{_STATE}; exit $code' EXIT\n{lines}\n"
     )
-    print(f"{host.name}$ {typed}", flush=True)
-    result = host.run(script, check=False, quiet=True, timeout=240)
-    print(result.out + result.err, flush=True)
-    return result
+    return host.run(script, check=False, quiet=True, timeout=240)
 
 
 def _as_said(step: Step, result: command.Result) -> bool:
     if not step.shown:
-        return result.code == 0 and not (step.shown == "" and result.text)
-    return matches(step.shown, result.text)
+        return result.code == 0 and not (step.shown == "" and result.out)
+    return matches(step.shown, result.out) or matches(step.shown, result.text)
 
 
 def matches(shown: str, printed: str) -> bool:

@@ -10,7 +10,12 @@ from tests.support.paths import CHECKOUT
 
 TESTS = CHECKOUT / "tests"
 FILES = {
-    "node": ("test_node.py", "test_node_docker_proxy.py", "test_cluster_nodes.py"),
+    "node": (
+        "test_node.py",
+        "test_node_docker_proxy.py",
+        "test_cluster_nodes.py",
+        "test_binary.py",
+    ),
     "container": ("test_containers.py", "test_life_of_a_container.py", "test_policy.py"),
     "status": ("test_status.py",),
     "checksystem": ("test_checksystem.py",),

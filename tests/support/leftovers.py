@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from tests.support.host import Host
 
-OUR_PROTOCOLS = ("bird", "80")
-"""The marks on routes that BIRD and the agent put into the kernel."""
+OUR_PROTOCOLS = ("bird", "80", "81")
+"""The marks on routes that BIRD, the agent and the routing service put into the kernel."""
 
 
 def on_host(host: Host) -> list[str]:
     """Everything of Calico's that is on the host, one line each."""
-    checks: list[Callable[[Host], list[str]]] = [links, routes, firewall, containers]
+    checks: list[Callable[[Host], list[str]]] = [links, tunnels, routes, firewall, containers]
     return [line for check in checks for line in check(host)]
 
 
@@ -19,6 +19,11 @@ def links(host: Host) -> list[str]:
     lines = _lines(host, "ip -o link")
     names = [line.split(": ")[1].split("@")[0] for line in lines]
     return [f"link {name}" for name in names if name.startswith(("cali", "tmp"))]
+
+
+def tunnels(host: Host) -> list[str]:
+    """Devices of tunnels."""
+    return [f"link {line}" for line in _lines(host, "ip -o link show type vxlan")]
 
 
 def routes(host: Host) -> list[str]:

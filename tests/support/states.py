@@ -60,6 +60,21 @@ STATES: dict[str, dict[str, str]] = {
         "/calico/ipam/v4/pool/10.65.128.0-17": '{"cidr": "10.65.128.0/17", "masquerade": true}',
         "/calico/ipam/v6/pool/fd80::-64": '{"cidr": "fd80::/64"}',
     },
+    "tunnels": dict([endpoint("a")])
+    | WEB
+    | {
+        "/calico/ipam/v4/pool/10.65.0.0-16": '{"cidr": "10.65.0.0/16", "vxlan": "vxlan.calico"}',
+        "/calico/host/host1/bird_ip": "10.99.0.1",
+        "/calico/host/host2/bird_ip": "10.99.0.2",
+        "/calico/host/host2/bird6_ip": "fd99::2",
+    },
+    "tunnels with a host more": dict([endpoint("a")])
+    | WEB
+    | {
+        "/calico/ipam/v4/pool/10.65.0.0-16": '{"cidr": "10.65.0.0/16", "ipip": "tunl0"}',
+        "/calico/host/host2/bird_ip": "10.99.0.2",
+        "/calico/bgp/v1/host/host3/ip_addr_v4": "10.99.0.3",
+    },
     "one list of profiles for two": dict(
         [endpoint("a", profiles=("web", "db")), endpoint("b", profiles=("web", "db"))]
     )

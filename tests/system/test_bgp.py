@@ -12,7 +12,8 @@ from tests.support.host import Host
 from tests.support.lab import Lab
 from tests.support.routers import Plain
 
-pytestmark = pytest.mark.system
+# the longest may wait for many things, and the first one also for the hosts to be made
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
 ROUTER4, ROUTER6, ROUTER_AS = "10.99.0.254", "fd99::254", 65000
 NETWORK4, NETWORK6 = "203.0.113.0/24", "2001:db8:7::/48"
@@ -91,36 +92,50 @@ def test_without_the_mesh_hosts_have_the_routes_of_their_peers_and_of_a_reflecto
     cluster: Cluster,
 ) -> None:
     hub, *others = cluster.hosts
-    addresses = (hub.ip, hub.ip6)
     mesh.all_reach_each_other(cluster)
     cluster.calicoctl(hub, "bgp node-mesh off")
     try:
-        for host in others:
-            for address in addresses:
-                cluster.calicoctl(host, f"node bgp peer add {address} as 64511")
-            has_sessions(cluster, host, dict.fromkeys(addresses, "node specific"))
-        told = [address for host in others for address in (host.ip, host.ip6)]
-        has_sessions(cluster, hub, dict.fromkeys(told, "host that peers with this one"))
-        for host in others:
-            mesh.reaches(host, mesh.ipv4(hub), mesh.ipv6(hub))
+        speak_to_the_hub_only(cluster)
+        clients = [address for host in others for address in (host.ip, host.ip6)]
+        has_sessions(cluster, hub, dict.fromkeys(clients, "host that peers with this one"))
         lacks_routes(others[0], others[1])
         lacks_routes(others[1], others[0])
 
-        for address in addresses:
+        for address in (hub.ip, hub.ip6):
             cluster.calicoctl(hub, f"bgp route-reflector add {address} cluster 1.0.0.1")
-        has_sessions(cluster, hub, dict.fromkeys(told, "reflector client"))
+        has_sessions(cluster, hub, dict.fromkeys(clients, "reflector client"))
         mesh.all_reach_each_other(cluster)
-        # The way leads straight to the other host.
         for here, there in (others, reversed(others)):
-            for address, hop in ((mesh.ipv4(there), there.ip), (mesh.ipv6(there), there.ip6)):
-                assert f"via {hop} " in here.run(f"ip route get {address}").out
+            leads_straight_to(here, there)
     finally:
-        cluster.calicoctl(hub, "bgp node-mesh on")
-        for address in addresses:
-            cluster.calicoctl(hub, f"bgp route-reflector remove {address}", check=False)
-            for host in others:
-                cluster.calicoctl(host, f"node bgp peer remove {address}", check=False)
+        back_to_the_mesh(cluster)
     mesh.all_reach_each_other(cluster)
+
+
+def speak_to_the_hub_only(cluster: Cluster) -> None:
+    """Make the first host a peer of the others; wait until they reach its container."""
+    hub, *others = cluster.hosts
+    for host in others:
+        for address in (hub.ip, hub.ip6):
+            cluster.calicoctl(host, f"node bgp peer add {address} as 64511")
+        has_sessions(cluster, host, dict.fromkeys((hub.ip, hub.ip6), "node specific"))
+        mesh.reaches(host, mesh.ipv4(hub), mesh.ipv6(hub))
+
+
+def leads_straight_to(here: Host, there: Host) -> None:
+    """Assert that the other host is the next hop, not the reflector."""
+    for address, hop in ((mesh.ipv4(there), there.ip), (mesh.ipv6(there), there.ip6)):
+        assert f"via {hop} " in here.run(f"ip route get {address}").out
+
+
+def back_to_the_mesh(cluster: Cluster) -> None:
+    """Undo everything, as far as it was done."""
+    hub, *others = cluster.hosts
+    cluster.calicoctl(hub, "bgp node-mesh on")
+    for address in (hub.ip, hub.ip6):
+        cluster.calicoctl(hub, f"bgp route-reflector remove {address}", check=False)
+        for host in others:
+            cluster.calicoctl(host, f"node bgp peer remove {address}", check=False)
 
 
 def test_a_router_outside_gets_the_blocks_of_all_hosts_and_gives_its_networks(

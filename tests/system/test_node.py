@@ -66,7 +66,7 @@ def test_the_container_is_not_privileged_and_comes_back(host: Host) -> None:
     assert config["Privileged"] is False
     assert set(config["CapAdd"]) == {"NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_PTRACE"}
     assert config["RestartPolicy"]["Name"] == "always"
-    services = ["bird", "docker-proxy", "felix", "lifecycle", "routing"]
+    services = ["bird", "docker-proxy", "felix", "lifecycle", "metrics", "routing"]
     assert host.run("ls /var/log/calico").out.split() == services
 
 

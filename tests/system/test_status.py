@@ -56,10 +56,15 @@ def test_a_node_that_is_well_names_its_agent_and_its_session(cluster: Cluster) -
         assert found.err == ""
         lines = found.out.splitlines()
         assert lines[0].startswith(f"calico-node is running on {host.name} (Up ")
-        assert f"etcd at {ETCD} answers" in lines
+        assert any(line.startswith(f"etcd at {ETCD} answers in ") for line in lines)
         assert any(line.startswith("policy agent: up since 20") for line in lines)
         assert "  keys that cannot be used: none" in lines
-        services = "routing service", "life-cycle service", "Docker API proxy at 127.0.0.1:2377"
+        services = (
+            "routing service",
+            "life-cycle service",
+            "Docker API proxy at 127.0.0.1:2377",
+            "metrics service at 127.0.0.1:9091",
+        )
         for service in services:
             assert any(line.startswith(f"{service}: up since 20") for line in lines)
         table = cells(found.out)
@@ -72,6 +77,32 @@ def test_a_node_that_is_well_names_its_agent_and_its_session(cluster: Cluster) -
             lambda host=host: "  endpoints in place: 1" in status(cluster, host).out.splitlines(),
             timeout=40,
         )
+
+
+def test_all_is_said_as_data_and_the_probes_agree(cluster: Cluster) -> None:
+    host1, _ = cluster.hosts
+    is_well(cluster, host1)
+    found = cluster.calicoctl(host1, "status --wait=60s --output=json")
+    (item,) = json.loads(found.out)["items"]
+    assert item["healthy"]
+    assert item["container"]["running"]
+    assert [each["name"] for each in item["services"]] == [
+        "routing",
+        "lifecycle",
+        "docker-proxy",
+        "metrics",
+    ]
+    calico.eventually("it is ready", lambda: page(host1, "readyz") == "ok\n", timeout=40)
+    metrics = page(host1, "metrics")
+    for service in ("felix", "routing", "lifecycle", "docker-proxy", "metrics"):
+        assert f'calico_service_up{{service="{service}"}} 1\n' in metrics
+    assert "calico_bgp_sessions_established " in metrics
+
+
+def page(host: Host, name: str) -> str:
+    """What the metrics service of a host answers; empty if nothing."""
+    shown = host.run(["curl", "-s", f"http://127.0.0.1:9091/{name}"], check=False)
+    return shown.out
 
 
 def test_a_broken_value_is_named_with_its_reason_until_it_is_mended(cluster: Cluster) -> None:

@@ -103,6 +103,14 @@ def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(main, "_dispatch", fail)
 
 
+def test_T4_an_error_inside_a_command_is_no_reason_to_show_the_help(cli, monkeypatch) -> None:
+    failing(AttributeError("oops"), monkeypatch)
+    finished = cli.run("pool", "show")
+    assert (finished.exit, finished.out) == (1, "")
+    assert finished.err.startswith("error: this is a bug in calicoctl: AttributeError: oops\n")
+    assert "Usage:" not in finished.err
+
+
 def test_an_unexpected_error_is_owned_up_to_without_a_traceback(cli, monkeypatch) -> None:
     failing(ZeroDivisionError("oops"), monkeypatch)
     finished = cli.run("version")

@@ -79,6 +79,21 @@ def test_how_to_give_a_name_that_looks_like_an_option_is_said(word) -> None:
     assert found("tree", "show", "--xyzzy").hint == ""
 
 
+@pytest.mark.parametrize(
+    ("word", "reason", "hint"),
+    [
+        ("--libnetwork", "`--libnetwork` is not available yet", "Docker API"),
+        ("--libnetwork-image=x", "`--libnetwork-image` is not available yet", "Docker API"),
+        ("--kubernetes", "`--kubernetes` is no more", "plain Docker hosts"),
+        ("--rkt", "`--rkt` is no more", "plain Docker hosts"),
+    ],
+)
+def test_what_became_of_an_option_of_old_is_said(word, reason, hint) -> None:
+    misfit_found = found("tree", "show", word)
+    assert misfit_found.reason == reason
+    assert hint in misfit_found.hint
+
+
 def test_a_short_usage_section_is_shown_whole() -> None:
     assert found("tree", "show", "--all").usage.splitlines() == SHORT.splitlines()[:6]
 

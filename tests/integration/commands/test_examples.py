@@ -17,10 +17,11 @@ from netaddr import IPAddress
 
 from calico_ctl import grammar, usage_text
 from calico_ctl.commands import COMMANDS
-from calico_ctl.datastore import addresses, endpoints
+from calico_ctl.datastore import addresses, endpoints, nodes
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.model import names
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
+from calico_ctl.model.node import Node
 from tests.support import command, elsewhere
 from tests.support.paths import CHECKOUT
 from tests.support.shell import RUNS, Shell
@@ -166,6 +167,8 @@ def make_state(shell: Shell, name: str, directory: Path) -> None:
     store = Etcd(EtcdSettings(host, int(port)))
     if name in {"endpoint", "explain"}:
         publish(store)
+    if name == "node":
+        nodes.register(store, Node("host3", IPAddress("10.99.0.3")))
     store.close()
 
 

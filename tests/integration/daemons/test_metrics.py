@@ -1,7 +1,6 @@
 """The metrics service as a process, beside a policy agent with a real etcd and kernel."""
 
 import http.client
-import json
 import signal
 import socket
 import sys
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.integration
 PORT = 9091
 """The default: the namespace is the test's own."""
 
-PATIENCE = 60
+PATIENCE = 30
 
 
 @dataclass
@@ -100,9 +99,9 @@ def start(host: AgentHost) -> Popen[bytes]:
 def test_what_the_agent_did_is_read_by_prometheus_and_its_health_by_probes(
     host: AgentHost, service: Service
 ) -> None:
-    wait_until(lambda: service.ask("/")[0] == 200, PATIENCE, "it answers")
     # No life-cycle service runs here, so that it is missed until it seems to be there.
-    assert service.ask("/healthz") == (503, "lifecycle: it has measured nothing yet\n")
+    missing = (503, "lifecycle: it has measured nothing yet\n")
+    wait_until(lambda: service.ask("/healthz") == missing, PATIENCE, "it misses a service")
     lifecycle = Meters(status.LIFECYCLE, service.directory)
     lifecycle.say("")
 
@@ -118,9 +117,6 @@ def test_what_the_agent_did_is_read_by_prometheus_and_its_health_by_probes(
     wait_until(
         lambda: service.value("calico_felix_endpoints") == 1, PATIENCE, "the endpoint is counted"
     )
-    assert service.value("calico_felix_update_seconds_bucket", le="+Inf") == service.value(
-        "calico_felix_update_seconds_count"
-    )
     assert (service.value("calico_felix_update_seconds_count") or 0) >= 1
     assert service.value("calico_felix_in_sync") == 1
     assert service.value("calico_felix_etcd_connected") == 1
@@ -128,24 +124,10 @@ def test_what_the_agent_did_is_read_by_prometheus_and_its_health_by_probes(
     memory = service.value("calico_service_resident_memory_bytes", service="felix")
     assert memory is not None
     assert memory > 1_000_000
-    wait_until(lambda: (service.value("calico_felix_rules") or 0) > 0, PATIENCE, "rules counted")
-    assert service.value("calico_felix_profiles") == 1
 
-    # What the agent finds wrong, and a service that was started again, are seen as well.
     host.store.put("/calico/Ready", "false")
     wait_until(lambda: "felix: /calico/Ready" in service.ask("/readyz")[1], PATIENCE, "the reason")
     assert service.value("calico_service_trouble", service="felix") == 1
-    host.store.put("/calico/Ready", "true")
-    host.end_agent()
-    host.start_agent()
-    wait_until(
-        lambda: service.value("calico_service_restarts_total", service="felix") == 1,
-        PATIENCE,
-        "the restart is counted",
-    )
-    report = host.report()
-    assert report is not None
-    assert report.restarts == 1
 
 
 def test_a_port_that_somebody_has_is_told_and_waited_for(host: AgentHost) -> None:
@@ -162,25 +144,23 @@ def test_a_port_that_somebody_has_is_told_and_waited_for(host: AgentHost) -> Non
 
 
 def test_the_agent_logs_as_the_setting_says_at_once(host: AgentHost) -> None:
-    wait_until(lambda: (host.directory / "metrics/felix.json").exists(), PATIENCE, "it measures")
     config.set(host.store, "LogSeverityScreen", "debug")
     wait_until(lambda: "logging from debug on" in host.log(), PATIENCE, "it logs more")
     config.set(host.store, "LogSeverityScreen", "error")
-    host.write_rules("before", [{"bad": 1}], [])
-    host.store.put("/calico/Ready", "false")
-    wait_until(
-        lambda: (report := host.report()) is not None and report.trouble, PATIENCE, "its trouble"
-    )
+    set_ready(host, "false")
     assert "is not true in etcd" not in host.log()
     config.set(host.store, "LogSeverityScreen", "info")
-    host.store.put("/calico/Ready", "true")
-    host.store.put("/calico/Ready", "false")
+    set_ready(host, "true")
+    set_ready(host, "false")
     wait_until(lambda: "is not true in etcd" in host.log(), PATIENCE, "it logs again")
 
 
-def test_a_file_of_measurements_is_json_of_one_service(host: AgentHost) -> None:
-    path = host.directory / "metrics/felix.json"
-    wait_until(path.exists, PATIENCE, "it measures")
-    found = json.loads(path.read_text())
-    assert found["service"] == "felix"
-    assert found["restarts"] == 0
+def set_ready(host: AgentHost, value: str) -> None:
+    """Have the agent in trouble or not, and wait until it says so."""
+
+    def is_seen() -> bool:
+        report = host.report()
+        return report is not None and (report.trouble == "") == (value == "true")
+
+    host.store.put("/calico/Ready", value)
+    wait_until(is_seen, PATIENCE, f"/calico/Ready is {value} to the agent")

@@ -154,3 +154,22 @@ def inside(container: NetNs) -> str:
     # The link's own address is the kernel's.
     own = re.compile(r"fe80::/64.*\n|fe80::\S+ ")
     return own.sub("", lines)
+
+
+def test_the_size_of_packets_follows_the_uplink_and_what_tunnels_take(host, container):
+    network = KernelNetwork()
+    host.run(["ip", "link", "add", "up0", "mtu", "1400", "type", "veth", "peer", "name", "up1"])
+    host.run(["ip", "addr", "add", f"{GATEWAYS[0]}/24", "dev", "up0"])
+
+    def sizes() -> set[str]:
+        shown = host.run(["ip", "-o", "link", "show", "cali0a"]).out
+        shown += container.run(["ip", "-o", "link", "show", "eth1"]).out
+        return set(re.findall(r"mtu (\d+)", shown))
+
+    network.plug(interface(container))
+    assert sizes() == {"1400"}
+    network.reconfigure(interface(container, overhead=50))
+    assert sizes() == {"1350"}
+    network.unplug("cali0a")
+    network.plug(interface(container, overhead=70))
+    assert sizes() == {"1330"}

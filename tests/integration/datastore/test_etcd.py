@@ -57,10 +57,12 @@ def full_listener() -> Iterator[int]:
 
 @each_verb
 def test_a_closed_port_is_reported_at_once(verb) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    with taking_at_most(10), pytest.raises(DatastoreUnavailable) as caught:
-        verb(Etcd(EtcdSettings("127.0.0.1", port)))
+    with socket.socket() as taken:
+        # It does not listen, and nobody else gets the port.
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with taking_at_most(10), pytest.raises(DatastoreUnavailable) as caught:
+            verb(Etcd(EtcdSettings("127.0.0.1", port)))
     assert caught.value.message == f"cannot reach etcd at 127.0.0.1:{port} (connection refused)"
     assert "ETCD_AUTHORITY" in caught.value.hint
 
@@ -250,7 +252,7 @@ from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 store = Etcd(EtcdSettings("127.0.0.1", {shared_server.client_port}))
 written = store.put("/light", "1", ttl=60)
 assert store.tree("/light").revision >= written.revision
-assert store.watch("/light", written.revision - 1, 5)
+assert store.watch("/light", written.revision - 1, 30)
 made = store.create("/heavy", "1")
 assert store.delete("/heavy", store.swap(made, store.get("/heavy").value))
 print(sorted({{"etcd", "urllib3", "ssl", "http.client", "logging"}} & sys.modules.keys()))
@@ -295,7 +297,7 @@ def test_another_cluster_at_the_same_place_is_noticed_by_a_watch(
             writer.put("/a", "other")
         with pytest.raises(StoreReplaced):
             store.watch("/", position, 0.3)
-        assert store.watch("/", store.tree("/").revision - 1, 5)
+        assert store.watch("/", store.tree("/").revision - 1, 30)
         writer.close()
         store.close()
     finally:
@@ -326,7 +328,7 @@ def answering(*answers: Sequence[bytes]) -> Iterator[Etcd]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=answer, args=(listener,))
         thread.start()
-        store = Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1], timeout=2.0))
+        store = Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1], timeout=30.0))
         yield store
         store.close()
         thread.join(60)
@@ -349,7 +351,7 @@ def bytewise(answer: bytes) -> list[bytes]:
 def test_a_change_is_read_however_http_brings_it(answer: bytes, cut) -> None:
     with answering(cut(answer), cut(answer)) as store:
         for _ in range(2):
-            assert list(store.watch("/", 6, 5)) == [Event("/a", "ä", 7, deleted=False)]
+            assert list(store.watch("/", 6, 60)) == [Event("/a", "ä", 7, deleted=False)]
 
 
 @pytest.mark.parametrize("length", [0, 20, len(HEAD), len(CHUNKED), len(CHUNKED) + 30])
@@ -359,7 +361,7 @@ def test_half_an_answer_to_a_watch_is_none(length: int) -> None:
         answering([whole[:length]]) as store,
         pytest.raises(DatastoreUnavailable, match="connection lost"),
     ):
-        store.watch("/", 6, 5)
+        store.watch("/", 6, 60)
 
 
 @pytest.mark.parametrize(
@@ -377,17 +379,17 @@ def test_half_an_answer_to_a_watch_is_none(length: int) -> None:
 )
 def test_a_watch_says_what_is_not_etcds(answer: bytes) -> None:
     with answering([answer]) as store, pytest.raises(DatastoreError, match="not etcd's"):
-        store.watch("/", 6, 5)
+        store.watch("/", 6, 60)
 
 
 def test_a_restarted_store_goes_on_where_it_was(own_server: EtcdServer) -> None:
     store = own_server.store()
     first = store.put("/a", "1")
     second = store.put("/a", "2")
-    assert store.watch("/", first.revision, 2)  # the connection is kept, and then dead
+    assert store.watch("/", first.revision, 30)  # the connection is kept, and then dead
     own_server.stop()
     own_server.start()
-    events = store.watch("/", first.revision, 2)
+    events = store.watch("/", first.revision, 30)
     assert [event.revision for event in events] == [second.revision]
     store.close()
 

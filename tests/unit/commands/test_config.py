@@ -60,7 +60,7 @@ def test_bgp_has_its_settings(cli, name, value):
         (BGP, "max_prefixes", "0"),
     ],
 )
-def test_a_value_that_is_not_exactly_right_needs_force(cli, what, name, value):
+def test_T25_a_value_that_is_not_exactly_right_needs_force(cli, what, name, value):
     assert "invalid" in cli.refused("config", *what, name, value)
     finished = cli.run("config", *what, name, value, "--force")
     assert finished.exit == 0

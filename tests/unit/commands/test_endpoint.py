@@ -39,7 +39,7 @@ def cli() -> Cli:
     return made
 
 
-def test_hosts_are_shown_with_how_much_is_on_them(cli) -> None:
+def test_T39_each_host_is_shown_with_how_much_is_on_it(cli) -> None:
     assert cells(cli.done("endpoint", "show")) == [
         ["Hostname", "Orchestrator ID", "Number of Workloads", "Number of Endpoints"],
         ["host2", "docker", "2", "3"],

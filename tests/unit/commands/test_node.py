@@ -18,7 +18,7 @@ from calico_ctl.model.docker_proxy import TlsFiles
 from calico_ctl.model.metrics_address import MetricsRequest
 from calico_ctl.model.node import Node
 from calico_ctl.wiring import RealPlatform
-from tests.support.cli import NOT_ROOT, ROOT
+from tests.support.cli import NOT_ROOT, ROOT, Cli
 
 
 def outcome(capsys, *words: str, user: int = ROOT, **environment: str) -> tuple[int, str]:
@@ -162,9 +162,8 @@ def test_another_image_is_taken_if_one_is_named():
         (("192.168.0.1", "fd80::1"), "1 endpoint, 2 addresses"),
     ],
 )
-def test_a_host_is_removed_by_anybody_who_may_write_to_etcd(addresses, words):
+def test_a_host_is_removed_by_whoever_may_write_to_etcd(addresses, words):
     cli = Cli(user=NOT_ROOT)
-    cli.endpoint("e1", host="host2", addresses=addresses)
-    assert cli.run("node remove host2").out == f"removed host host2 ({words})\n"
-    assert "host host2 does not exist" in cli.run("node remove host2").err
-    assert "is this host" in cli.run("node remove host1").err or True
+    cli.endpoint("e1", *addresses, host="host2")
+    assert cli.done("node", "remove", "host2") == f"removed host host2 ({words})\n"
+    assert "host host2 does not exist" in cli.refused("node", "remove", "host2")

@@ -159,7 +159,7 @@ def test_members_are_shown_as_data(web) -> None:
                 "hostname": "host2",
                 "orchestrator": "docker",
                 "workload": "w1",
-                "id": "e1",
+                "endpoint": "e1",
                 "state": "active",
             }
         ],

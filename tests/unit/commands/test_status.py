@@ -215,6 +215,18 @@ def test_an_agent_of_another_version_is_warned_of(node: Node, version: str) -> N
     assert "calicoctl node" in err[1]
 
 
+def test_a_host_that_was_removed_while_it_runs_is_told_so(node: Node) -> None:
+    for directory in (keys.host(HOST), keys.bgp_host(HOST)):
+        node.store.delete(directory)
+    _, err = node.wrong()
+    assert err[0] == (
+        "error: etcd at memory:0 does not know this host, host1: others do not reach it"
+    )
+    assert "`sudo calicoctl node` makes it a host again" in err[1]
+    node.docker.own[NODE] = OwnContainer(False, "Exited (0)")
+    assert not any("does not know" in line for line in node.wrong()[1])
+
+
 def test_a_silent_routing_service_is_an_error(node: Node) -> None:
     node.store.delete(keys.service_status(HOST, "routing"))
     out, err = node.wrong()

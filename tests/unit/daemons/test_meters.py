@@ -158,3 +158,12 @@ def test_memory_is_measured() -> None:
     found = value(Meters("felix"), "calico_service_resident_memory_bytes")
     assert isinstance(found, int)
     assert found > 1_000_000
+
+
+def test_who_is_asked_measures_before_anything_is_written(tmp_path: Path) -> None:
+    meters = Meters("felix", str(tmp_path))
+    meters.ask(lambda: meters.set(metric.ENDPOINTS, 9))
+    meters.write()
+    found = files.read(tmp_path / "felix.json")
+    assert found is not None
+    assert [each.value for each in found.samples if each.metric is metric.ENDPOINTS] == [9]

@@ -25,6 +25,13 @@ def test_the_pair_is_made_with_its_final_names_and_then_brought_up():
     ]
 
 
+def test_both_ends_of_the_pair_have_the_size_that_is_asked_for():
+    assert veth.plan_pair(INTERFACE, 1450)[0] == (
+        "link add name cali1234 mtu 1450 type veth"
+        " peer name eth1 mtu 1450 address 02:00:00:00:00:01 netns /proc/7/ns/net"
+    )
+
+
 def test_inside_each_address_stands_alone_and_each_gateway_is_on_the_link():
     assert veth.plan_inside(INTERFACE) == [
         "link set dev eth1 up",

@@ -67,7 +67,7 @@ def test_the_same_registration_again_changes_nothing(store: MemoryStore) -> None
     assert store.tree("/").revision == revision
 
 
-def test_what_is_not_given_again_is_kept(store: MemoryStore) -> None:
+def test_T34_what_is_not_given_again_is_kept(store: MemoryStore) -> None:
     nodes.register(store, H2)
     moved = nodes.register(store, Node("h2", IPAddress("172.16.9.9")))
     assert moved == Node("h2", IPAddress("172.16.9.9"), IPAddress("fd99::2"), 65000)

@@ -37,7 +37,7 @@ def test_one_may_have_several_files_and_tell_secrets():
     ("gather", "why"),
     [(broken, "etcd is away"), (bug, "ZeroDivisionError: division by zero")],
 )
-def test_a_failure_is_in_its_file_and_the_others_go_on(gather, why):
+def test_T38_a_failure_is_in_its_file_and_the_others_go_on(gather, why):
     first, second = collect([Collector("a", gather), Collector("b", lambda: "fine")])
     assert first.failure == why
     assert first.evidence.files == {"a": f"not collected: {why}\n"}

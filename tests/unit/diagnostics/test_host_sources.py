@@ -43,7 +43,7 @@ def test_of_many_logs_the_newest_are_kept_and_the_others_named(tmp_path, monkeyp
     }
 
 
-def test_a_pipe_or_a_link_among_the_logs_stops_nothing(tmp_path):
+def test_T38_a_pipe_or_a_link_among_the_logs_stops_nothing(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/etc/hostname")
     (tmp_path / "current").write_text("one\n")
@@ -70,7 +70,7 @@ def test_settings_of_the_kernel_are_told_without_its_keys(tmp_path):
     assert not [line for line in lines if "_key =" in line or "stable_secret" in line]
 
 
-def test_a_program_that_is_not_there_is_named(tmp_path, monkeypatch):
+def test_T38_a_program_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(host_sources._PROGRAMS, "system/disks", "no-such-program-here -h")
     found = collected(tmp_path, "system/disks")["system/disks"]
     assert found.failure == "cannot run no-such-program-here: there is no such program"

@@ -1,10 +1,13 @@
+import resource
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from calico_ctl.docker_api import image
 from calico_ctl.docker_api.client import Engine
-from calico_ctl.errors import DockerError
+from calico_ctl.errors import CalicoError, DockerError, NotFound
 
 
 class FakeEngine(Engine):
@@ -15,6 +18,16 @@ class FakeEngine(Engine):
         self.present = present
         self.messages = messages
         self.asked: list[str] = []
+        self.archive: tuple[bytes, ...] = ()
+
+    def saved(self, image: str) -> Iterator[bytes]:
+        yield from self.archive
+        if not self.archive:
+            raise NotFound(f"there is no image {image}")
+
+    def load(self, archive: BinaryIO) -> Iterator[Mapping[str, object]]:
+        self.archive = (archive.read(),)
+        yield from self.messages
 
     def image_id(self, image: str) -> str | None:
         return "sha256:1" if image in self.present else None
@@ -77,3 +90,70 @@ def test_progress_comes_as_lines_without_the_moving_bars():
     )
     image.ensure(FakeEngine(messages=messages), "web", told.append)
     assert told == ["pulling web", "Step 1/2 : FROM x", "a1: Pull complete"]
+
+
+def test_an_image_is_saved_as_a_whole_and_its_size_told(tmp_path):
+    engine = FakeEngine("web")
+    engine.archive = (b"one", b"two")
+    assert image.save(engine, "web", tmp_path / "web.tar") == 6
+    assert (tmp_path / "web.tar").read_bytes() == b"onetwo"
+
+
+def test_a_save_that_fails_leaves_the_file_as_it_was(tmp_path):
+    (tmp_path / "web.tar").write_text("before")
+    with pytest.raises(NotFound):
+        image.save(FakeEngine(), "web", tmp_path / "web.tar")
+    assert [path.name for path in tmp_path.iterdir()] == ["web.tar"]
+    assert (tmp_path / "web.tar").read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("no/such/folder", "No such file or directory"), ("/proc/web.tar", "cannot write /proc/")],
+)
+def test_a_place_that_cannot_be_written_is_named(tmp_path, path, message):
+    engine = FakeEngine("web")
+    engine.archive = (b"one",)
+    with pytest.raises(CalicoError, match=message):
+        image.save(engine, "web", tmp_path / path)
+
+
+def test_a_file_that_cannot_grow_leaves_nothing_and_is_named(tmp_path):
+    engine = FakeEngine("web")
+    engine.archive = (b"one" * 1000,)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(CalicoError, match=r"cannot write .*web\.tar: File too large"):
+            image.save(engine, "web", tmp_path / "web.tar")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    (tmp_path / "web.tar").write_bytes(b"image")
+    engine, told = FakeEngine("web", messages=({"stream": "Loaded image: web\n"},)), []
+    image.load(engine, "web", tmp_path / "web.tar", told.append)
+    assert engine.archive == (b"image",)
+    assert told == ["Loaded image: web"]
+
+
+def test_a_file_with_another_image_is_refused(tmp_path):
+    (tmp_path / "web.tar").write_bytes(b"image")
+    engine = FakeEngine("other", messages=({"stream": "Loaded image: other\n"},))
+    with pytest.raises(NotFound, match=r"does not have the image web \(Loaded image: other\)"):
+        image.load(engine, "web", tmp_path / "web.tar", print)
+
+
+def test_a_file_that_is_no_image_is_refused_in_the_engines_words(tmp_path):
+    (tmp_path / "web.tar").write_bytes(b"image")
+    engine = FakeEngine(messages=({"error": "invalid tar header"},))
+    with pytest.raises(DockerError, match=r"cannot load .*web\.tar: invalid tar header"):
+        image.load(engine, "web", tmp_path / "web.tar", print)
+
+
+@pytest.mark.parametrize("path", ["missing", "."])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, path):
+    with pytest.raises(CalicoError, match="cannot read"):
+        image.load(FakeEngine("web"), "web", tmp_path / path, print)

@@ -30,7 +30,7 @@ def test_it_lives_in_the_hosts_network_and_sees_its_processes():
     assert (config["NetworkMode"], config["PidMode"], config["UTSMode"]) == ("host",) * 3
 
 
-def test_it_comes_back_by_itself_and_current_engines_want_that_in_lower_case():
+def test_T36_it_comes_back_by_itself_and_current_engines_want_that_in_lower_case():
     assert host_config()["RestartPolicy"] == {"Name": "always"}
 
 

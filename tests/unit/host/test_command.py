@@ -50,3 +50,9 @@ def test_a_child_does_not_see_the_library_path_of_the_frozen_program():
 
 def test_an_ordinary_library_path_is_passed_on():
     assert command.child_environment({"LD_LIBRARY_PATH": "/l"}) == {"LD_LIBRARY_PATH": "/l"}
+
+
+def test_a_child_does_not_take_itself_for_a_part_of_the_frozen_program(monkeypatch):
+    monkeypatch.setattr("sys.frozen", True, raising=False)
+    frozen = {"_PYI_PARENT_PROCESS_LEVEL": "1", "LD_LIBRARY_PATH": "/tmp/_MEI1", "A": "b"}
+    assert command.child_environment(frozen) == {"A": "b"}

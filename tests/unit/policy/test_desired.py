@@ -82,6 +82,19 @@ def test_nothing_known_means_nothing_passes():
     assert all(table.chains[name].rules[-1] == "counter drop" for name in ("disp-from", "disp-to"))
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_the_size_is_that_of_the_table_without_what_is_always_there(state):
+    host = taken(state)
+    table, always = host.table(), layout.static_chains()
+    size = host.size()
+    assert size.sets == len(table.sets)
+    assert size.rules == sum(
+        len(chain.rules) for name, chain in table.chains.items() if name not in always
+    )
+    used = {name for each in host.enforced.values() for name in each.profiles}
+    assert size.profiles == len(used)
+
+
 def test_an_active_local_endpoint_is_let_in_by_interface_and_address_and_by_its_mac():
     table = ruleset(STATES["one endpoint"])
     assert table.maps["to-ep"].verdicts == {'"calia"': "goto t-web"}
@@ -409,3 +422,18 @@ def test_the_chain_of_a_list_is_named_apart_from_every_profile():
     names = {policy_compile.endpoint_chain(each, Direction.INBOUND) for each in lists[:3]}
     assert len(names) == 3
     assert policy_compile.endpoint_chain((), Direction.INBOUND).startswith("t-/")
+
+
+def test_tunnels_are_guarded_while_a_pool_has_them_by_the_hosts_that_there_are():
+    pool = "/calico/ipam/v4/pool/10.65.0.0-16"
+    host2, host3 = "/calico/host/host2/bird_ip", "/calico/bgp/v1/host/host3/ip_addr_v4"
+    guarded = {pool: '{"cidr": "10.65.0.0/16", "vxlan": "vxlan.calico"}', host2: "10.99.0.2"}
+    table = ruleset(guarded | {host3: " 10.99.0.3 ", "/calico/host/host4/bird_ip": "nonsense"})
+    assert table.sets["hosts4"].elements == {"10.99.0.2", "10.99.0.3"}
+    assert layout.tunnel_chains().items() <= table.chains.items()
+    assert "hosts4" not in ruleset(guarded | {pool: '{"cidr": "10.65.0.0/16"}'}).sets
+    moved = change(guarded, {host2: "10.99.0.5"})
+    assert moved.step.after.sets["hosts4"].elements == {"10.99.0.5"}
+    gone = change(guarded, {pool: None})
+    assert {"tunnel-in", "tunnel-fwd"} <= gone.step.before.chains.keys()
+    assert {"hosts4", "hosts6"} <= gone.step.before.sets.keys() - gone.step.after.sets.keys()

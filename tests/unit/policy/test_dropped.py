@@ -31,6 +31,7 @@ def why(*steps: tuple[str, int, str]) -> dropped.Reason:
         ((TWO, 4, ""), "drop-from", Why.NO_RULE, False),
         ((NOBODY, 0, ""), "drop-to", Why.NO_PROFILE, True),
         (("to-host", 0, ""), "drop-from", Why.TO_HOST, False),
+        (("tunnel-fwd", 1, ""), "tunnel-fwd", Why.OTHER, False),
         (("raw-pre", 8, ""), "drop-spoofed", Why.SPOOFED, False),
         (
             ("check-first", place("check-first", "udp sport 67"), ""),

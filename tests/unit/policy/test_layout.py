@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from netaddr import IPAddress
 
 from calico_ctl.policy import layout
 
@@ -32,3 +33,19 @@ def test_a_setting_is_read_in_any_case_and_closes_if_it_means_nothing(setting: s
 def test_static_sets_are_empty_but_for_what_never_changes():
     filled = {name for name, each in layout.static_sets().items() if each.elements}
     assert filled == {"tcp-or-udp"}
+
+
+def test_the_sets_of_hosts_are_those_that_the_chains_of_tunnels_look_up():
+    sets = layout.host_sets([IPAddress("10.0.0.1"), IPAddress("fd00::1"), IPAddress("10.0.0.1")])
+    assert {name: each.elements for name, each in sets.items()} == {
+        "hosts4": {"10.0.0.1"},
+        "hosts6": {"fd00::1"},
+    }
+    words = {
+        word.removeprefix("@")
+        for chain in layout.tunnel_chains().values()
+        for rule in chain.rules
+        for word in rule.split()
+        if word.startswith("@")
+    }
+    assert words == sets.keys()

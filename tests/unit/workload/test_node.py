@@ -102,7 +102,7 @@ def test_force_takes_the_network_from_the_containers_first(machine, engine):
     assert nodes.get(machine.store, HOST) is None
 
 
-def test_the_services_end_before_the_kernel_is_cleaned_and_etcd_goes_last(machine, engine):
+def test_T35_the_services_end_before_the_kernel_is_cleaned_and_etcd_goes_last(machine, engine):
     assert stop(machine, engine) == []
     assert engine.done == [
         f"stop {node_container.NAME}",
@@ -326,7 +326,7 @@ class Refusing(Services):
 
 @pytest.mark.usefixtures("_no_forwarding")
 @pytest.mark.parametrize("endpoints_of_others", [False, True])
-def test_a_new_host_whose_services_are_refused_is_no_node(machine, endpoints_of_others):
+def test_T35_a_new_host_whose_services_are_refused_is_no_node(machine, endpoints_of_others):
     nodes.remove(machine.store, HOST)
     if endpoints_of_others:
         machine.store.put(f"/calico/host/{HOST}/workload/mesos/w/endpoint/e", "{}")
@@ -357,7 +357,7 @@ def test_what_cannot_be_taken_back_is_said(machine, monkeypatch):
 
 
 @pytest.mark.usefixtures("_no_forwarding")
-def test_containers_have_the_new_address_as_their_gateway_before_services_restart(machine):
+def test_containers_have_the_new_address_before_services_restart(machine: Machine) -> None:
     give_it_a_container(machine)
     nodes.register(machine.store, Node(HOST, IPAddress("10.99.0.7")))
     seen = []
@@ -407,9 +407,25 @@ def test_a_copy_of_a_node_does_not_remove_the_original(machine, engine, monkeypa
     assert nodes.get(machine.store, HOST) is not None
 
 
-def test_stopping_takes_the_blocks_of_the_host_along(machine, engine):
+def test_T35_stopping_takes_the_blocks_of_the_host_along(machine, engine):
     give_it_a_container(machine)
     stop(machine, engine, force=True)
     left = [each.key for each in machine.store.tree("/calico").entries if HOST in each.key]
     assert left == []
     assert [each for each in machine.store.tree("/calico/ipam/v2").entries if each.value] == []
+
+
+def test_T33_a_kernel_without_a_family_is_warned_of_and_the_setting_named(machine, monkeypatch):
+    monkeypatch.setattr(node, "FORWARDING", ("net/no_such_family/forwarding",))
+    started, said = start(machine, Services(machine, *ALL))
+    assert started.outcome is Outcome.CREATED
+    assert any("this kernel has no net/no_such_family/forwarding" in each for each in said)
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+def test_T33_a_warning_of_another_machine_names_its_address_and_not_the_new_one(machine):
+    nodes.register(machine.store, Node(HOST, IPAddress("10.99.0.7")))
+    _, said = start(machine, Services(machine, *ALL), ip=IPAddress("10.99.0.8"))
+    (about_it,) = [each for each in said if "another machine" in each]
+    assert "10.99.0.7" in about_it
+    assert "10.99.0.8" not in about_it

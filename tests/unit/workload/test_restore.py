@@ -1,12 +1,13 @@
 """An endpoint whose workload stops and starts keeps what it has."""
 
 import pytest
-from netaddr import IPAddress
+from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import endpoints, status
+from calico_ctl.datastore import endpoints, pools, status
 from calico_ctl.errors import CalicoError, DeadlineExceeded
 from calico_ctl.host import intents
 from calico_ctl.model.endpoint import Endpoint, State
+from calico_ctl.model.pool import Pool
 from calico_ctl.workload import attach, restore
 from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.workload import Workload
@@ -74,3 +75,10 @@ def test_an_agent_that_refuses_is_an_error(machine):
     machine.store.answer = lambda revision: status.EndpointStatus(status.ERROR, revision, "why not")
     with pytest.raises(CalicoError, match="why not"):
         restore.connect(machine, stored(machine), NETNS, 3.0)
+
+
+def test_the_interface_knows_what_tunnels_take_of_its_packets(machine):
+    pools.remove(machine.store, IPNetwork("192.168.0.0/16"))
+    pools.create(machine.store, Pool(IPNetwork("192.168.0.0/16"), vxlan=True))
+    made = attach.attach(machine, Attachment(WEB, REQUESTS))
+    assert machine.network.plugged[made.name].overhead == 50
