@@ -1,6 +1,6 @@
 # Each target is one line that calls a script; the scripts can be run by themselves too.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check test-integration test-system bench golden man docs node-image binary clean
+.PHONY: help demo test check test-integration test-system bench golden man docs node-image binary deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -35,8 +35,11 @@ docs: ## write docs/reference/cli.md anew from the usage texts
 node-image: ## build calico/node:<version> (root or Docker group)
 	@scripts/node_image
 
-binary: ## build dist/calicoctl, one file without a need for Python
+binary: ## build dist/calicoctl, one file without a need for Python, and what goes with it
 	@./build_binary.sh
+
+deb: binary ## build dist/calicoctl_<version>_<architecture>.deb of it
+	@scripts/deb
 
 clean: ## remove what the other targets made
 	@scripts/clean

@@ -8,6 +8,7 @@ set -eu
 cd "$(dirname "$0")"
 
 PYINSTALLER=pyinstaller==6.22.3
+SETUPTOOLS=setuptools==84.2.1
 LARGEST=25000000
 CHECKOUT=$PWD
 ENVIRONMENT=$CHECKOUT/.venv-binary
@@ -21,24 +22,18 @@ require_tools() {
     for program in objdump strip; do
         command -v $program >/dev/null || die "there is no $program; try: apt install binutils"
     done
-    python3 -c 'if 1:
-        import ctypes, sysconfig
-        names = [sysconfig.get_config_var("INSTSONAME") or "", "libpython" +
-            sysconfig.get_config_var("LDVERSION") + ".so.1.0"]
-        folder = sysconfig.get_config_var("LIBDIR")
-        for path in [*names, *(folder + "/" + name for name in names)]:
-            try: raise SystemExit(0 if ctypes.CDLL(path) else 1)
-            except OSError: pass
-        raise SystemExit(1)' ||
+    python3 -c 'import ctypes, sys; ctypes.CDLL("libpython%d.%d.so.1.0" % sys.version_info[:2])' \
+        2>/dev/null ||
         die "this Python has no shared library; try: apt install libpython3-dev"
 }
 
 make_environment() {
-    stamp=$({ python3 --version; pwd; echo "$PYINSTALLER"; cat requirements.txt; } | sha256sum)
+    stamp=$({ python3 --version; pwd; echo "$PYINSTALLER $SETUPTOOLS"; cat requirements.txt; } | sha256sum)
     [ "$(cat "$ENVIRONMENT/stamp" 2>/dev/null)" != "$stamp" ] || return 0
     rm -rf "$ENVIRONMENT"
     python3 -m venv "$ENVIRONMENT"
-    "$ENVIRONMENT/bin/pip" install -q --disable-pip-version-check "$PYINSTALLER" -r requirements.txt
+    "$ENVIRONMENT/bin/pip" install -q --disable-pip-version-check "$PYINSTALLER" "$SETUPTOOLS" \
+        -r requirements.txt
     echo "$stamp" >"$ENVIRONMENT/stamp"
 }
 

@@ -56,13 +56,16 @@ def main() -> None:
     )
     # PyInstaller's own scripts load `inspect` and more at every start, for what nobody asks here.
     scripts = [each for each in analysis.scripts if not each[0].startswith("pyi_rth_")]
+    # The starter needs the system's libz before it unpacks ours, and would look for it there again:
+    # in a temporary directory that is noexec, the loader would fail before we can say why.
+    binaries = [each for each in analysis.binaries if each[0] != "libz.so.1"]
     pyz = PYZ(analysis.pure)
     # Not compressed: unpacking would take longer than all that a short command does.
     plain = dict.fromkeys(["BINARY", "EXTENSION", "DATA", "PYZ", "PYMODULE", "PYSOURCE"], False)
     EXE(
         pyz,
         scripts,
-        analysis.binaries,
+        binaries,
         analysis.datas,
         name="calicoctl",
         strip=True,
@@ -77,7 +80,7 @@ def main() -> None:
         exclude_binaries=True,
         strip=True,
     )
-    COLLECT(starter, analysis.binaries, analysis.datas, name="directory", strip=True)
+    COLLECT(starter, binaries, analysis.datas, name="directory", strip=True)
 
 
 main()

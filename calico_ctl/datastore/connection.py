@@ -230,7 +230,7 @@ def _in_words(error: OSError) -> OSError:
     return _in_tls_words(error) if type(error).__module__ == "ssl" else error
 
 
-def _in_tls_words(error: OSError) -> "TlsFailed":
+def _in_tls_words(error: OSError) -> TlsFailed:
     from calico_ctl.datastore import etcd_tls
 
     return TlsFailed(etcd_tls.reason(error))

@@ -319,7 +319,7 @@ class Engine:
     def load(self, archive: BinaryIO) -> Iterator[Json]:
         """Load what `docker save` wrote; yield the engine's messages. Errors are among them."""
         with self._asking("image"):
-            yield from self._api.load_image(archive)
+            yield from self._api.load_image(archive)  # type: ignore[no-untyped-call]
 
     def build(
         self, image: str, context: bytes, dockerfile: str, arguments: Mapping[str, str]

@@ -33,7 +33,10 @@ def translated(address: str, thing: str) -> Iterator[None]:
 def _refused(thing: str, error: docker.errors.APIError) -> CalicoError:
     said = str(error.explanation or error).strip()
     if _AMBIGUOUS in said.lower():
-        return Conflict(f"{thing} is ambiguous: more than one container id starts so")
+        return Conflict(
+            f"{thing} is ambiguous: more than one container id starts so",
+            hint="give more of the id, or the name",
+        )
     if error.status_code == requests.codes.not_found:
         hint = "`docker ps --all` lists containers" if thing.startswith("container ") else ""
         return NotFound(f"there is no {thing}", hint=hint)

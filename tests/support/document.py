@@ -7,8 +7,8 @@
 
 A block of ```sh is typed on the first host as a whole; a block of ```text right after it is its
 answer. In an answer `...` stands for any text, and a line of it for any lines; how many spaces
-there are between words does not count; remarks on stderr may be left out. What `NOT_RUN` stands before is left alone. Each host
-remembers variables from one step to the next, as a terminal does.
+there are between words does not count, and remarks on stderr may be left out. What `NOT_RUN` stands
+before is left alone. Each host remembers variables from one step to the next, as a terminal does.
 """
 
 import contextlib
@@ -29,7 +29,8 @@ _ASKS = re.compile(r"\b(ping|wget|show|status|explain|inspect|check|route)\b")
 """Commands that only ask: they may be asked again until the answer is as the page says."""
 _PROMPT = re.compile(r"(host[0-9])\$ (.*)")
 _FENCE = re.compile(r"```(\w*)")
-_STATE = "/run/document"
+STATE = "/run/document"
+"""Where a host keeps its variables; they can be written there before a page is played."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def _type(typed: str, host: Host) -> command.Result:
     """Run lines as in a terminal that has been open all the time; everybody here is root."""
     lines = re.sub(r"\bsudo (-E )?", "", typed)
     script = (
-        f"set -ae; if [ -e {_STATE} ]; then . {_STATE}; fi\n"
-        f"trap 'code=$?; unset OLDPWD; export -p >{_STATE}; exit $code' EXIT\n{lines}\n"
+        f"set -ae; if [ -e {STATE} ]; then . {STATE}; fi\n"
+        f"trap 'code=$?; unset OLDPWD; export -p >{STATE}; exit $code' EXIT\n{lines}\n"
     )
     return host.run(script, check=False, quiet=True, timeout=240)
 

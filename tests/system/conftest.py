@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import frozen
+from tests.support.frozen import Frozen
 from tests.support.lab import Lab
 
 
@@ -19,3 +21,9 @@ def lab1() -> Iterator[Lab]:
     """One Docker host that has the node image, fresh for each file of tests."""
     with Lab(1, node_image=True) as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def frozen_calicoctl() -> Frozen:
+    """What people without Python run; built once."""
+    return frozen.build()

@@ -82,6 +82,18 @@ def test_the_same_arguments_change_nothing_and_others_are_kept(host: Host) -> No
     assert keys(host)["/calico/host/host1/bird6_ip"] == "fd99::77"
 
 
+def test_metrics_are_where_they_are_wanted_until_they_are_off(host: Host) -> None:
+    start(host, "--metrics=127.0.0.1:9092")
+    probe = ["curl", "-s", "http://127.0.0.1:9092/healthz"]
+    calico.eventually(
+        "all services measure", lambda: host.run(probe, check=False).out == "ok\n", timeout=60
+    )
+    assert "nothing changed" in host.calicoctl("node").out
+    start(host, "--metrics=off")
+    assert "metrics service: off" in host.calicoctl("status", check=False).out
+    assert host.run(probe, check=False).code != 0
+
+
 def test_an_address_that_is_not_given_is_found_and_said(host: Host) -> None:
     started = host.calicoctl("node", "--with-etcd")
     assert f"using {host.ip}, the address of eth0" in started.err

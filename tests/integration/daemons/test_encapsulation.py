@@ -24,7 +24,7 @@ from tests.support.netns import NetNs, private_netns
 
 pytestmark = pytest.mark.integration
 
-PATIENCE = 60
+PATIENCE = 10
 POOLS = {
     4: Pool(IPNetwork("10.65.0.0/16"), vxlan=True),
     6: Pool(IPNetwork("fd80::/64"), vxlan=True),

@@ -83,6 +83,7 @@ def test_a_connection_is_cut_when_its_ends_tag_goes(host, pair):
     server, client = pair
     host.write_rules("serves", [{"src_tag": "friend"}], [{}])
     host.store.put("/calico/policy/profile/sends/tags", json.dumps(["friend"]))
+    wait_until(lambda: "set t4-friend" in nft.listing(), 5, "the agent knows of the tag")
     wait_until(lambda: CLIENT in nft.listing("set inet calico t4-friend"), 5, "it is a member")
     with conversation(client, server, WEB) as talk:
         assert talk.goes_on()

@@ -11,6 +11,7 @@ from calico_ctl.dataplane import tunnel
 from calico_ctl.dataplane.tunnel import KernelTunnels
 from calico_ctl.errors import CommandFailed
 from calico_ctl.model.encapsulation import Way
+from tests.support.command import wait_until
 from tests.support.netns import NetNs
 
 pytestmark = pytest.mark.integration
@@ -54,6 +55,9 @@ def host(private_netns: NetNs) -> NetNs:
         stdin="link add eth0 type veth peer name far\nlink set eth0 up\nlink set far up\n"
         f"addr add {HOST}/24 dev eth0\naddr add {HOST_6}/64 dev eth0 nodad\n",
     )
+    # Until then routes are shown as without a link.
+    routes = ["ip", "route", "show", "table", "all"]
+    wait_until(lambda: "linkdown" not in private_netns.run(routes).out, 10, "the link is up")
     return private_netns
 
 

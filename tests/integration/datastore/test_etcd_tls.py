@@ -5,6 +5,7 @@ import json
 import select
 import socket
 import ssl
+import struct
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -288,6 +289,22 @@ def test_plain_http_where_tls_was_expected_is_said() -> None:
                 timeout=30,
                 tls=etcd_tls.context(EtcdTls()),
             )
+        serving.join(30)
+
+
+def test_a_server_that_resets_the_connection_instead_of_greeting_says_tls_too() -> None:
+    def reset(listener: socket.socket) -> None:
+        connected, _ = listener.accept()
+        connected.recv(1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connected.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=reset, args=(listener,), daemon=True)
+        serving.start()
+        tls = etcd_tls.context(EtcdTls())
+        with pytest.raises(TlsFailed, match="TLS: it hung up"):
+            Connection.to("127.0.0.1", listener.getsockname()[1], timeout=30, tls=tls)
         serving.join(30)
 
 

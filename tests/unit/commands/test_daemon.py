@@ -5,7 +5,9 @@ import pytest
 from tests.support.cli import NOT_ROOT, Cli
 
 
-@pytest.mark.parametrize("service", ["felix", "routing", "lifecycle", "docker-proxy", "metrics", "cleanup"])
+@pytest.mark.parametrize(
+    "service", ["felix", "routing", "lifecycle", "docker-proxy", "metrics", "cleanup"]
+)
 def test_only_root_runs_services(service):
     cli = Cli(user=NOT_ROOT)
     finished = cli.run("daemon", service)

@@ -8,9 +8,11 @@ from netaddr import IPAddress
 
 from calico_ctl.daemons.host_containers import HostContainers
 from calico_ctl.daemons.local_endpoints import LocalEndpoints
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable
 from calico_ctl.host import hosts_file, intents
 from calico_ctl.model.container import Container
+from calico_ctl.model.measured import Distribution
 from calico_ctl.model.wish import Wish
 from tests.support.machine import CONTAINER, HOST, Machine
 
@@ -81,3 +83,21 @@ def test_without_etcd_containers_of_others_are_started_as_always(machine, answer
 
 def test_a_container_that_is_gone_already_is_no_error(answers):
     answers.connect("nobody")
+
+
+def test_questions_are_counted_by_how_they_ended_and_connecting_is_timed(machine):
+    meters = Meters("docker-proxy")
+    answers = HostContainers(machine, LocalEndpoints(machine.store, HOST), meters)
+    answers.reserve(CONTAINER, WISH)
+    with pytest.raises(Conflict):
+        answers.check(WISH)
+    answers.connect("web")
+    answers.connect("plain")
+    found = {(each.metric.name, *each.labels): each.value for each in meters.measured().samples}
+    questions = "calico_docker_proxy_questions_total"
+    assert found[(questions, "reserve", "done")] == 1
+    assert found[(questions, "check", "failed")] == 1
+    assert found[(questions, "connect", "done")] == 1
+    attached = found[("calico_attach_seconds",)]
+    assert isinstance(attached, Distribution)
+    assert sum(attached.counts) == 1

@@ -12,11 +12,12 @@ from calico_ctl.daemons import lifecycle
 from calico_ctl.daemons.lifecycle import Lifecycle, Listed
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
 from calico_ctl.datastore import endpoints, status
-from calico_ctl.errors import CalicoError, DockerUnavailable
+from calico_ctl.errors import CalicoError, CommandFailed, DockerUnavailable
 from calico_ctl.host import hosts_file, intents
 from calico_ctl.model import keys
 from calico_ctl.model.container import Container, ContainerEvent
 from calico_ctl.model.endpoint import Endpoint, State
+from calico_ctl.model.measured import Distribution
 from calico_ctl.workload import attach
 from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.workload import Workload
@@ -282,3 +283,22 @@ def test_the_service_works_with_its_threads_and_stops_when_it_is_told_to(machine
             runtime.stopping.set()
     watchdog.cancel()
     assert [each.state for each in stored(machine)] == [State.ACTIVE]
+
+
+def test_how_long_a_network_took_and_who_has_none_is_measured(machine, service):
+    machine.network.fail = CommandFailed("no veth today")
+    service.turn(START)
+    assert measured(service)["calico_lifecycle_containers_without_network"] == 1
+    assert "calico_attach_seconds" not in measured(service)
+    machine.network.fail = None
+    service.turn(START)
+    found = measured(service)
+    assert found["calico_lifecycle_containers_without_network"] == 0
+    attached = found["calico_attach_seconds"]
+    assert isinstance(attached, Distribution)
+    assert sum(attached.counts) == 1
+
+
+def measured(service: Service) -> dict[str, object]:
+    samples = service.lifecycle.meters.measured().samples
+    return {each.metric.name: each.value for each in samples}

@@ -112,8 +112,8 @@ def test_it_is_in_sync_since_its_trouble_ended_and_not_since_the_last_report(sto
     assert values(meters)["calico_felix_in_sync"] == 0
     assert meters.measured().trouble == "x"
     reports.submit(None, replace(CALM, endpoints=3, repairs={"table": 2}), urgent=True)
-    first = reports.in_sync_since
-    assert first
+    assert reports.in_sync_since
+    first = reports.in_sync_since = "2026-11-24T08:46:51Z"
     found = values(meters)
     assert (found["calico_felix_endpoints"], found["calico_felix_repairs_total"]) == (3, 2)
     reports.submit(None, CALM, urgent=True)

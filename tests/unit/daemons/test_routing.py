@@ -2,6 +2,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.routing import Routing
 from calico_ctl.daemons.runtime import Tick
 from calico_ctl.dataplane.bird import SessionState
@@ -199,3 +200,30 @@ def test_no_log_line_shows_a_password(lab, caplog):
     lab.change("/calico/bgp/v1/global/peer_v4/10.0.0.9", '{"ip": "10.0.0.9", "password": "sesam"')
     assert "left out /calico/bgp/v1/global/peer_v4/10.0.0.9" in caplog.text
     assert "sesam" not in caplog.text
+
+
+def test_what_bird_refuses_is_the_trouble_that_is_reported_until_it_takes_it(lab):
+    lab.resync()
+    lab.bird.refuses = True
+    lab.change(H2, "10.0.0.9")
+    lab.routing.turn([Tick()])
+    report = lab.report()
+    assert report is not None
+    assert report.trouble == "BIRD keeps what it had: `bird -p` failed: syntax error"
+    lab.bird.refuses = False
+    lab.routing.turn([Tick()])
+    report = lab.report()
+    assert report is not None
+    assert report.trouble == ""
+
+
+def test_sessions_and_new_configurations_are_measured(lab):
+    meters = Meters("routing")
+    lab.routing = Routing(lab.platform, lab.bird, meters)
+    lab.resync()
+    lab.change(H2, "10.0.0.9")
+    lab.routing.turn([Tick()])
+    values = {each.metric.name: each.value for each in meters.measured().samples}
+    assert values["calico_bgp_configurations_total"] == 2
+    assert values["calico_bgp_sessions"] == values["calico_bgp_sessions_established"] == 1
+    assert meters.measured().trouble == ""

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.datastore import status
 from calico_ctl.datastore.store import Entry
@@ -77,3 +78,17 @@ def test_etcd_that_is_away_is_told_when_it_is_back(store, report, caplog):
     wait_until(lambda: "cannot report" in caplog.text, 5, "the failure is logged")
     store.away = False
     wait_until(lambda: told(store), 5, "it is written")
+
+
+def test_what_is_said_is_measured_and_which_life_it_is_is_reported(store, tmp_path):
+    Meters("lifecycle", str(tmp_path)).write()
+    meters = Meters("lifecycle", str(tmp_path))
+    report = ServiceReport(store, "host1", "lifecycle", meters)
+    report.say(trouble="no Docker")
+    assert meters.measured().trouble == "no Docker"
+    report.write()
+    found = told(store)
+    assert found is not None
+    assert (found.restarts, found.trouble) == (1, "no Docker")
+    report.say()
+    assert meters.measured().trouble == ""

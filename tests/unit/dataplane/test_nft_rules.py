@@ -35,12 +35,21 @@ def test_every_static_rule_is_of_the_language() -> None:
         "meta mark | 1",
         "th dport 80,",
         "th dport",
-        'iifname "eth0"',
+        "iifname eth0",
     ],
 )
 def test_what_is_not_of_the_language_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a rule of ours"):
         nft_rules.compile_rule(text)
+
+
+def test_a_whole_name_of_an_interface_is_compared_to_its_end() -> None:
+    whole, beginning = (
+        b"".join(part for part in nft_rules.compile_rule(text).parts if isinstance(part, bytes))
+        for text in ('oifname "tunl0"', 'oifname "tunl0*"')
+    )
+    assert b"tunl0".ljust(16, b"\0") in whole
+    assert b"tunl0".ljust(16, b"\0") not in beginning
 
 
 def test_a_protocol_is_asked_for_once_before_its_fields() -> None:

@@ -34,6 +34,7 @@ def test_what_is_not_there_is_named():
 def test_an_ambiguous_prefix_is_a_conflict_although_docker_says_not_found():
     error = translate(answer(404, "Multiple IDs found with provided prefix: ab"))
     assert isinstance(error, Conflict)
+    assert error.hint == "give more of the id, or the name"
 
 
 def test_a_refusal_says_what_docker_said():

@@ -133,7 +133,8 @@ def test_a_file_that_cannot_grow_leaves_nothing_and_is_named(tmp_path):
 
 def test_what_was_saved_is_loaded(tmp_path):
     (tmp_path / "web.tar").write_bytes(b"image")
-    engine, told = FakeEngine("web", messages=({"stream": "Loaded image: web\n"},)), []
+    engine = FakeEngine("web", messages=({"stream": "Loaded image: web\n"},))
+    told: list[str] = []
     image.load(engine, "web", tmp_path / "web.tar", told.append)
     assert engine.archive == (b"image",)
     assert told == ["Loaded image: web"]

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -109,6 +109,8 @@ def test_each_metric_is_written_with_its_type_and_meaning() -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@example("two\nlines")
+@example('"quoted" \\ and \\n')
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
 def test_any_text_may_be_a_label(text: str) -> None:
     found = read(measured.exposition([Sample(metric.BUILD, (text,), 1)]))

@@ -1,0 +1,153 @@
+"""The program that needs no Python: where there is none, with a bad /tmp, interrupted, on hosts."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from calico_ctl import __version__
+from calico_ctl.docker_api import build_context
+from calico_ctl.docker_api.image import DEFAULT_IMAGE
+from tests.support import command, frozen
+from tests.support.frozen import Frozen, Root
+from tests.support.host import Host
+from tests.support.lab import Lab
+from tests.support.paths import CHECKOUT
+
+pytestmark = pytest.mark.system
+
+LARGEST = 25_000_000
+UNUSED_PID = 0x7FFFFFFF
+"""More than the kernel ever gives."""
+
+
+@pytest.fixture(scope="module")
+def debian(frozen_calicoctl: Frozen) -> Iterator[Root]:
+    with frozen.debian() as root:
+        place = root.path / "usr/local/bin/calicoctl"
+        place.write_bytes(frozen_calicoctl.file.read_bytes())
+        place.chmod(0o755)
+        yield root
+
+
+def test_what_is_built_is_small_enough_and_described(frozen_calicoctl: Frozen) -> None:
+    assert frozen_calicoctl.file.stat().st_size <= LARGEST
+    command.run(["sh", "-c", f"cd {frozen_calicoctl.dist} && sha256sum -c SHA256SUMS"])
+    (bill,) = frozen_calicoctl.dist.glob("*.cdx.json")
+    parts = {each["name"]: each for each in json.loads(bill.read_text())["components"]}
+    assert {"docker", "netaddr", "CPython", "pyinstaller", "libcrypto.so.3"} <= set(parts)
+    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    assert f"docker=={parts['docker']['version']}" in lines
+
+
+def test_it_carries_what_the_node_image_is_built_from(frozen_calicoctl: Frozen) -> None:
+    inside = frozen_calicoctl.directory / "_internal"
+    assert build_context.tar(inside, "ca") == build_context.tar(CHECKOUT, "ca")
+
+
+def test_one_file_is_all_that_a_debian_needs(debian: Root) -> None:
+    assert not debian.has("/usr/bin/python3")
+    assert debian.run("calicoctl", "version").out == f"{__version__}\n"
+    found = debian.run("calicoctl", "pool", "show", check=False)
+    assert (found.code, found.out) == (1, "")
+    assert "cannot reach etcd at 127.0.0.1:4001" in found.err
+    found = debian.run("calicoctl", "checksystem", check=False)
+    assert "this is a bug" not in found.text
+    assert list((debian.path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mounted", "said"),
+    [("noexec", "Is /tmp noexec? Set TMPDIR"), ("size=4m", "in /tmp? Set TMPDIR elsewhere")],
+)
+def test_a_tmp_that_cannot_be_used_is_named(debian: Root, mounted: str, said: str) -> None:
+    found = debian.run("calicoctl", "version", tmp=mounted, check=False)
+    assert found.code != 0
+    assert said in found.err
+    elsewhere = {"TMPDIR": "/var/tmp"}
+    assert debian.run("calicoctl", "version", tmp=mounted, env=elsewhere).out == f"{__version__}\n"
+
+
+def test_an_interrupted_command_leaves_nothing(frozen_calicoctl: Frozen, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(120)
+        settings = {
+            "TMPDIR": str(tmp_path),
+            "ETCD_AUTHORITY": f"127.0.0.1:{silent.getsockname()[1]}",
+        }
+        argv = [str(frozen_calicoctl.file), "pool", "show"]
+        environment = command.clean_environment(settings)
+        with subprocess.Popen(argv, env=environment, start_new_session=True) as process:
+            try:
+                connection, _ = silent.accept()
+                with connection:
+                    assert [path.name[:4] for path in tmp_path.iterdir()] == ["_MEI"]
+                    # As a terminal does it: all of them get it.
+                    os.killpg(process.pid, signal.SIGINT)
+                    code = process.wait(120)
+            finally:
+                process.kill()
+    assert code in {130, -signal.SIGINT}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_ones_left_is_removed_by_the_next(
+    frozen_calicoctl: Frozen, tmp_path: Path
+) -> None:
+    folders = {
+        "of one that is gone": tmp_path / f"_MEI{UNUSED_PID:08x}aaaaaa",
+        "of one that runs": tmp_path / f"_MEI{os.getpid():08x}aaaaaa",
+        "somebody else's": tmp_path / "_MEIxyz",
+    }
+    long_ago = time.time() - 3600
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "libpython.so").touch()
+        os.utime(folder, (long_ago, long_ago))
+    recent = tmp_path / f"_MEI{UNUSED_PID:08x}bbbbbb"
+    recent.mkdir()
+    environment = command.clean_environment({"TMPDIR": str(tmp_path)})
+    command.run([str(frozen_calicoctl.file), "version"], env=environment)
+    left = {folders["of one that runs"], folders["somebody else's"], recent}
+    assert set(tmp_path.iterdir()) == left
+
+
+def test_on_a_host_with_docker_alone_it_does_everything(
+    frozen_calicoctl: Frozen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The image comes as a file: the host has no network to build it."""
+    monkeypatch.setenv("CALICOCTL", str(frozen_calicoctl.file))
+    with Lab(1, node_image=True) as lab:
+        (host,) = lab.hosts
+        file = str(host.directory / "calico-node.tar")
+        assert f"{DEFAULT_IMAGE} is in {file}" in host.calicoctl("node", "image", "save", file).out
+        host.docker("rmi", DEFAULT_IMAGE)
+        loaded = host.calicoctl("node", "image", "load", file)
+        assert loaded.out == f"{DEFAULT_IMAGE} is there now\n"
+        run_in_the_foreground(host)
+        host.calicoctl("node", f"--ip={host.ip}", "--with-etcd")
+        host.docker("run", "-d", "--name", "web", "--net=none", "busybox", "sleep", "1d")
+        host.calicoctl("container", "add", "web", "192.168.1.1")
+        host.run("ping -c 1 -w 30 192.168.1.1")
+        host.calicoctl("status", "--wait=60")
+        host.docker("rm", "-f", "web")
+        host.calicoctl("node", "stop", "--force")
+
+
+def run_in_the_foreground(host: Host) -> None:
+    """As the service of the Debian package runs it, and ends it: nothing of the node is left."""
+    argv = ["calicoctl", "node", "--detach=false", f"--ip={host.ip}", "--with-etcd"]
+    process = host.spawn(argv, "foreground.log")
+    log = host.directory / "foreground.log"
+    running = f"calico-node is running (host1: {host.ip})"
+    command.wait_until(lambda: running in log.read_text(), 120, "the node runs")
+    os.killpg(process.pid, signal.SIGINT)
+    left = "docker ps --all --quiet --filter name=calico-node"
+    command.wait_until(lambda: not host.run(left, quiet=True).out, 120, "calico-node is gone")
+    assert "Traceback" not in log.read_text()

@@ -1,0 +1,44 @@
+"""`pip install .` gives the same calicoctl, with what the node image is built from."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from calico_ctl import __version__
+from calico_ctl.docker_api import build_context
+from tests.support import command
+from tests.support.frozen import Frozen
+from tests.support.paths import CHECKOUT
+
+pytestmark = pytest.mark.system
+
+SOURCES = ("calico_ctl", "calico_node", "calicoctl.py", "requirements.txt", "LICENSE")
+DESCRIBED = ("pyproject.toml", "setup.py", "README.md")
+WHERE = "import calico_ctl; print(calico_ctl.__path__[0])"
+
+
+def test_a_package_that_is_installed_is_the_same(frozen_calicoctl: Frozen, tmp_path: Path) -> None:
+    # pip builds inside the sources.
+    checkout, place = tmp_path / "checkout", tmp_path / "installed"
+    checkout.mkdir()
+    for name in (*SOURCES, *DESCRIBED):
+        copy = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy
+        copy(CHECKOUT / name, checkout / name)
+    python = str(frozen_calicoctl.python)
+    options = ["--no-deps", "--no-build-isolation", "--no-index", f"--prefix={place}"]
+    command.run([python, "-m", "pip", "install", "-q", *options, str(checkout)])
+
+    (packages,) = place.glob("lib/python*/site-packages")
+    environment = command.clean_environment({"PYTHONPATH": str(packages)})
+    inside = command.run([python, "-P", "-c", WHERE], env=environment).out.strip()
+    assert inside == str(packages / "calico_ctl")
+    found = command.run([str(place / "bin/calicoctl"), "version"], env=environment)
+    assert found.out == f"{__version__}\n"
+    found = command.run(
+        [str(place / "bin/calicoctl"), "no-such-thing"], env=environment, check=False
+    )
+    assert (found.code, found.out) == (1, "")
+    assert build_context.tar(Path(inside), "") == build_context.tar(CHECKOUT, "")
+    (about,) = packages.glob("calicoctl-*.dist-info/METADATA")
+    assert "Requires-Dist: docker==" in about.read_text()
