@@ -44,6 +44,7 @@ class Clocked:
 
     store: Etcd
     address: str = "clocked"
+    member: str = "clocked"
     requests: int = 0
     seconds: float = 0.0
 

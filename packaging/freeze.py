@@ -40,7 +40,8 @@ def reworded(program: bytes) -> bytes:
     for theirs, ours in REWORDED.items():
         if program.count(theirs) != 1 or len(ours) > len(theirs):
             raise SystemExit(f"freeze: PyInstaller's starter does not say {theirs!r} once")
-        program = program.replace(theirs, ours.ljust(len(theirs), b"\0"))
+        end = b"\n" if theirs + b"\n" in program else b""
+        program = program.replace(theirs + end, (ours + end).ljust(len(theirs + end), b"\0"))
     return program
 
 

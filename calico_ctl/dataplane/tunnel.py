@@ -18,7 +18,7 @@ from netaddr import IPAddress, IPNetwork
 from calico_ctl.bgp.encapsulation import MAIN_TABLE, Detour, Plan, Route
 from calico_ctl.dataplane import tunnel_links
 from calico_ctl.errors import CalicoError, CommandFailed
-from calico_ctl.host import command
+from calico_ctl.host import command, kernel
 from calico_ctl.model import address
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.encapsulation import DEVICES, Way
@@ -69,7 +69,7 @@ class KernelTunnels:
         used: set[str] = set()
         for device in sorted(working):
             _try(problems, f"ends of {device}", partial(_sync_peers, device, plan))
-        for family in FAMILIES:
+        for family in _families():
             _try(problems, f"IPv{family} routes", partial(_sync, family, plan, working, used))
         unused = (used | {*tunnel_links.present()}) - {each.device for each in plan.tunnels}
         _try(problems, "unused devices", partial(tunnel_links.remove, sorted(unused)))
@@ -82,6 +82,12 @@ def remove_all() -> None:
     problems = KernelTunnels().make(Plan())
     if problems:
         raise CommandFailed("; ".join(problems.values()))
+
+
+def _families() -> list[Family]:
+    """Return the families that this kernel has: one without IPv6 refuses to be asked."""
+    has_ipv6 = kernel.read_setting("net/ipv6/conf/all/forwarding") is not None
+    return [family for family in FAMILIES if family == 4 or has_ipv6]
 
 
 def _try(problems: dict[str, str], what: str, step: Callable[[], object]) -> bool:

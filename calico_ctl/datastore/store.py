@@ -57,7 +57,12 @@ class Store(Protocol):
 
     @property
     def address(self) -> str:
-        """Where the datastore is, for messages: `<host>:<port>`."""
+        """Where the datastore is, for messages: `<host>:<port>`, several with commas between."""
+        ...
+
+    @property
+    def member(self) -> str:
+        """Which of its servers answers, as far as that is known."""
         ...
 
     def get(self, key: str) -> Entry | None:

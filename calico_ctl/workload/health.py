@@ -166,8 +166,7 @@ def _stored(platform: Platform) -> Stored:
         services=status.read_services(store, host),
         refused=_refused(store, host),
         left_out=_left_out(store),
-        # Only a store of several servers knows which one it was.
-        member=getattr(store, "member", store.address),
+        member=store.member,
         latency_ms=round(took * 1000, 1),
         known=nodes.get(store, host) is not None,
     )

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support import command
+from tests.support import command, ports
 from tests.support.host import Host
 
 
@@ -23,8 +22,9 @@ class Etcd:
 
     def __init__(self, host: Host | None = None, port: int = 0) -> None:
         self.host = host
-        self.port = port or (2379 if host else _free_port())
-        self._peer_port = 2380 if host else _free_port()
+        mine, peers = (2379, 2380) if host else ports.free(2)
+        self.port = port or mine
+        self._peer_port = peers
         self._scratch = tempfile.TemporaryDirectory(prefix="calico-etcd-")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -135,10 +135,3 @@ def leaves(node: dict[str, Any]) -> dict[str, str]:
 def _decoded(text: str | bytes) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(text) if text else {}
     return answer
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

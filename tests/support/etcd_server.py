@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable
 from calico_ctl.model.etcd_access import EtcdAuthority, EtcdTls
-from tests.support import command
+from tests.support import command, ports
 from tests.support.certificates import Certificates
 
 _START_DEADLINE = 120.0
@@ -39,7 +39,7 @@ class EtcdServer:
         peers: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
     ) -> None:
-        self.client_port, peer_port = _free_ports(2)
+        self.client_port, peer_port = ports.free(2)
         self.host = host
         self.name = name
         self._peers = peers or {name: f"http://{host}:{peer_port}"}
@@ -174,8 +174,7 @@ class EtcdCluster:
     """Three members on loopback, each with data of its own below `directory`."""
 
     def __init__(self, directory: Path) -> None:
-        ports = _free_ports(3)
-        peers = {f"m{number}": f"http://127.0.0.1:{port}" for number, port in enumerate(ports)}
+        peers = {f"m{at}": f"http://127.0.0.1:{port}" for at, port in enumerate(ports.free(3))}
         self.members = [EtcdServer(directory, name=name, peers=peers) for name in peers]
 
     def start(self) -> None:
@@ -242,12 +241,3 @@ def _skip_answer(answers: BinaryIO) -> None:
 
 def _cluster(peers: dict[str, str]) -> str:
     return ",".join(f"{name}={url}" for name, url in peers.items())
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

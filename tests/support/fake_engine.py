@@ -10,7 +10,7 @@ from typing import Self
 
 from tests.support.strict_http import Reader, Seen
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test that waits for something has failed."""
 
 

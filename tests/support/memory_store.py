@@ -31,6 +31,7 @@ class MemoryStore:
     """See `store.Store` for the verbs. `fail_with` makes every verb raise DatastoreUnavailable."""
 
     address = "memory:0"
+    member = address
 
     def __init__(self) -> None:
         self.fail_with: str | None = None

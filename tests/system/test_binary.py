@@ -112,6 +112,7 @@ def test_what_killed_ones_left_is_removed_by_the_next(
         os.utime(folder, (long_ago, long_ago))
     recent = tmp_path / f"_MEI{UNUSED_PID:08x}bbbbbb"
     recent.mkdir()
+    os.utime(recent, (time.time() + 3600,) * 2)
     environment = command.clean_environment({"TMPDIR": str(tmp_path)})
     command.run([str(frozen_calicoctl.file), "version"], env=environment)
     left = {folders["of one that runs"], folders["somebody else's"], recent}

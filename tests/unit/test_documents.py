@@ -10,11 +10,14 @@ from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.errors import InvalidValue
 from calico_ctl.model import codec, keys, manifest, rule_json, rule_text
+from calico_ctl.model.address import Family
 from calico_ctl.model.endpoint import EndpointKey
 from calico_ctl.model.profile import Profile
-from calico_ctl.model.rule import Action, Rule, Rules
+from calico_ctl.model.rule import NAMED_PROTOCOLS, Action, Rule, Rules
 from tests.support import document
+from tests.support.command import Result
 from tests.support.document import Step
+from tests.support.host import Host
 from tests.support.paths import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
@@ -120,7 +123,7 @@ def test_the_page_of_the_rules_has_their_grammar_and_every_field_and_protocol():
         rule_json.rule_from_object({"nonsense": 1})
     fields = refusal.value.expected.removeprefix("one of ").split(", ")
     assert len(fields) == 10
-    for name in (*fields, *rule_json.NAMED_PROTOCOLS):
+    for name in (*fields, *NAMED_PROTOCOLS):
         assert f"`{name}`" in text
 
 
@@ -130,7 +133,7 @@ def documented_keys() -> set[str]:
     return {key for cell in cells for key in re.findall(r"`(/calico[^`]*)`", cell)}
 
 
-FAMILIES = {4: IPNetwork("10.65.0.0/26"), 6: IPNetwork("fd00::/122")}
+FAMILIES: dict[Family, IPNetwork] = {4: IPNetwork("10.65.0.0/26"), 6: IPNetwork("fd00::/122")}
 ENDPOINT = EndpointKey("<hostname>", "<orchestrator>", "<workload>", "<endpoint>")
 
 
@@ -192,7 +195,8 @@ def test_values_on_the_page_of_the_keys_can_be_read():
     assert peer
     assert reflector
     assert codec.decode_bgp_peer(IPAddress("10.99.0.254"), peer[1]).as_number == 65000
-    assert codec.decode_reflector(IPAddress("10.99.0.3"), reflector[1])
+    cluster = codec.decode_reflector(IPAddress("10.99.0.3"), reflector[1]).cluster_id
+    assert str(cluster) == "1.0.0.1"
 
 
 def test_manifests_in_examples_are_ones():
@@ -262,15 +266,54 @@ def test_an_answer_is_as_shown_but_for_dots_and_spaces(shown, printed, same):
     assert document.matches(shown, printed) is same
 
 
+class Terminal(Host):
+    """A host on which every command says and does the same."""
+
+    def __init__(self, printed: str, code: int) -> None:
+        super().__init__(1, Path(), "")
+        self.result = Result("", code, printed, "")
+
+    def run(self, *_line: object, **_options: object) -> Result:
+        return self.result
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "code", "well"),
+    [
+        ("done", "done", 0, True),
+        ("...", "done", 0, True),
+        ("...", "refused", 1, False),
+        ("", "", 0, True),
+        ("", "surprise", 0, False),
+        ("", "", 1, False),
+        ("no answer", "no answer", 1, True),
+    ],
+)
+def test_a_page_is_right_if_commands_answer_as_it_shows(tmp_path, shown, printed, code, well):
+    page = tmp_path / "page.md"
+    page.write_text(f"```console\nhost1$ act\n{shown}\n```\n")
+    terminal = Terminal(printed, code)
+    if well:
+        assert document.play(page, {"host1": terminal}) == 1
+        return
+    with pytest.raises(AssertionError, match=r"page\.md:2: on host1"):
+        document.play(page, {"host1": terminal})
+
+
 def test_pages_that_system_tests_follow_have_no_block_that_nobody_types():
     followed = [*(DOCS / "tutorials").glob("*.md"), *map(DOCS.joinpath, FOLLOWED)]
     for page in followed:
         blocks = list(document.blocks(page.read_text()))
         assert {each.language for each in blocks} <= {"console", "sh", "text", ""}, page
         assert sum(not each.is_run for each in blocks) <= 1, page
-        answers = sum(each.language == "text" for each in blocks)
-        shown = [each for each in document.steps(page) if "\n" in each.typed and each.shown]
-        assert answers <= len(shown), page
+        assert len(document.steps(page)) > 5, page
+
+
+def test_an_answer_without_a_question_is_an_error(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```sh\ntrue\n```\n\nAnd then:\n\n```text\nlost\n```\n")
+    with pytest.raises(AssertionError, match=r"page\.md:8 is nobody's answer"):
+        document.steps(page)
 
 
 FOLLOWED = (

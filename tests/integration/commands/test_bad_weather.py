@@ -18,7 +18,7 @@ UNAUTHORISED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: %d\r\n\r\n%b" % (
     len(REFUSAL),
     REFUSAL,
 )
-FOUND = {
+FOUND: dict[str, tuple[int, dict[str, object]]] = {
     "stopped": (200, {"State": {"Running": False, "Pid": 0}}),
     "on-host": (200, {"HostConfig": {"NetworkMode": "host"}}),
     "abc": (404, {"message": "Multiple IDs found with provided prefix: abc"}),
@@ -89,6 +89,7 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
+        content: dict[str, object]
         if path.endswith("/version"):
             status, content = 200, {"ApiVersion": "1.41", "MinAPIVersion": "1.24"}
         else:

@@ -49,7 +49,7 @@ def running() -> Iterator[Running]:
         stopping.set()
         for seen in running.posted:
             seen.judged.set()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 

@@ -39,7 +39,7 @@ def posted(host: NetNs) -> Iterator[list[object]]:
     wait_until(lambda: accepted(host), 5, "the accept rules are there")
     yield messages
     stopping.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -10,6 +10,7 @@ from calico_ctl.bgp.encapsulation import Detour, Peer, Plan, Route, Tunnel
 from calico_ctl.dataplane import tunnel
 from calico_ctl.dataplane.tunnel import KernelTunnels
 from calico_ctl.errors import CommandFailed
+from calico_ctl.host import kernel
 from calico_ctl.model.encapsulation import Way
 from tests.support.command import wait_until
 from tests.support.netns import NetNs
@@ -202,6 +203,14 @@ def test_ip_in_ip_has_its_device_where_the_kernel_can_and_a_complaint_where_not(
     assert f"10.65.2.0/26 via {PEER} dev tunl0" in host.run(["ip", "route"]).out
     tunnels.make(Plan())
     assert "UP" not in json.loads(host.run(["ip", "-j", "link", "show", "tunl0"]).out)[0]["flags"]
+
+
+def test_a_kernel_without_ipv6_is_not_asked_about_it(host, monkeypatch):
+    monkeypatch.setattr(kernel, "read_setting", lambda _name: None)
+    host.run(f"ip -6 route add fd99::/64 via {PEER_6} dev eth0 proto 81".split())
+    assert KernelTunnels().make(replace(PLAN, tunnels=PLAN.tunnels[:1])) == {}
+    assert "10.65.2.0/26" in host.run(["ip", "route"]).out
+    assert "fd99::/64" in host.run(["ip", "-6", "route"]).out
 
 
 def test_a_removal_that_fails_says_what_failed(host, monkeypatch):

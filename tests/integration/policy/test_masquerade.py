@@ -75,7 +75,7 @@ def seen_from(container: NetNs, world: NetNs, target: str) -> str:
         sending = socket.socket(family, socket.SOCK_DGRAM)
     with listening, sending:
         for each in (listening, sending):
-            each.settimeout(5)
+            each.settimeout(60)
         listening.bind((target, 5000))
         sending.connect((target, 5000))
         sending.send(b"who am I?")

@@ -41,7 +41,7 @@ def known(store) -> Iterator[LocalEndpoints]:
     stopping.set()
     # It waits for changes in etcd, and sees only after one that it shall end.
     store.put(f"{keys.orchestrator('host1', 'docker')}/end", "x")
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -140,5 +140,5 @@ def test_the_thread_writes_what_is_submitted_and_outlives_an_absence_of_etcd(sto
     finally:
         stopping.set()
         reports.submit(None, CALM, urgent=True)
-        thread.join(5)
+        thread.join(60)
     assert not thread.is_alive()

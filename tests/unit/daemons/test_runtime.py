@@ -68,7 +68,7 @@ def test_what_came_in_meanwhile_is_one_batch():
         stopping.wait()
 
     runtime.listen("numbers", listener)
-    assert posted.wait(5)
+    assert posted.wait(60)
     assert next(runtime.batches()) == [0, 1, 2, 3, 4]
     runtime.stopping.set()
 
@@ -83,7 +83,7 @@ def test_a_listener_that_ends_because_it_shall_is_no_error():
 
     runtime.listen("links", listener)
     runtime.stopping.set()
-    assert ended.wait(5)
+    assert ended.wait(60)
     assert list(runtime.batches()) == []
 
 

@@ -40,7 +40,7 @@ def report(store: Store) -> Iterator[ServiceReport]:
     thread.start()
     yield report
     stopping.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -45,13 +45,13 @@ def test_who_asks_meanwhile_has_it_done_once_more(runtime):
 
     def work(name: str, post: Post) -> None:
         began.set()
-        assert go_on.wait(5)
+        assert go_on.wait(60)
         done.append(name)
 
     workers = Workers(work)
     workers.start(runtime, 2)
     workers.ask("web")
-    assert began.wait(5)
+    assert began.wait(60)
     for _ in range(10):
         workers.ask("web")
     go_on.set()
@@ -67,7 +67,7 @@ def test_one_that_takes_long_does_not_hold_up_others(runtime):
 
     def work(name: str, post: Post) -> None:
         if name == "slow":
-            assert go_on.wait(5)
+            assert go_on.wait(60)
         done.append(name)
 
     workers = Workers(work)

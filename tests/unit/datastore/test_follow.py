@@ -28,7 +28,7 @@ class Following:
         self._thread.start()
 
     def next(self) -> Message:
-        return self.posted.get(timeout=5)
+        return self.posted.get(timeout=60)
 
     def changes(self) -> list[tuple[str, str | None]]:
         message = self.next()
@@ -37,7 +37,7 @@ class Following:
 
     def end(self) -> None:
         self.stop.set()
-        self._thread.join(5)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 

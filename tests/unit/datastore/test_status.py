@@ -102,11 +102,11 @@ def test_waiting_ends_with_the_acknowledgement(store: MemoryStore, before) -> No
         status.write_endpoint(store, KEY, before)
     outcome: list[EndpointStatus] = []
     waiting = threading.Thread(
-        target=lambda: outcome.append(status.wait_for_endpoint(store, KEY, 7, in_(10), time))
+        target=lambda: outcome.append(status.wait_for_endpoint(store, KEY, 7, in_(60), time))
     )
     waiting.start()
     status.write_endpoint(store, KEY, EndpointStatus("up", 7))
-    waiting.join(5)
+    waiting.join(60)
     assert outcome == [EndpointStatus("up", 7)]
 
 
@@ -118,13 +118,13 @@ def test_waiting_survives_lost_history(store: MemoryStore) -> None:
                 self.put("/elsewhere", "x")
             return super().watch(directory, after, timeout)
 
-    assert status.wait_for_endpoint(Forgetful(), KEY, 7, in_(5), time).status == "up"
+    assert status.wait_for_endpoint(Forgetful(), KEY, 7, in_(60), time).status == "up"
 
 
 def test_the_agents_reason_is_passed_on(store: MemoryStore) -> None:
     status.write_endpoint(store, KEY, EndpointStatus("error", 7, "bad name"))
     with pytest.raises(CalicoError, match="on h1 cannot set up endpoint e1: bad name"):
-        status.wait_for_endpoint(store, KEY, 7, in_(5), time)
+        status.wait_for_endpoint(store, KEY, 7, in_(60), time)
 
 
 def test_a_silent_agent_is_named_with_its_host(store: MemoryStore) -> None:

@@ -30,8 +30,8 @@ def test_a_program_that_is_not_there_is_named():
 def test_a_program_that_does_not_end_is_ended():
     started = time.monotonic()
     with pytest.raises(CommandFailed, match=r"did not end within 0\.2 s"):
-        command.run(["sleep", "10"], timeout=0.2)
-    assert time.monotonic() - started < 9
+        command.run(["sleep", "60"], timeout=0.2)
+    assert time.monotonic() - started < 50
 
 
 def test_arguments_are_not_read_by_a_shell():

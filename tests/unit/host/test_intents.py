@@ -68,5 +68,5 @@ def test_a_change_that_ends_well_is_never_taken_for_one_that_broke_off(tmp_path)
             pass
     stop.set()
     for sweeper in sweepers:
-        sweeper.join(10)
+        sweeper.join(60)
     assert taken == []

@@ -30,6 +30,7 @@ from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.node import NodeRequest
 from calico_ctl.workload.proxy_address import ProxyRequest
 from calico_ctl.workload.workload import Workload
+from tests.support import ports
 from tests.support.machine import CONTAINER, GATEWAY, HOST, Machine
 
 NOBODY = Engine({"DOCKER_HOST": "unix:///nowhere"})
@@ -196,9 +197,8 @@ def start(
 
 @pytest.fixture
 def free() -> DockerProxy:
-    """Return where nobody listens any more."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return DockerProxy(IPAddress("127.0.0.1"), server.getsockname()[1])
+    """Return where nobody listens."""
+    return DockerProxy(IPAddress("127.0.0.1"), *ports.free())
 
 
 @pytest.fixture
