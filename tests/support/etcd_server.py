@@ -20,6 +20,8 @@ from tests.support import command, ports
 from tests.support.certificates import Certificates
 
 _START_DEADLINE = 120.0
+_PATIENT: dict[str, float | str] = {"connect_timeout": 30.0, "timeout": 30.0}
+"""A busy machine may take long to write to its disk; commands and services wait for less."""
 
 
 class EtcdServer:
@@ -69,9 +71,10 @@ class EtcdServer:
         return EtcdTls(files.certificate("ca"), files.certificate("client"), files.key("client"))
 
     def store(self, **settings: float | str) -> Etcd:
-        """Make a store that speaks to this server."""
+        """Make a store that speaks to this server, and waits for it as long as that may take."""
+        given = _PATIENT | settings
         return Etcd(
-            EtcdSettings(self.host, self.client_port, tls=self.tls, **settings)  # type: ignore[arg-type]
+            EtcdSettings(self.host, self.client_port, tls=self.tls, **given)  # type: ignore[arg-type]
         )
 
     def start(self) -> None:

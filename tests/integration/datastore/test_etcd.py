@@ -110,8 +110,10 @@ def impatient(port: int) -> EtcdSettings:
 
 
 def test_a_frozen_etcd_is_given_up_in_time(own_server: EtcdServer) -> None:
+    writer = own_server.store()
+    entry = writer.create("/a", "1")
+    writer.close()
     store = own_server.store(timeout=0.5)
-    entry = store.create("/a", "1")
     own_server.freeze()
     with taking_at_most(10), pytest.raises(DatastoreUnavailable, match="no answer"):
         store.swap(entry, "2")
