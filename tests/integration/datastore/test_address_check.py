@@ -14,7 +14,7 @@ from calico_ctl.model.pool import Pool
 from tests.support.claimer import Claimer, kept
 from tests.support.etcd_server import EtcdServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 PROCESSES, CLAIMS, HOSTS = 10, 200, 4
 

@@ -15,7 +15,7 @@ from calico_ctl.model.node import Node
 from calico_ctl.model.pool import Pool
 from tests.support.etcd_server import EtcdServer
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 Outcome = IPAddress | CalicoError
 

@@ -198,7 +198,7 @@ def start(
 @pytest.fixture
 def free() -> DockerProxy:
     """Return where nobody listens."""
-    return DockerProxy(IPAddress("127.0.0.1"), *ports.free())
+    return DockerProxy(IPAddress("127.0.0.1"), ports.free()[0])
 
 
 @pytest.fixture
