@@ -14,6 +14,7 @@ and containers that have to be left alone are warned of, and change no exit code
 
 Options:
   --wait=<TIME>    Wait so long for all to be well, such as 30s or 2m, and show how it is then.
+                   `--wait` alone waits for a minute.
   --output=<FORM>  How to show it: table, json, yaml, or name for the names of what is not well.
   -h --help        Show this text.
 
@@ -38,13 +39,14 @@ from calico_ctl.workload.complaints import Complaint, complaints
 from calico_ctl.workload.health import Health
 from calico_ctl.workload.platform import Platform
 
+A_MINUTE = "1m"
 LOOK_SECONDS = 1.0
 """How often to look again while waiting."""
 
 
 def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     """Look, show what was found, then say what is wrong with it."""
-    words = usage.parse(__doc__, argv)
+    words = usage.parse(__doc__, _with_time(argv))
     form, time = output.form(words), words.optional("--wait")
     patience = 0.0 if time is None else duration.parse(time, "--wait")
     found, wrong = _look(platform, patience, console)
@@ -59,6 +61,14 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
             console.say(f"warning: {each.what}")
             console.say(f"hint: {each.hint}")
     return ExitCode.FAILED if _is_grave(wrong) else ExitCode.OK
+
+
+def _with_time(argv: Sequence[str]) -> list[str]:
+    """Give a `--wait` that has no time its minute: docopt knows no value that may be left out."""
+    return [
+        f"--wait={A_MINUTE}" if word == "--wait" and following.startswith("-") else word
+        for word, following in zip(argv, [*argv[1:], "-"], strict=True)
+    ]
 
 
 def _look(

@@ -380,6 +380,15 @@ def test_it_waits_no_longer_than_it_was_told_and_says_what_is_wrong_then(node: N
     assert "error: the policy agent: no space" in finished.err
 
 
+@pytest.mark.parametrize(
+    "words", [("--wait",), ("--wait", "--output=name"), ("--wait", "60s"), ("--wait=1m",)]
+)
+def test_to_wait_without_a_time_is_to_wait_a_minute(node: Node, words: tuple[str, ...]) -> None:
+    node.report(trouble="no space")
+    assert node.run(*words).exit == 1
+    assert node.machine.clock.now == 60
+
+
 @pytest.mark.parametrize("words", [("--wait=soon",), ("--wait=8d",), ("--output=xml",)])
 def test_what_makes_no_sense_is_refused(node: Node, words: tuple[str, ...]) -> None:
     finished = node.run(*words)
