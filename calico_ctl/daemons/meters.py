@@ -24,10 +24,10 @@ from calico_ctl.model.metric import Metric
 
 log = logging.getLogger(__name__)
 
-WRITE_SECONDS = 5.0
-"""How often a service says at least what it measured; within a second, if that is something new."""
+WRITE_SECONDS = 10.0
+"""How often a service says at least what it measured; within two seconds if that is new."""
 
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 2.0
 
 _Key = tuple[Metric, Labels]
 
@@ -155,7 +155,6 @@ class Meters:
             logging.getLogger().removeHandler(counting)
 
     def _write_if_due(self) -> None:
-        self._gather()
         now = self._monotonic()
         if self._is_new or now >= self._due:
             self._due = now + WRITE_SECONDS
