@@ -132,6 +132,8 @@ class Host:
         argv = ["sh", str(self._checkout / "calico_node/service/felix/run")]
         environment = command.clean_environment({"ETCD_AUTHORITY": f"127.0.0.1:{_PORT}"})
         environment["PATH"] = f"{self._scratch}:{environment['PATH']}"
+        # As where it is installed: what it imports was compiled by an earlier start.
+        del environment["PYTHONDONTWRITEBYTECODE"]
         log = self._scratch / "agent.log"
         started = time.monotonic()
         with self.namespace.entered():

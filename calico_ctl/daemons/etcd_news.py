@@ -1,15 +1,14 @@
-"""What a process takes from the news of etcd by itself, before its deciding thread has them.
+"""What a process takes from the news of etcd for itself, whatever it decides about networks.
 
 The level at which the policy agent logs is a setting in etcd (`calicoctl config felix loglevel`)
 and holds as soon as it is read, on one host or on all. And whether etcd can be followed is measured
-here, because the deciding thread keeps the last state and tells nobody.
+here, because who decides keeps the last state and tells nobody.
 """
 
 import logging
-from collections.abc import Callable
 
 from calico_ctl.daemons.meters import Meters
-from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
+from calico_ctl.datastore.follow import Changes, Disconnected, Resync
 from calico_ctl.model import keys, metric
 
 log = logging.getLogger(__name__)
@@ -28,7 +27,7 @@ LEVELS = {
 
 
 class EtcdNews:
-    """Stands between who follows etcd and the inbox; used by one thread."""
+    """What was heard last; used by one thread."""
 
     def __init__(self, hostname: str, meters: Meters) -> None:
         """Have heard nothing; log from INFO up."""
@@ -39,17 +38,8 @@ class EtcdNews:
         self._level = logging.INFO
         meters.set(metric.CONNECTED, 0)
 
-    def before(self, post: Callable[[object], None]) -> Callable[[Message], None]:
-        """Return what to post to instead of `post`."""
-
-        def take(message: Message) -> None:
-            self.hear(message)
-            post(message)
-
-        return take
-
-    def hear(self, message: Message) -> None:
-        """Take in what is of use here."""
+    def hear(self, message: object) -> None:
+        """Take in what is of use here of a message that came in, whatever it is."""
         match message:
             case Resync(entries=entries):
                 self._meters.set(metric.CONNECTED, 1)

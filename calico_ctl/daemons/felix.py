@@ -12,14 +12,9 @@ import logging
 import sys
 from functools import partial
 
-from calico_ctl.daemons.etcd_news import EtcdNews
-from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping
-from calico_ctl.datastore import follow, status
-from calico_ctl.datastore.follow import Resync
 from calico_ctl.datastore.store import Store
-from calico_ctl.host import local_answers
-from calico_ctl.model import keys
+from calico_ctl.model.root import ROOT
 from calico_ctl.wiring import RealPlatform
 
 log = logging.getLogger(__name__)
@@ -38,21 +33,26 @@ def run(platform: RealPlatform) -> None:
     gc.disable()
     runtime = Runtime()
     runtime.stop_on_signals()
-    meters = Meters(status.FELIX, platform.settings.metrics_directory)
-    news = EtcdNews(platform.hostname, meters)
-    runtime.listen("etcd", partial(_follow, platform.store, news))
-    _decide(platform, runtime, meters)
+    runtime.listen("etcd", partial(_follow, platform.store))
+    _decide(platform, runtime)
     log.info("stopping; rules and routes stay in place")
 
 
-def _decide(platform: RealPlatform, runtime: Runtime, meters: Meters) -> None:
-    # Imported here: etcd takes a tenth of a second to put together what it was asked for just now.
+def _decide(platform: RealPlatform, runtime: Runtime) -> None:
+    # Imported here: etcd takes a tenth of a second to put together what it is being asked for.
     from calico_ctl.daemons import guard, state
     from calico_ctl.daemons.agent import Agent
+    from calico_ctl.daemons.etcd_news import EtcdNews
     from calico_ctl.daemons.flows import Flows
+    from calico_ctl.daemons.meters import Meters
     from calico_ctl.daemons.reports import Reports
     from calico_ctl.dataplane.nft_watch import NftWatch
+    from calico_ctl.datastore import status
+    from calico_ctl.datastore.follow import Resync
+    from calico_ctl.host import local_answers
 
+    meters = Meters(status.FELIX, platform.settings.metrics_directory)
+    news = EtcdNews(platform.hostname, meters)
     reports, flows = Reports(platform.store, platform.hostname, meters), Flows()
     watch = NftWatch()
     agent = Agent(platform, reports, flows, watch)
@@ -64,6 +64,8 @@ def _decide(platform: RealPlatform, runtime: Runtime, meters: Meters) -> None:
     runtime.listen("state", partial(state.run, local_answers.AGENT))
     runtime.tick_every(VERIFY_SECONDS)
     for batch in runtime.batches():
+        for message in batch:
+            news.hear(message)
         agent.turn(batch)
         state.answer(batch, agent.state)
         if any(isinstance(message, Resync) for message in batch):
@@ -71,8 +73,10 @@ def _decide(platform: RealPlatform, runtime: Runtime, meters: Meters) -> None:
             gc.enable()
 
 
-def _follow(store: Store, news: EtcdNews, post: Post, stopping: Stopping) -> None:
-    follow.follow(store, keys.ROOT, news.before(post), stopping)
+def _follow(store: Store, post: Post, stopping: Stopping) -> None:
+    from calico_ctl.datastore import follow
+
+    follow.follow(store, ROOT, post, stopping)
 
 
 def _follow_links(post: Post, stopping: Stopping) -> None:

@@ -28,6 +28,7 @@ from calico_ctl.datastore.follow import Changes, Disconnected, Resync
 from calico_ctl.datastore.status import ServiceStatus
 from calico_ctl.errors import CalicoError, CommandFailed
 from calico_ctl.model import keys, metric
+from calico_ctl.model.root import ROOT
 from calico_ctl.wiring import RealPlatform
 from calico_ctl.workload.platform import Platform
 
@@ -165,7 +166,7 @@ def run(platform: RealPlatform) -> None:
     tunnels = Encapsulation(platform.hostname, KernelTunnels(), report.say)
     runtime.listen(
         "etcd",
-        lambda post, stopping: follow.follow(platform.store, keys.ROOT, post, stopping),
+        lambda post, stopping: follow.follow(platform.store, ROOT, post, stopping),
     )
     runtime.tick_every(TICK_SECONDS)
     for batch in runtime.batches():

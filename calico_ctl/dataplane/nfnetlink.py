@@ -124,7 +124,9 @@ def apply(kernel: Netlink, operations: Sequence[Operation]) -> None:
     """
 
     def what(place: int) -> str:
-        places = itertools.chain([""], *(itertools.repeat(op, n) for op, n in _lengths(operations)))
+        # Place 0 is the begin of the batch. Counted no further than that: it writes all anew.
+        counted = (itertools.repeat(op, n) for op, n in _lengths(operations))
+        places = itertools.chain([""], itertools.chain.from_iterable(counted))
         line = str(next(itertools.islice(places, place, None), "")) or "change the table"
         return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
 
@@ -407,15 +409,14 @@ def _element(value: bytes, more: bytes = b"") -> bytes:
     return nested(1, nested(_KEY, attribute(1, value)), more)
 
 
-def _elements(values: Iterable[bytes], more: bytes = b"") -> Iterator[bytes]:
+def _elements(values: Iterable[bytes], more: bytes = b"") -> list[bytes]:
     """Write many elements of one size: only the value differs, so the rest is written once."""
-    before = after = b""
-    for value in values:
-        if not before:
-            empty = _element(bytes(len(value)), more)
-            at = len(_element(b""))
-            before, after = empty[:at], empty[at + len(value) :]
-        yield before + value + after
+    values = list(values)
+    if not values:
+        return []
+    empty, at, size = _element(bytes(len(values[0])), more), len(_element(b"")), len(values[0])
+    before, after = empty[:at], empty[at + size :]
+    return [before + value + after for value in values]
 
 
 def _intervals(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from calico_ctl.diagnostics.platform import Platform
 from calico_ctl.errors import CalicoError
 from calico_ctl.host import local_answers
 from calico_ctl.model import keys
+from calico_ctl.model.root import ROOT
 
 _SECONDS_FOR_THE_AGENT = 15.0
 
@@ -39,7 +40,7 @@ def _servers(platform: Platform) -> str:
 
 
 def _stored(platform: Platform) -> Evidence:
-    tree = platform.store.tree(keys.ROOT)
+    tree = platform.store.tree(ROOT)
     lines, secrets = [f"# {platform.store.address}, revision {tree.revision}"], set[str]()
     for entry in tree.entries:
         if entry.value is None:

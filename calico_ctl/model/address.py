@@ -16,6 +16,11 @@ Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (4, 6)
 
 _IPV4 = re.compile(r"\.".join([r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"] * 4))
+# As most are written: without a leading zero in any group, and `::` for all that are zero.
+_GROUPS = r"[1-9a-f][0-9a-f]{0,3}(?::[1-9a-f][0-9a-f]{0,3})*"
+_PLAIN_IPV6 = re.compile(f"{_GROUPS}::{_GROUPS}")
+_PLAIN_COLONS = 6
+"""With one more, `::` would stand for a single group, which is written as 0."""
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}")
 
@@ -50,6 +55,18 @@ def parse_ipv6(text: str, what: str = "IPv6 address") -> IPAddress:
     if address is None:
         raise InvalidValue(what, text, "an IPv6 address such as fd80::5")
     return address
+
+
+def canonical_ipv4(text: str, what: str = "IPv4 address") -> str:
+    """Return the text of the IPv4 address that `text` spells; raise InvalidValue otherwise."""
+    # there is only one way to write it
+    return text if _IPV4.fullmatch(text) else str(parse_ipv4(text, what))
+
+
+def canonical_ipv6(text: str, what: str = "IPv6 address") -> str:
+    """Return how others write the IPv6 address; raise InvalidValue if `text` spells none."""
+    plain = _PLAIN_IPV6.fullmatch(text) and text.count(":") <= _PLAIN_COLONS
+    return text if plain else str(parse_ipv6(text, what))
 
 
 def parse_unicast(ip: IPAddress, what: str) -> IPAddress:
@@ -119,8 +136,8 @@ def _parse_address(text: str, what: str, expected: str, shown: str | None = None
     return address
 
 
-# Ten thousand of each are read when an agent starts. An IPv4 address is read here, in half of the
-# time that netaddr takes; told the family, netaddr need not try both.
+# Thousands of each are read by whoever lists endpoints. An IPv4 address is read here, in half of
+# the time that netaddr takes; told the family, netaddr need not try both.
 
 
 def _read_ipv4(text: str) -> IPAddress | None:

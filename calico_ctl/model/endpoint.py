@@ -39,6 +39,18 @@ class EndpointKey(NamedTuple):
     id: str
 
 
+class Membership(NamedTuple):
+    """What other hosts have to know of an endpoint: its profiles, and its addresses as texts."""
+
+    profiles: tuple[str, ...] = ()
+    ipv4: tuple[str, ...] = ()
+    ipv6: tuple[str, ...] = ()
+
+    def of_family(self, family: Family) -> tuple[str, ...]:
+        """Return the addresses of that family."""
+        return self.ipv4 if family == 4 else self.ipv6
+
+
 def named_inside(interface: str) -> Mapping[str, object]:
     """Return what an endpoint says beside its eight fields: its name inside, if it is unusual."""
     return {} if interface == DEFAULT_INTERFACE else {_INTERFACE_FIELD: interface}
@@ -74,6 +86,12 @@ class Endpoint:
         """The interface's name inside the workload."""
         name = self.extra.get(_INTERFACE_FIELD)
         return name if isinstance(name, str) else DEFAULT_INTERFACE
+
+    @property
+    def membership(self) -> Membership:
+        """What other hosts have to know of it."""
+        four, six = (tuple(str(ip) for ip in self.of_family(family)) for family in (4, 6))
+        return Membership(self.profiles, four, six)
 
     def with_state(self, state: State) -> "Endpoint":
         """Return the same endpoint in that state."""

@@ -14,7 +14,6 @@ from calico_ctl.model import address, names
 from calico_ctl.model.address import Family
 from calico_ctl.model.endpoint import EndpointKey
 
-ROOT = "/calico"
 READY = "/calico/Ready"
 PROFILES = "/calico/policy/profile"
 HOSTS = "/calico/host"

@@ -11,7 +11,7 @@ from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.errors import InvalidValue
 from calico_ctl.model import address, codec, keys, names
-from calico_ctl.model.endpoint import Endpoint, EndpointKey
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, Membership
 from calico_ctl.model.keys import Leaf, ParsedKey
 from calico_ctl.model.pool import Pool
 from calico_ctl.model.rule import Rules
@@ -19,15 +19,19 @@ from calico_ctl.model.rule import Rules
 
 @dataclass(slots=True)
 class Snapshot:
-    """The readable part of the tree. `revisions` holds each local and remote endpoint's revision.
+    """The readable part of the tree, as the host `hostname` needs it.
 
-    `rules` has a key for each profile with readable rules, `tags` for each with readable tags.
-    `hosts` are the addresses of hosts, by what says so.
+    `members` says of each endpoint, on all hosts, what policy elsewhere depends on. `endpoints` are
+    those of this host; `revisions` are of their keys, readable or not. `rules` has a key for each
+    profile with readable rules, `tags` for each with readable tags. `hosts` are the addresses of
+    hosts, by what says so.
     """
 
+    hostname: str
     ready: bool = False
     rules: dict[str, Rules] = field(default_factory=dict)
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    members: dict[EndpointKey, Membership] = field(default_factory=dict)
     endpoints: dict[EndpointKey, Endpoint] = field(default_factory=dict)
     revisions: dict[EndpointKey, int] = field(default_factory=dict)
     pools: dict[IPNetwork, Pool] = field(default_factory=dict)
@@ -36,14 +40,15 @@ class Snapshot:
     host_config: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
-    def setting(self, hostname: str, name: str, default: str) -> str:
+    def setting(self, name: str, default: str) -> str:
         """Return a setting: the host's own, else the cluster's, else the default."""
-        return self.host_config.get((hostname, name), self.config.get(name, default))
+        own = self.host_config.get((self.hostname, name))
+        return self.config.get(name, default) if own is None else own
 
-    def values_of(self, hostname: str, name: str) -> list[tuple[str, str]]:
-        """Return the keys that give a setting a value on a host, with the values."""
+    def values_of(self, name: str) -> list[tuple[str, str]]:
+        """Return the keys that give a setting a value on this host, with the values."""
         found = [
-            (keys.host_config(hostname, name), self.host_config.get((hostname, name))),
+            (keys.host_config(self.hostname, name), self.host_config.get((self.hostname, name))),
             (keys.global_config(name), self.config.get(name)),
         ]
         return [(key, value) for key, value in found if value is not None]
@@ -60,7 +65,7 @@ class Snapshot:
                 self._learn(parsed, value)
             except InvalidValue as error:
                 self.problems[key] = error.message
-        if parsed.endpoint is not None and value is not None:
+        if value is not None and parsed.endpoint is not None and parsed.host == self.hostname:
             self.revisions[parsed.endpoint] = revision
         return parsed
 
@@ -68,7 +73,7 @@ class Snapshot:
         match parsed:
             # by far the most first
             case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
-                self.endpoints[key] = codec.decode_endpoint(key, value)
+                self._learn_endpoint(key, value)
             case ParsedKey(Leaf.READY):
                 self.ready = value == "true"
             case ParsedKey(Leaf.PROFILE_RULES, name=name):
@@ -85,6 +90,13 @@ class Snapshot:
             case _:
                 self._learn_host(parsed, value)
 
+    def _learn_endpoint(self, key: EndpointKey, value: str) -> None:
+        if key.host == self.hostname:
+            self.endpoints[key] = codec.decode_endpoint(key, value)
+            self.members[key] = self.endpoints[key].membership
+        else:
+            self.members[key] = codec.decode_membership(value)
+
     def _learn_host(self, parsed: ParsedKey, value: str) -> None:
         """Take in the address of a host; one that cannot be read is routing's to complain of."""
         if _is_of_host(parsed):
@@ -94,6 +106,7 @@ class Snapshot:
     def _forget(self, parsed: ParsedKey) -> None:
         match parsed:
             case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
+                self.members.pop(key, None)
                 self.endpoints.pop(key, None)
                 self.revisions.pop(key, None)
             case ParsedKey(Leaf.READY):

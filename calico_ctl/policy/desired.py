@@ -109,7 +109,7 @@ class Desired:
 
     def __init__(self, hostname: str) -> None:
         """Know nothing; the table then lets nothing pass."""
-        self.snapshot = Snapshot()
+        self.snapshot = Snapshot(hostname)
         self.tags = TagIndex()
         self.local: set[EndpointKey] = set()
         """Keys of all endpoints of this host, readable or not, active or not."""
@@ -152,16 +152,14 @@ class Desired:
     @property
     def to_host(self) -> str:
         """What is done with packets from containers to this host: RETURN, ACCEPT or DROP."""
-        setting = self.snapshot.setting(
-            self._hostname, layout.TO_HOST_SETTING, layout.TO_HOST_DEFAULT
-        )
+        setting = self.snapshot.setting(layout.TO_HOST_SETTING, layout.TO_HOST_DEFAULT)
         return layout.to_host_action(setting)
 
     @property
     def problems(self) -> dict[str, str]:
         """Every key that cannot be used, and why, as far as all has been read."""
         problems = dict(self.snapshot.problems)
-        for key, value in self.snapshot.values_of(self._hostname, layout.TO_HOST_SETTING):
+        for key, value in self.snapshot.values_of(layout.TO_HOST_SETTING):
             if not layout.is_to_host_action(value):
                 expected = "RETURN, ACCEPT or DROP; until then it is DROP"
                 problems[key] = InvalidValue(layout.TO_HOST_SETTING, value, expected).message
@@ -192,7 +190,7 @@ class Desired:
         parsed = self.snapshot.apply(key, value, revision)
         match parsed:
             case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as endpoint_key):
-                self.tags.set_endpoint(endpoint_key, self.snapshot.endpoints.get(endpoint_key))
+                self.tags.set_endpoint(endpoint_key, self.snapshot.members.get(endpoint_key))
                 if endpoint_key.host == self._hostname:
                     self._note_local(endpoint_key)
             case ParsedKey(Leaf.PROFILE_RULES, name=name):

@@ -285,27 +285,23 @@ def _through(view: Desired, tag: str, ip: IPAddress) -> tuple[str, ...]:
     if not view.tags.carries(tag, str(ip), address.family(ip)):
         return ()
     tags = view.snapshot.tags
-    found = [
-        profile
-        for endpoint in view.snapshot.endpoints.values()
-        if ip in endpoint.addresses
-        for profile in endpoint.profiles
-        if tag in tags.get(profile, ())
-    ]
+    found = [profile for profile in _profiles_of(view, ip) if tag in tags.get(profile, ())]
     return tuple(dict.fromkeys(found))
 
 
 def _peer_tags(view: Desired, ip: IPAddress) -> tuple[str, ...]:
     """Return the tags of an address, those of its first profile first."""
     tags = view.snapshot.tags
-    found = [
-        tag
-        for endpoint in view.snapshot.endpoints.values()
-        if ip in endpoint.addresses
-        for profile in endpoint.profiles
-        for tag in tags.get(profile, ())
-    ]
+    found = [tag for profile in _profiles_of(view, ip) for tag in tags.get(profile, ())]
     return tuple(dict.fromkeys(found))
+
+
+def _profiles_of(view: Desired, ip: IPAddress) -> Iterator[str]:
+    """Give the profiles of every endpoint that has an address."""
+    family, text = address.family(ip), str(ip)
+    for member in view.snapshot.members.values():
+        if text in member.of_family(family):
+            yield from member.profiles
 
 
 def _closed(asking: _Asking, endpoint: Endpoint, direction: Direction) -> Stage | None:

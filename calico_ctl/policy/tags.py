@@ -12,14 +12,12 @@ import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from calico_ctl.model.address import FAMILIES, Family
-from calico_ctl.model.endpoint import Endpoint, EndpointKey
+from calico_ctl.model.endpoint import EndpointKey, Membership
 
-Addresses = tuple[tuple[str, ...], tuple[str, ...]]
-"""An endpoint's addresses: the IPv4 ones and the IPv6 ones."""
-
-_NOBODY: tuple[tuple[str, ...], Addresses] = ((), ((), ()))
+_NOBODY = Membership()
 
 
 @dataclass(slots=True)
@@ -41,8 +39,8 @@ class TagIndex:
         """Start with nobody."""
         self._tags_of: dict[str, tuple[str, ...]] = {}
         self._carriers: dict[str, set[str]] = {}
-        self._endpoints: dict[EndpointKey, tuple[tuple[str, ...], Addresses]] = {}
-        self._users: dict[str, dict[EndpointKey, Addresses]] = {}
+        self._members: dict[EndpointKey, Membership] = {}
+        self._users: dict[str, dict[EndpointKey, Membership]] = {}
         self._watched: dict[tuple[str, Family], _Watched] = {}
 
     def members(self, tag: str, family: Family) -> frozenset[str]:
@@ -90,22 +88,20 @@ class TagIndex:
             watched.before = {}
         return told
 
-    def set_endpoint(self, key: EndpointKey, endpoint: Endpoint | None) -> None:
+    def set_endpoint(self, key: EndpointKey, member: Membership | None) -> None:
         """Take over an endpoint as it is now (None: it is gone or unreadable)."""
-        profiles, addresses = self._endpoints.pop(key, _NOBODY)
-        new_profiles, new_addresses = _NOBODY
-        if endpoint is not None:
-            new_profiles, new_addresses = endpoint.profiles, _addresses(endpoint)
-            self._endpoints[key] = new_profiles, new_addresses
-        if (profiles, addresses) == (new_profiles, new_addresses):
+        before, after = self._members.pop(key, _NOBODY), member or _NOBODY
+        if member is not None:
+            self._members[key] = member
+        if before == after:
             return
-        for profile in new_profiles:
-            self._users.setdefault(profile, {})[key] = new_addresses
-            self._count(self._tags_of.get(profile, ()), [new_addresses], 1)
-        for profile in profiles:
-            if profile not in new_profiles:
+        for profile in after.profiles:
+            self._users.setdefault(profile, {})[key] = after
+            self._count(self._tags_of.get(profile, ()), [after], 1)
+        for profile in before.profiles:
+            if profile not in after.profiles:
                 del self._users[profile][key]
-            self._count(self._tags_of.get(profile, ()), [addresses], -1)
+            self._count(self._tags_of.get(profile, ()), [before], -1)
 
     def set_profile(self, profile: str, tags: Iterable[str]) -> None:
         """Take over the tags that a profile carries now."""
@@ -119,12 +115,12 @@ class TagIndex:
         self._count([tag for tag in after if tag not in before], users, 1)
         self._count([tag for tag in before if tag not in after], users, -1)
 
-    def _owners(self, tag: str) -> Iterator[Addresses]:
-        """Give the addresses of every endpoint once for each of its profiles with the tag."""
+    def _owners(self, tag: str) -> Iterator[Membership]:
+        """Give every endpoint once for each of its profiles with the tag."""
         for profile in self._carriers.get(tag, ()):
             yield from self._users.get(profile, {}).values()
 
-    def _count(self, tags: Iterable[str], owners: Collection[Addresses], by: int) -> None:
+    def _count(self, tags: Iterable[str], owners: Collection[Membership], by: int) -> None:
         for tag in tags:
             for family in FAMILIES:
                 watched = self._watched.get((tag, family))
@@ -140,12 +136,6 @@ class TagIndex:
                         del counts[ip]
 
 
-def _of_family(owners: Iterable[Addresses], family: Family) -> Iterator[str]:
-    place = FAMILIES.index(family)
-    return itertools.chain.from_iterable(each[place] for each in owners)
-
-
-def _addresses(endpoint: Endpoint) -> Addresses:
-    four = [str(ip) for ip in endpoint.addresses if ip.version == 4]
-    six = [str(ip) for ip in endpoint.addresses if ip.version == 6]
-    return tuple(four), tuple(six)
+def _of_family(owners: Iterable[Membership], family: Family) -> Iterator[str]:
+    addresses = attrgetter("ipv4" if family == 4 else "ipv6")
+    return itertools.chain.from_iterable(map(addresses, owners))

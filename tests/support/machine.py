@@ -16,6 +16,7 @@ from calico_ctl.model.count import Count, Drops
 from calico_ctl.model.interface import Interface
 from calico_ctl.model.keys import Leaf
 from calico_ctl.model.node import Node
+from calico_ctl.model.root import ROOT
 from calico_ctl.model.rule import Direction
 from calico_ctl.workload.platform import DropWatch
 from tests.support.memory_store import MemoryStore
@@ -245,7 +246,7 @@ class Machine:
     def left(self) -> list[str]:
         """Return what a container has left behind; the agent's report is the agent's to remove."""
         below = [f"{keys.workloads(HOST)}/"]
-        entries = [e for e in self.store.tree(keys.ROOT).entries if e.value is not None]
+        entries = [e for e in self.store.tree(ROOT).entries if e.value is not None]
         found = [e.key for e in entries if e.key.startswith(tuple(below))]
         found += [e.key for e in entries if "/block/" in e.key and '"handle_id"' in str(e.value)]
         return found + list(self.network.plugged)

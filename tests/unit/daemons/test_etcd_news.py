@@ -90,12 +90,3 @@ def test_etcds_absence_is_measured_and_is_trouble(news, meters) -> None:
     assert seen() == (0, "etcd is away, the last state stays: no route")
     news.hear(Resync({}, 1))
     assert seen() == (1, "")
-
-
-def test_everything_is_posted_on(news) -> None:
-    posted: list[object] = []
-    post = news.before(posted.append)
-    messages = [Resync({}, 1), change(EVERYWHERE, "info"), Disconnected("x")]
-    for each in messages:
-        post(each)
-    assert posted == messages

@@ -61,6 +61,17 @@ def test_only_containers_of_ours_are_known_by_name(answers):
     assert answers.identify("nobody") is None
 
 
+def test_only_containers_without_a_network_of_dockers_wish_for_one_of_ours(machine, answers):
+    assert answers.wishes("web")
+    assert not answers.wishes("plain")
+    assert not answers.wishes("nobody")
+    web = machine.docker.containers["web"]
+    machine.docker.containers["web"] = replace(web, environment=("CALICO_IP=junk",))
+    assert answers.wishes("web")
+    answers.reserve("e" * 64, WISH)  # as `container add` does: the bridge stays
+    assert not answers.wishes("plain")
+
+
 def test_a_wish_that_cannot_be_read_is_ours_and_fails(machine, answers):
     web = machine.docker.containers["web"]
     machine.docker.containers["web"] = replace(web, environment=("CALICO_IP=junk",))

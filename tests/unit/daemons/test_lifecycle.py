@@ -1,9 +1,11 @@
 """What happens to containers is followed, whatever the order of the news."""
 
+import copy
 import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 from netaddr import IPAddress
@@ -11,13 +13,15 @@ from netaddr import IPAddress
 from calico_ctl.daemons import lifecycle
 from calico_ctl.daemons.lifecycle import Lifecycle, Listed
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
-from calico_ctl.datastore import endpoints, status
+from calico_ctl.datastore import addresses, endpoints, status
 from calico_ctl.errors import CalicoError, CommandFailed, DockerUnavailable
 from calico_ctl.host import hosts_file, intents
 from calico_ctl.model import keys
+from calico_ctl.model.address import AnyAddress
 from calico_ctl.model.container import Container, ContainerEvent
-from calico_ctl.model.endpoint import Endpoint, State
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.measured import Distribution
+from calico_ctl.model.root import ROOT
 from calico_ctl.workload import attach
 from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.workload import Workload
@@ -131,6 +135,28 @@ def test_an_unknown_container_is_collected_after_a_while_but_not_while_it_lives(
     assert machine.left() == []
 
 
+def test_containers_of_other_hosts_are_none_of_its_business(machine, service):
+    """Not even one of the same id, as on a host that was copied."""
+    service.turn(START)
+    others = [elsewhere(machine, CONTAINER, "0b" * 16), elsewhere(machine, "d" * 64, "0c" * 16)]
+    machine.docker.containers.clear()
+    service.turn(DESTROY, ContainerEvent("d" * 64, "destroy"), Listed(frozenset()))
+    service.pass_time(60.0)
+    assert stored(machine) == []
+    assert endpoints.all(machine.store, "host2")[0] == others
+    for each in others:
+        assert addresses.assigned(machine.store, each.addresses[0]) is not None
+
+
+def elsewhere(machine: Machine, container: str, endpoint_id: str) -> Endpoint:
+    """Have another host hold an address for a container."""
+    key = EndpointKey("host2", "docker", container, endpoint_id)
+    ip = addresses.claim(machine.store, "host2", AnyAddress.IPV4, endpoint_id, Random(1))
+    endpoint = Endpoint(key, State.INACTIVE, f"cali{endpoint_id[:11]}", None, addresses=(ip,))
+    endpoints.create(machine.store, endpoint)
+    return endpoint
+
+
 def test_an_unknown_container_is_not_collected_at_once(machine, service):
     service.turn(START)
     stop(machine)
@@ -161,6 +187,29 @@ def test_a_failure_is_told_and_tried_again(machine, service):
     service.pass_time(1.0)
     assert stored(machine)[0].state is State.ACTIVE
     assert service.report.problems == {}
+
+
+def test_a_crash_loop_costs_nothing_lasting(machine, service):
+    def crash() -> None:
+        machine.docker.containers["web"] = web
+        service.turn(START)
+        stop(machine)
+        service.turn(DIE)
+        service.pass_time(0.1)
+
+    def kept() -> list[object]:
+        state = service.lifecycle
+        names = [entry.key for entry in machine.store.tree(ROOT).entries]
+        files = sorted(intents.DIRECTORY.iterdir()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        return [names, files, state._destroyed, state._unsettled, state._again, state._unknown]
+
+    web = machine.docker.containers["web"]
+    crash()
+    before = copy.deepcopy(kept())
+    for _ in range(100):
+        crash()
+    assert kept() == before
+    assert machine.network.plugged == {}
 
 
 def test_failures_are_tried_again_more_and_more_seldom(machine, service):

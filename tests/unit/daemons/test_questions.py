@@ -33,6 +33,10 @@ class Noting:
         self._note("identify", name)
         return "f00d"
 
+    def wishes(self, name: str) -> bool:
+        self._note("wishes", name)
+        return True
+
     def connect(self, container: str) -> None:
         self._note("connect", container)
 
@@ -53,11 +57,12 @@ class Noting:
         (events.Check(WISH), ("check", WISH), None),
         (events.Reserve("f00d", WISH), ("reserve", "f00d", WISH), None),
         (events.Identify("web"), ("identify", "web"), "f00d"),
+        (events.Wishes("web"), ("wishes", "web"), True),
         (events.Connect("web"), ("connect", "web"), None),
         (events.Release("f00d"), ("release", "f00d"), None),
     ],
 )
-def test_each_question_is_asked_and_only_a_name_has_a_result(question, asked, result):
+def test_each_question_is_asked_and_what_is_asked_about_a_name_has_a_result(question, asked, result):
     workloads = Noting()
     assert questions.ask(workloads, question).result(5) == result
     assert workloads.asked == [asked]

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
@@ -62,6 +62,28 @@ def test_an_ipv6_address_that_would_be_written_with_an_ipv4_one_is_refused(value
             address.parse_ipv6(text)
     else:
         assert address.parse_ipv6(text) == IPAddress(value, 6)
+
+
+groups = st.lists(st.sampled_from(["0", "1", "a0", "ffff", "FE80", "01"]), min_size=1, max_size=7)
+spelt = st.text(alphabet=":10aF.", max_size=12) | st.builds(
+    lambda before, after: ":".join(before) + "::" + ":".join(after), groups, groups
+)
+
+
+@given(spelt | st.ip_addresses().map(str))
+@example("1:1:1:1::1:1:1")
+def test_a_text_is_made_canonical_if_and_only_if_it_is_an_address(text: str) -> None:
+    for parse, canonical in (
+        (address.parse_ipv4, address.canonical_ipv4),
+        (address.parse_ipv6, address.canonical_ipv6),
+    ):
+        try:
+            expected = str(parse(text))
+        except InvalidValue:
+            with pytest.raises(InvalidValue):
+                canonical(text)
+        else:
+            assert canonical(text) == expected
 
 
 @given(st.text())

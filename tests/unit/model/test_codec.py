@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
@@ -213,6 +213,20 @@ texts = st.text() | json_values.map(json.dumps) | st.just("[" * 100_000)
 endpoint_like = st.dictionaries(st.sampled_from([*GUIDE, "profile_ids"]), json_values).map(
     lambda changes: json.dumps(GUIDE | changes)
 )
+
+
+@given(texts | endpoint_like)
+@example(json.dumps(GUIDE))
+@example(json.dumps(GUIDE | {"ipv6_nets": ["FD80:0::1/128"], "profile_ids": ["b", "a"]}))
+@example(json.dumps(GUIDE | {"mac": "x"}))
+def test_other_hosts_read_of_an_endpoint_what_its_own_does(text: str) -> None:
+    try:
+        expected = codec.decode_endpoint(KEY, text).membership
+    except InvalidValue:
+        with pytest.raises(InvalidValue):
+            codec.decode_membership(text)
+    else:
+        assert codec.decode_membership(text) == expected
 
 
 @given(texts | endpoint_like)

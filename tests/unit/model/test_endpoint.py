@@ -2,7 +2,7 @@
 
 from netaddr import IPAddress
 
-from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, Membership, State
 
 KEY = EndpointKey("host1", "docker", "c", "e")
 FOUR, SIX = IPAddress("192.168.1.5"), IPAddress("fd80::5")
@@ -14,6 +14,12 @@ def test_addresses_and_gateways_are_told_apart_by_family():
     assert ENDPOINT.of_family(6) == (SIX,)
     assert ENDPOINT.gateway(4) == IPAddress("10.0.0.1")
     assert ENDPOINT.gateway(6) is None
+
+
+def test_its_membership_is_what_other_hosts_have_to_know():
+    assert ENDPOINT.membership == Membership(("web",), ("192.168.1.5",), ("fd80::5",))
+    assert ENDPOINT.membership.of_family(4) == ("192.168.1.5",)
+    assert ENDPOINT.membership.of_family(6) == ("fd80::5",)
 
 
 def test_other_profiles_make_another_endpoint_and_leave_this_one_alone():

@@ -15,6 +15,7 @@ SECURE = {
     "ETCD_KEY_FILE": "/key",
     "ETCD_USERNAME": "me",
     "ETCD_PASSWORD_FILE": "/password",
+    "ETCD_API": "3",
 }
 
 
@@ -22,7 +23,7 @@ def test_without_variables_etcd_is_local_and_plain() -> None:
     access = etcd_access.from_environment({"HOME": "/root"})
     assert access == etcd_access.DEFAULT
     assert access.authority == "127.0.0.1:4001"
-    assert (access.tls, access.login) == (None, None)
+    assert (access.tls, access.login, access.api) == (None, None, "auto")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,7 @@ def test_everything_that_etcd_wants_to_see_is_read_and_written_as_the_same_varia
         (EtcdAuthority("a", 1), EtcdAuthority("fd80::1", 2)),
         EtcdTls("/ca", "/cert", "/key"),
         EtcdLogin("me", "", "/password"),
+        etcd_access.V3,
     )
     assert etcd_access.to_environment(access) == SECURE
 
@@ -132,6 +134,7 @@ def test_empty_variables_are_as_good_as_none() -> None:
 @pytest.mark.parametrize(
     ("variables", "named", "expected"),
     [
+        ({"ETCD_API": "v3"}, "ETCD_API", "auto, 2 or 3"),
         ({"ETCD_SCHEME": "HTTPS"}, "ETCD_SCHEME", "http or https"),
         ({"ETCD_SCHEME": "ftp"}, "ETCD_SCHEME", "http or https"),
         ({"ETCD_CA_CERT_FILE": "/ca"}, "ETCD_SCHEME", "since ETCD_CA_CERT_FILE is set"),

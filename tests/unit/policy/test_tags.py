@@ -30,7 +30,7 @@ def index() -> TagIndex:
 
 
 def put(index: TagIndex, each: Endpoint) -> None:
-    index.set_endpoint(each.key, each)
+    index.set_endpoint(each.key, each.membership)
 
 
 def test_an_endpoint_carries_the_tags_of_all_its_profiles(index: TagIndex):

@@ -12,6 +12,7 @@ from calico_ctl.model import keys
 from calico_ctl.model.bgp import BgpPeer
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
 from calico_ctl.model.node import Node
+from calico_ctl.model.root import ROOT
 from calico_ctl.workload import node_removal
 from calico_ctl.workload.node_removal import Removed
 from tests.support.memory_store import MemoryStore
@@ -39,11 +40,11 @@ def store() -> MemoryStore:
 
 
 def mentioning(store: MemoryStore, text: str) -> list[str]:
-    return [e.key for e in store.tree(keys.ROOT).entries if text in e.key + (e.value or "")]
+    return [e.key for e in store.tree(ROOT).entries if text in e.key + (e.value or "")]
 
 
 def contents(store: MemoryStore) -> list[tuple[str, str | None]]:
-    return [(each.key, each.value) for each in store.tree(keys.ROOT).entries]
+    return [(each.key, each.value) for each in store.tree(ROOT).entries]
 
 
 def test_nothing_of_the_host_stays_and_all_of_the_others(store):
