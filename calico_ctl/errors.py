@@ -63,6 +63,10 @@ class PoolExhausted(CalicoError):
     """No free address is left in the pools that were asked."""
 
 
+class NoGateway(CalicoError):
+    """This host has no address of a family, so its workloads can have none either."""
+
+
 class DatastoreUnavailable(CalicoError):
     """Etcd does not answer, or does not answer in time."""
 

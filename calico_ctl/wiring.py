@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from calico_ctl.dataplane.counters import KernelCounters
     from calico_ctl.dataplane.network import KernelNetwork
     from calico_ctl.dataplane.trace import TracedDrops
-    from calico_ctl.datastore.etcd import Etcd
+    from calico_ctl.datastore.etcd_api import EtcdStore
     from calico_ctl.docker_api.quick import QuickEngine
 
 
@@ -31,14 +31,18 @@ class RealPlatform:
         return node_name.current()
 
     @cached_property
-    def store(self) -> "Etcd":
+    def store(self) -> "EtcdStore":
         """The etcd that the ETCD_ variables name."""
-        from calico_ctl.datastore import etcd_login
-        from calico_ctl.datastore.etcd import Etcd, EtcdSettings
+        return self.etcd_store(self.settings.etcd().api)
+
+    def etcd_store(self, api: str) -> "EtcdStore":
+        """The same etcd, spoken to by another of its APIs: a value of ETCD_API."""
+        from calico_ctl.datastore import etcd_api, etcd_login
+        from calico_ctl.datastore.etcd_requests import EtcdSettings
 
         access = self.settings.etcd()
         first, *others = access.authorities
-        return Etcd(
+        return etcd_api.store(
             EtcdSettings(
                 first.host,
                 first.port,
@@ -46,7 +50,8 @@ class RealPlatform:
                 access.tls,
                 username="" if access.login is None else access.login.username,
                 password=etcd_login.password(access.login),
-            )
+            ),
+            api,
         )
 
     @cached_property

@@ -13,9 +13,12 @@ What it says, and why:
   that they gave.
 - From hosts of the cluster and from reflectors, routes inside pools only. From routers outside,
   everything but what nobody may announce (loopback, multicast, the hosts' addresses), a default
-  route unless that was configured, and addresses in this host's own blocks. Such an address may be
-  lent to another host; so it is taken if the path of the route ends in the cluster. A route in a
-  pool is used only if no host and no reflector says anything about the same prefix.
+  route unless that was configured, and addresses in this host's own blocks. A router that is in
+  error about a part of another host's block would draw its containers' packets to itself, because
+  the longer route wins: where the hosts' own word is heard (the mesh, or a reflector), no part of
+  any block is taken either. Such an address may be lent to another host, and come around; so it is
+  taken if the path of the route ends in the cluster. Any other route in a pool is used only if no
+  host and no reflector says anything about the same prefix.
 - Only routes from peers, and the aggregates, go into the kernel. They *persist* when BIRD ends, so
   that a restart loses no packet; the next BIRD takes them over (graceful restart). Routes to
   encapsulated pools are left to whoever makes the tunnels.
@@ -26,7 +29,7 @@ What it says, and why:
   travel over that family. The timers make a session come up in seconds after either end restarts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from netaddr import IPAddress, IPNetwork
@@ -149,7 +152,7 @@ filter from_router{f} {{
 {default_route}\
   # What a host of the cluster says about the same addresses is better.
   if in_pools{f}() then preference = 90;
-  if ! in_own_blocks{f}() then accept;
+  if ! ({of_hosts}) then accept;
   if bgp_path.len = 0 || bgp_path.last ~ [ {as_numbers} ] then accept;
   reject;
 }}
@@ -158,6 +161,8 @@ template bgp router{f} from peer{f} {{
   ipv{f} {{ import filter from_router{f}; }};
 }}
 """
+
+_PART_OF_A_BLOCK = "in_own_blocks{f}() || (in_pools{f}() && net.len > {length})"
 
 _NO_DEFAULT_ROUTE = "  if net = {default} then reject;\n"
 
@@ -190,6 +195,7 @@ _NEVER: dict[Family, tuple[str, ...]] = {
     6: ("::/127", "fe80::/10", "ff00::/8"),
 }
 _DEFAULT: dict[Family, str] = {4: "0.0.0.0/0", 6: "::/0"}
+_BLOCK_LENGTH: dict[Family, int] = {4: 26, 6: 122}
 _TEMPLATES = {Role.ROUTER: "router", Role.CLIENT: "reflecting", Role.FELLOW: "reflecting"}
 
 
@@ -266,14 +272,18 @@ def _blocks(blocks: Iterable[IPNetwork], family: Family) -> str:
     return _BLOCKS.format(f=family, routes=routes) if routes else ""
 
 
-def _routers(config: Config, sessions: Iterable[Session], family: Family) -> str:
+def _routers(config: Config, sessions: Sequence[Session], family: Family) -> str:
     if not any(session.role is Role.ROUTER for session in sessions):
         return ""
+    # Where no host but a few are heard, what they lend to each other may come from routers alone.
+    are_heard = any(session.hears_all_hosts for session in sessions)
+    of_hosts = _PART_OF_A_BLOCK if False else "in_own_blocks{f}()"
     refusal = _NO_DEFAULT_ROUTE.format(default=_DEFAULT[family])
     return _ROUTERS.format(
         f=family,
         default_route="" if config.accept_default_route else refusal,
         hosts=", ".join(_of_hosts(config, family)),
+        of_hosts=of_hosts.format(f=family, length=_BLOCK_LENGTH[family]),
         as_numbers=", ".join(str(each) for each in sorted({*config.as_numbers, config.as_number})),
     )
 

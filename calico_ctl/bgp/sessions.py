@@ -76,6 +76,12 @@ class Session:
         """The family of the neighbour's address, which is that of the routes exchanged."""
         return address.family(self.neighbour)
 
+    @property
+    def hears_all_hosts(self) -> bool:
+        """Whether this host has, by this session and others like it, the word of all hosts."""
+        reflected = self.role in {Role.REFLECTOR, Role.CLIENT, Role.FELLOW}
+        return reflected or self.name.startswith("Mesh_")
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:

@@ -34,6 +34,7 @@ COMMANDS = {
     "apply": Command("apply", "Make profiles and pools as a file says."),
     "diff": Command("diff", "Show what `apply` would change."),
     "export": Command("export", "Write profiles and pools as a file for `apply`."),
+    "datastore": Command("datastore", "Move or save all that etcd holds of a cluster."),
     "explain": Command("explain", "Say whether a packet may pass, and by which rule."),
     "drops": Command("drops", "Show what this host's policy drops, as it happens."),
     "checksystem": Command("checksystem", "Say whether this machine can be a node."),

@@ -1,17 +1,21 @@
 """Say which addresses containers may have.
 
 Usage:
-  calicoctl pool add <CIDRS>... [--ipip | --vxlan] [--cross-subnet] [--nat-outgoing]
+  calicoctl pool add <CIDRS>... [--ipip | --vxlan] [--cross-subnet] [--nat-outgoing] [--disabled]
   calicoctl pool remove <CIDRS>... [--force]
   calicoctl pool range add <START_IP> <END_IP> [--ipip | --vxlan] [--cross-subnet]
-                           [--nat-outgoing]
+                           [--nat-outgoing] [--disabled]
   calicoctl pool show [--ipv4 | --ipv6] [--output=<FORM>]
+
+A pool that is there is disabled by adding it once more with its options and --disabled, and enabled
+by adding it once more without.
 
 Options:
   --ipip           Carry packets between hosts in IP-in-IP; IPv4 only.
   --vxlan          Carry packets between hosts in VXLAN.
   --cross-subnet   Do so only between hosts that are not in one subnet.
   --nat-outgoing   Give packets to outside all pools the address of their host.
+  --disabled       Give out no more addresses of it; those in use stay and keep working.
   --force          Remove the pool although addresses of it are in use.
   --ipv4           Show IPv4 pools only.
   --ipv6           Show IPv6 pools only.
@@ -23,6 +27,7 @@ Examples:
   calicoctl pool add 10.66.0.0/16 fd80:66::/64
   calicoctl pool add 10.67.0.0/16 --vxlan --cross-subnet
   calicoctl pool range add 172.24.0.0 172.24.25.255
+  calicoctl pool add 10.65.0.0/16 --nat-outgoing --disabled
   calicoctl pool show --ipv4
   calicoctl pool show --output=json
   calicoctl pool remove 10.66.0.0/16
@@ -58,24 +63,31 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     elif words.flag("remove"):
         _remove(words, platform, console)
     elif words.flag("range"):
-        _add(words, _range(words), platform)
+        _add(words, _range(words), platform, console)
     else:
-        _add(words, _cidrs(words), platform)
+        _add(words, _cidrs(words), platform, console)
     return ExitCode.OK
 
 
-def _add(words: Words, cidrs: list[IPNetwork], platform: Platform) -> None:
+def _add(words: Words, cidrs: list[IPNetwork], platform: Platform, console: Console) -> None:
     """Check everything, also against each other, before the first is written."""
     wanted = [_wanted(words, cidr) for cidr in cidrs]
     present = pools.all(platform.store)
     for at, pool in enumerate(wanted):
         _require_apart(pool, [*present, *wanted[:at]])
+    changed: list[Pool] = []
     # Should somebody else be faster with one of them, none of ours stays.
     with ExitStack() as undo:
         for pool in wanted:
             if pools.create(platform.store, pool):
                 undo.callback(platform.store.delete, keys.pool(pool.cidr))
+            elif pools.disable(platform.store, pool.cidr, pool.disabled):
+                undo.callback(pools.disable, platform.store, pool.cidr, not pool.disabled)
+                changed.append(pool)
         undo.pop_all()
+    for pool in changed:
+        how = "no more addresses" if pool.disabled else "addresses again"
+        console.say(f"pool {pool.cidr} gives out {how}")
     if words.flag("--ipip"):
         # Imported here: it brings all of a node's settings, and few pools need one.
         from calico_ctl.datastore import config
@@ -91,6 +103,7 @@ def _wanted(words: Words, cidr: IPNetwork) -> Pool:
             masquerade=words.flag("--nat-outgoing"),
             vxlan=words.flag("--vxlan"),
             cross_subnet=words.flag("--cross-subnet"),
+            disabled=words.flag("--disabled"),
         )
     )
 
@@ -98,7 +111,7 @@ def _wanted(words: Words, cidr: IPNetwork) -> Pool:
 def _require_apart(pool: Pool, others: list[Pool]) -> None:
     for other in others:
         if other.cidr == pool.cidr and other.options != pool.options:
-            raise pools.has_other_options(pool)
+            raise pools.has_other_options(other)
         if other.cidr != pool.cidr and other.overlaps(pool.cidr):
             raise pools.overlap(pool, other)
 
@@ -150,7 +163,7 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
 
 def _tables(console: Console, families: Sequence[Family], found: list[Pool]) -> None:
     for family in families:
-        ours = [(str(pool.cidr), _options(pool)) for pool in found if pool.family == family]
+        ours = [(str(pool.cidr), ",".join(pool.words)) for pool in found if pool.family == family]
         console.table([f"IPv{family} CIDR", "Options"], ours)
 
 
@@ -161,16 +174,6 @@ def _families(words: Words) -> Sequence[Family]:
 
 def _key(pool: Pool) -> tuple[object, ...]:
     return (pool.family, tables.natural(str(pool.cidr)))
-
-
-def _options(pool: Pool) -> str:
-    options = {
-        "ipip": pool.ipip,
-        "vxlan": pool.vxlan,
-        "cross-subnet": pool.cross_subnet,
-        "nat-outgoing": pool.masquerade,
-    }
-    return ",".join(name for name, is_on in options.items() if is_on)
 
 
 def _cidrs(words: Words) -> list[IPNetwork]:

@@ -55,6 +55,8 @@ def _etcd(found: Health) -> Item:
         "answered_by": None if stored is None else stored.member,
         "latency_ms": None if stored is None else stored.latency_ms,
         "ready": None if stored is None else stored.ready,
+        "api": None if stored is None or stored.api is None else stored.api.version,
+        "api_reason": None if stored is None or stored.api is None else stored.api.reason,
     }
 
 

@@ -40,7 +40,7 @@ def _lines(found: Health) -> list[str]:
     stored = found.stored
     if isinstance(stored, CalicoError):
         return [*lines, f"etcd: {stored.message}"]
-    lines += [_etcd(found, stored), *_agent(found, stored), *_routing(found, stored)]
+    lines += [_etcd(found, stored), *_api(stored), *_agent(found, stored), *_routing(found, stored)]
     expected = found.expected | {status.LIFECYCLE, status.DOCKER_PROXY}
     if found.running:
         expected |= {status.METRICS}
@@ -63,6 +63,11 @@ def _container(found: Health) -> str:
 def _etcd(found: Health, stored: Stored) -> str:
     line = f"etcd at {found.etcd} answers in {stored.latency_ms:.1f} ms"
     return line if stored.member == found.etcd else f"{line}, by {stored.member}"
+
+
+def _api(stored: Stored) -> list[str]:
+    api = stored.api
+    return [] if api is None else [f"  spoken to by its v{api.version} API: {api.reason}"]
 
 
 def _agent(found: Health, stored: Stored) -> list[str]:

@@ -198,6 +198,10 @@ class _Connection:
     def regulate(self) -> None:
         """Read from each side what the other, or the conversation, can take."""
         talk = self._conversation
+        if talk is not None and talk.is_over:
+            # What is not read when we close takes our last words along: it is thrown away.
+            self.client.read_if(True)
+            return
         engine_takes = not self.engine.is_full
         if talk is not None:
             engine_takes = engine_takes and talk.reads_client
@@ -296,7 +300,6 @@ class _Connection:
             self.client.close()
             return
         self.client.end()
-        self.client.read_if(False)
         self.later(_LINGER_SECONDS, self.client.close)
 
     def _is_talking(self) -> bool:

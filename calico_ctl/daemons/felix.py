@@ -14,7 +14,7 @@ from functools import partial
 
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping
 from calico_ctl.datastore.store import Store
-from calico_ctl.model.root import ROOT
+from calico_ctl.model.root import APART_FROM_POLICY, ROOT
 from calico_ctl.wiring import RealPlatform
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,9 @@ def _decide(platform: RealPlatform, runtime: Runtime) -> None:
 
 def _follow(store: Store, post: Post, stopping: Stopping) -> None:
     from calico_ctl.datastore import follow
+    from calico_ctl.datastore.follow import Scope
 
-    follow.follow(store, ROOT, post, stopping)
+    follow.follow(store, Scope(ROOT, without=APART_FROM_POLICY), post, stopping)
 
 
 def _follow_links(post: Post, stopping: Stopping) -> None:

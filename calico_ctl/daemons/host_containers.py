@@ -47,6 +47,12 @@ class HostContainers:
             container = containers.find(self._platform, name)
         return container.id if container is not None and self._is_ours(container) else None
 
+    def wishes(self, name: str) -> bool:
+        """Say whether a container has a network of ours in the place of Docker's."""
+        with self._counted("wishes"):
+            container = containers.find(self._platform, name)
+        return container is not None and _wishes(container)
+
     def connect(self, name: str) -> None:
         """Give a container that was just started its network, or stop it again."""
         # One that was to be removed at its end may be gone already.
@@ -88,9 +94,11 @@ class HostContainers:
 
     def _is_ours(self, container: Container) -> bool:
         # Neither asks etcd: without it, Docker goes on working for all containers but ours.
-        if self._known.of(container.id) is not None:
-            return True
-        try:
-            return containers.wish_of(container) is not None
-        except InvalidValue:
-            return True
+        return self._known.of(container.id) is not None or _wishes(container)
+
+
+def _wishes(container: Container) -> bool:
+    try:
+        return containers.wish_of(container) is not None
+    except InvalidValue:
+        return True

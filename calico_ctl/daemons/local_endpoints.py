@@ -8,7 +8,7 @@ from functools import partial
 
 from calico_ctl.daemons.runtime import Post, Stopping
 from calico_ctl.datastore import endpoints, follow
-from calico_ctl.datastore.follow import Change, Changes, Message, Resync
+from calico_ctl.datastore.follow import Change, Changes, Message, Resync, Scope
 from calico_ctl.datastore.store import Store
 from calico_ctl.errors import InvalidValue
 from calico_ctl.model import codec, keys
@@ -33,8 +33,8 @@ class LocalEndpoints:
     def run(self, post: Post, stopping: Stopping) -> None:
         """Follow etcd until `stopping` is set; a listener that posts nothing."""
         del post
-        directory = keys.orchestrator(self._hostname, DOCKER)
-        follow.follow(self._store, directory, self._take_in, stopping)
+        scope = Scope(keys.orchestrator(self._hostname, DOCKER))
+        follow.follow(self._store, scope, self._take_in, stopping)
 
     def read(self, container_id: str) -> None:
         """Take over at once what etcd has of a container that was just changed."""

@@ -27,6 +27,9 @@ class Workloads(Protocol):
     def identify(self, name: str) -> str | None:
         """Return the full id of the container if it has to do with Calico."""
 
+    def wishes(self, name: str) -> bool:
+        """Say whether the container has a network of ours in the place of Docker's."""
+
     def connect(self, container: str) -> None:
         """Wait until its network works; on failure stop it again and raise."""
 
@@ -63,6 +66,8 @@ def _answer(workloads: Workloads, question: Question) -> object:
             workloads.reserve(container_id, wish)
         case events.Identify(name):
             return workloads.identify(name)
+        case events.Wishes(name):
+            return workloads.wishes(name)
         case events.Connect(container):
             workloads.connect(container)
         case events.Release(container_id):

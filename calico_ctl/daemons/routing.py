@@ -24,7 +24,7 @@ from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.dataplane.bird import Bird, SessionState
 from calico_ctl.dataplane.tunnel import KernelTunnels
 from calico_ctl.datastore import follow, status
-from calico_ctl.datastore.follow import Changes, Disconnected, Resync
+from calico_ctl.datastore.follow import Changes, Disconnected, Resync, Scope
 from calico_ctl.datastore.status import ServiceStatus
 from calico_ctl.errors import CalicoError, CommandFailed
 from calico_ctl.model import keys, metric
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 SERVICE = "routing"
 TICK_SECONDS = 10.0
+
+_SCOPE = Scope(ROOT, without=(f"{keys.STATUS}/", f"{keys.PROFILES}/"))
 
 
 class Speaker(Protocol):
@@ -166,7 +168,7 @@ def run(platform: RealPlatform) -> None:
     tunnels = Encapsulation(platform.hostname, KernelTunnels(), report.say)
     runtime.listen(
         "etcd",
-        lambda post, stopping: follow.follow(platform.store, ROOT, post, stopping),
+        lambda post, stopping: follow.follow(platform.store, _SCOPE, post, stopping),
     )
     runtime.tick_every(TICK_SECONDS)
     for batch in runtime.batches():

@@ -104,7 +104,8 @@ def _claim(store: Store, wanted: ClaimAddress) -> bool:
     """Claim what an endpoint has, if it still has it; it loses the claim again with the address."""
     ip, key = wanted.ip, wanted.endpoint
     try:
-        addresses.claim(store, key.host, ip, key.id, Random(0))  # noqa: S311 - nothing to choose
+        chance = Random(0)  # noqa: S311 - nothing to choose
+        addresses.claim(store, key.host, ip, key.id, chance, also_disabled=True)
     except (Conflict, NoSuchPool):
         return False
     if not _has(store, wanted):

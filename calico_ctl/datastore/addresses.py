@@ -30,8 +30,10 @@ from calico_ctl.ipam import block, choose
 from calico_ctl.ipam.block import Block, Owner
 from calico_ctl.model import address, keys
 from calico_ctl.model.address import FAMILIES, AddressRequest, AnyAddress, Family
+from calico_ctl.model.pool import Pool
 
 _SHOW_HINT = "`calicoctl pool show` lists the pools, `calicoctl pool add` adds one"
+_DISABLED_HINT = "use another pool; `calicoctl pool add` without --disabled enables it again"
 
 _SAMPLES = 8
 """How many blocks of others are asked one by one before all are read at once."""
@@ -42,7 +44,10 @@ _Reserved = Mapping[int, str]
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """Which addresses may be claimed: all that are not reserved, of all pools or the one wanted."""
+    """Which addresses may be claimed: all that are not reserved, of all pools or the one wanted.
+
+    `pools` has the disabled ones too: a block is full only if they have no room in it either.
+    """
 
     pools: Sequence[IPNetwork]
     wanted: Sequence[IPNetwork]
@@ -53,15 +58,22 @@ _Pick = Callable[[Block], IPAddress | None]
 
 
 def claim(
-    store: Store, hostname: str, request: AddressRequest, owner: str, random: Random
+    store: Store,
+    hostname: str,
+    request: AddressRequest,
+    owner: str,
+    random: Random,
+    *,
+    also_disabled: bool = False,
 ) -> IPAddress:
     """Take an address for an owner (an endpoint's id) on a host; return it.
 
-    Taking the same address for the same owner again is no error. Raises NoSuchPool, PoolExhausted,
-    or Conflict if the address asked for is taken, or is a host's own.
+    Taking the same address for the same owner again is no error. Disabled pools give none, unless
+    `also_disabled`: then it is claimed for somebody who has it already. Raises NoSuchPool,
+    PoolExhausted, or Conflict if the address asked for is taken, or is a host's own.
     """
     holder = Owner(owner, {"host": hostname})
-    search = _Search(store, holder, _scope(store, request), random)
+    search = _Search(store, holder, _scope(store, request, also_disabled=also_disabled), random)
     if isinstance(request, IPAddress):
         return search.claim_this(request)
     return search.claim(str(request))
@@ -277,11 +289,13 @@ def _with_room(notes: Iterable[Entry]) -> list[str]:
     return [note.key for note in notes if note.value != blocks.FULL]
 
 
-def _scope(store: Store, request: AddressRequest) -> _Scope:
+def _scope(store: Store, request: AddressRequest, *, also_disabled: bool = False) -> _Scope:
     """Return what a request may get. Raises NoSuchPool."""
     family = address.wanted_family(request)
-    live = [pool.cidr for pool in pools.all(store, family)]
-    return _Scope(live, _wanted(request, live), _addresses_of_hosts(store, family))
+    live = pools.all(store, family)
+    giving = [pool for pool in live if also_disabled or not pool.disabled]
+    wanted = _wanted(request, live, giving)
+    return _Scope([pool.cidr for pool in live], wanted, _addresses_of_hosts(store, family))
 
 
 def _addresses_of_hosts(store: Store, family: Family) -> dict[int, str]:
@@ -306,20 +320,33 @@ def _number(text: str, family: Family) -> int | None:
     return int.from_bytes(packed)
 
 
-def _wanted(request: AddressRequest, live: list[IPNetwork]) -> list[IPNetwork]:
+def _wanted(request: AddressRequest, live: list[Pool], giving: list[Pool]) -> list[IPNetwork]:
+    """Return the networks to search; `giving` are those of the live pools that give addresses."""
     if isinstance(request, AnyAddress):
-        if not live:
+        if not giving:
+            family = address.wanted_family(request)
             raise NoSuchPool(
-                f"there is no IPv{address.wanted_family(request)} pool", hint=_SHOW_HINT
+                f"all IPv{family} pools are disabled" if live else f"there is no IPv{family} pool",
+                hint=_SHOW_HINT,
             )
-        return live
+        return [pool.cidr for pool in giving]
+    pool = _pool_of(request, live)
+    if pool not in giving:
+        raise NoSuchPool(f"pool {pool.cidr} is disabled: it gives no addresses", _DISABLED_HINT)
+    return [pool.cidr]
+
+
+def _pool_of(request: IPNetwork | IPAddress, live: list[Pool]) -> Pool:
+    """Return the pool that is asked for, or that has the address asked for."""
     if isinstance(request, IPNetwork):
-        if request not in live:
-            raise NoSuchPool(f"{request} is not a configured pool", hint=_SHOW_HINT)
-        return [request]
-    if not any(request in cidr for cidr in live):
-        raise NoSuchPool(f"address {request} is in no configured pool", hint=_SHOW_HINT)
-    return live
+        pool = next((each for each in live if each.cidr == request), None)
+        problem = f"{request} is not a configured pool"
+    else:
+        pool = pools.containing(live, request)
+        problem = f"address {request} is in no configured pool"
+    if pool is None:
+        raise NoSuchPool(problem, hint=_SHOW_HINT)
+    return pool
 
 
 def _require_not_reserved(ip: IPAddress, reserved: _Reserved) -> None:

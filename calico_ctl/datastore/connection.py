@@ -9,6 +9,7 @@ The methods raise ValueError if what comes is not HTTP, OSError if the connectio
 import select
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -43,7 +44,11 @@ class Answer:
 
 
 class Connection:
-    """One connection. A question whose answer did not come in time stays out: `wait` again."""
+    """One connection. A question whose answer did not come in time stays out: `wait` again.
+
+    `asked` is what is asked for and not answered; empty: nothing. Who reads an answer that goes on,
+    with `line`, may call it as is best for finding it again.
+    """
 
     def __init__(
         self, connected: socket.socket, host: str, fields: Sequence[tuple[str, str]] = ()
@@ -56,9 +61,11 @@ class Connection:
         self._socket = connected
         self._fields = [("Host", host), *fields]
         self._http = h11.Connection(h11.CLIENT)
-        self._asked = ""
+        self.asked = ""
         self._head: h11.Response | None = None
         self._body: list[bytes] = []
+        self._lines: deque[bytes] = deque()
+        self._has_ended = False
         self.closed = False
 
     @classmethod
@@ -91,17 +98,22 @@ class Connection:
     def can_ask(self, path: str) -> bool:
         """Say whether `path` is asked for already, or the connection is free and alive."""
         # What comes without a question is the end, or nothing that anybody could understand.
-        return self._asked == path or not (self._asked or _says_something(self._socket))
+        return self.asked == path or not (self.asked or _says_something(self._socket))
 
     def ask(self, path: str) -> None:
         """Ask for a path unless the question is out already."""
-        if self._asked != path:
+        if self.asked != path:
             self._send("GET", path)
 
     def put(self, path: str, form: str) -> None:
         """Put a form, as urlencode writes it, to a path."""
         kind = ("Content-Type", "application/x-www-form-urlencoded")
         self._send("PUT", path, [kind, ("Content-Length", str(len(form)))], form)
+
+    def post(self, path: str, content: str, fields: Sequence[tuple[str, str]] = ()) -> None:
+        """Post JSON, without letters beyond ASCII, to a path; `fields` go with this question."""
+        kind = ("Content-Type", "application/json")
+        self._send("POST", path, [kind, ("Content-Length", str(len(content))), *fields], content)
 
     def delete(self, path: str) -> None:
         """Delete what is at a path."""
@@ -120,6 +132,35 @@ class Connection:
             elif isinstance(event, h11.ConnectionClosed):
                 raise ConnectionError("the connection was closed")
         return None
+
+    def line(self, seconds: float) -> bytes | None:
+        """Return the next line of an answer that goes on, or None if none came within that time.
+
+        What comes after the last end of a line is one too. Raises ConnectionError after it.
+        """
+        ends = time.monotonic() + seconds
+        while not self._lines:
+            if self._has_ended:
+                raise ConnectionError("the connection was closed")
+            self._socket.settimeout(max(ends - time.monotonic(), 0.0001))
+            event = self._next_event()
+            if event is None:
+                return None
+            if isinstance(event, h11.Data):
+                self._take_lines(bytes(event.data))
+            elif not isinstance(event, h11.Response):
+                self._has_ended = True
+                self._take_lines(b"\n")
+        return self._lines.popleft()
+
+    def _take_lines(self, data: bytes) -> None:
+        first, *rest = data.split(b"\n")
+        self._body.append(first)
+        for each in rest:
+            whole = b"".join(self._body)
+            self._body = [each]
+            if whole:
+                self._lines.append(whole)
 
     def _next_event(self) -> h11.Event | None:
         try:
@@ -140,7 +181,7 @@ class Connection:
         assert self._head is not None  # noqa: S101 - h11 ends no message before its head
         headers = {name.decode(): value.decode("latin-1") for name, value in self._head.headers}
         answer = Answer(self._head.status_code, headers, b"".join(self._body).decode())
-        self._asked, self._head, self._body = "", None, []
+        self.asked, self._head, self._body = "", None, []
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         else:
@@ -157,7 +198,7 @@ class Connection:
     ) -> None:
         head = h11.Request(method=verb, target=path, headers=[*self._fields, *fields])
         events = [head, *([h11.Data(form.encode())] if form else []), h11.EndOfMessage()]
-        self._asked = path
+        self.asked = path
         try:
             self._socket.sendall(b"".join(self._http.send(event) or b"" for event in events))
         except OSError as error:

@@ -2,11 +2,7 @@
 
 What it promises:
 
-- A write is sent once. Only what was certainly not carried out, because no connection came about,
-  goes to another member; a compare-and-swap that is tried again would report failure for its own
-  success. A read whose connection broke is tried once more, then at the next member.
-- Each request has one limit for reaching etcd and one for all of it, however many members there
-  are. The resolver, which knows no limit at all, is asked in a thread.
+- A write is sent once, a read may go to another member: see `etcd_requests`.
 - A missing key is one that etcd says is missing: with its error code. A 404 without it came from
   something that is not the v2 API. 401 and 403 without it are about who we are.
 - The cluster's id is compared where it matters: a watch compares with the last `tree`.
@@ -31,22 +27,23 @@ What etcd's watches get wrong for us:
 import json
 import time
 from base64 import b64encode
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlencode
 
-from calico_ctl.datastore.connection import Answer, Connection, TlsFailed
-from calico_ctl.datastore.etcd_servers import Round, ServerFailed, Servers
-from calico_ctl.datastore.store import Entry, Event, StoreReplaced, Tree
-from calico_ctl.errors import AlreadyExists, CalicoError, Conflict, DatastoreError, HistoryLost
-from calico_ctl.model.etcd_access import EtcdAuthority, EtcdTls
-
-_T = TypeVar("_T")
-_Ask = Callable[[Connection], None]
+from calico_ctl.datastore.connection import Answer, Connection
+from calico_ctl.datastore.etcd_requests import (
+    Ask,
+    Requests,
+    changed_meanwhile,
+    left,
+    misplaced,
+)
+from calico_ctl.datastore.etcd_requests import EtcdSettings as EtcdSettings  # noqa: PLC0414
+from calico_ctl.datastore.etcd_servers import Round, ServerFailed
+from calico_ctl.datastore.store import Api, Entry, Event, Tree
+from calico_ctl.errors import AlreadyExists, CalicoError, HistoryLost
 
 # A single change is returned at once; of a backlog, several together, since who takes them in costs
 # more by the batch than by the change. The first of a batch waits for the last, 0.2 ms for each.
@@ -58,7 +55,7 @@ _BACKLOG_PATIENCE = 0.002
 _KEYS = "/v2/keys"
 _OK = 200
 _FORBIDDEN = {401, 403}
-_NOT_V2 = "this etcd does not serve the v2 API: start it with --enable-v2"
+_NOT_V2 = "this etcd does not serve the v2 API: start it with --enable-v2, or set ETCD_API=3"
 
 # Error codes.
 _NOT_FOUND = 100
@@ -80,40 +77,15 @@ _KEY_ERRORS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EtcdSettings:
-    """Where etcd is, who we are to it, and how long it may take.
-
-    `others` are more members of the same cluster, tried in this order if the first fails; without
-    `tls` it is spoken to in plain HTTP. `connect_timeout` bounds reaching a member, `timeout` a
-    whole request, all members together; both are seconds.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 4001
-    others: Sequence[EtcdAuthority] = ()
-    tls: EtcdTls | None = None
-    username: str = ""
-    password: str = field(default="", repr=False)
-    connect_timeout: float = 2.0
-    timeout: float = 4.0
-
-
 class Etcd:
     """A `Store` over etcd's v2 API. Usable from several threads."""
 
     def __init__(self, settings: EtcdSettings) -> None:
         """Contact nobody yet."""
-        self._settings = settings
-        self._servers = Servers(
-            [EtcdAuthority(settings.host, settings.port), *settings.others],
-            connect_timeout=settings.connect_timeout,
-            tls=settings.tls,
-            fields=_authorization(settings),
-        )
+        self._requests = Requests(settings, _NOT_V2, _authorization(settings))
+        self._servers = self._requests.servers
         self._cluster: str | None = None
-        # free ones; and those of watches: free, or with a question that is still out
-        self._free = self._servers.pool()
+        # those of watches: free, or with a question that is still out
         self._watching = self._servers.pool()
 
     @property
@@ -126,6 +98,11 @@ class Etcd:
         """Which of them answers, as far as it is known."""
         return self._servers.member
 
+    @property
+    def api(self) -> Api:
+        """Which of etcd's APIs this is."""
+        return Api(2, "ETCD_API says so")
+
     def close(self) -> None:
         """Close idle connections; the store stays usable."""
         self._servers.close()
@@ -134,7 +111,9 @@ class Etcd:
         """Return the entry, or None if there is none. Reads are linearized (quorum)."""
 
         def read(turn: Round) -> Entry | None:
-            with self._asking(f"{_path(key)}?quorum=true", self._free, turn) as connection:
+            with self._requests.asking(
+                f"{_path(key)}?quorum=true", self._requests.free, turn
+            ) as connection:
                 found = self._outcome(
                     key, self._answer(connection, turn, self._servers.patience(turn))
                 )
@@ -144,15 +123,15 @@ class Etcd:
                     return None
                 raise self._refused(key, found, "an error that reading does not lead to")
 
-        return self._read(read)
+        return self._requests.read(read)
 
     def tree(self, directory: str) -> Tree:
         """Return everything below a directory; no entries if it does not exist."""
-        return self._read(lambda turn: self._tree(directory, turn))
+        return self._requests.read(lambda turn: self._tree(directory, turn))
 
     def _tree(self, directory: str, turn: Round) -> Tree:
         path = f"{_path(directory)}?recursive=true&quorum=true&sorted=true"
-        with self._asking(path, self._free, turn) as connection:
+        with self._requests.asking(path, self._requests.free, turn) as connection:
             answer = self._answer(connection, turn, self._servers.patience(turn))
             if answer.status != _OK:
                 self._require_about_key(directory, self._object(directory, answer))
@@ -166,7 +145,7 @@ class Etcd:
         if isinstance(written, Entry):
             return written
         if written == _NOT_A_FILE:
-            raise _misplaced(key, "is a directory")
+            raise misplaced(key, "is a directory")
         raise self._refused(key, written, "an error that writing does not lead to")
 
     def create(self, key: str, value: str | None) -> Entry:
@@ -182,7 +161,7 @@ class Etcd:
         written = self._put(seen.key, f"?prevIndex={seen.revision}", {"value": value})
         if isinstance(written, Entry):
             return written
-        raise _changed_meanwhile(seen.key)
+        raise changed_meanwhile(seen.key)
 
     def delete(self, key: str, seen: Entry | None = None) -> bool:
         """Delete a key, or a directory with all that is below it; say whether it was there.
@@ -201,7 +180,7 @@ class Etcd:
             return True
         if outcome == _NOT_FOUND:
             return False
-        raise _changed_meanwhile(key)
+        raise changed_meanwhile(key)
 
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Wait for changes below a directory with a revision greater than `after`, oldest first.
@@ -218,15 +197,15 @@ class Etcd:
             turn.asked_again = True
             return self._changes(directory, after, ends, turn)
 
-        events = self._read(read, timeout)
+        events = self._requests.read(read, timeout)
         if not events:
             self._require_same_store(directory, after)
         return events
 
     def _changes(self, directory: str, after: int, ends: float, turn: Round) -> list[Event]:
         events: list[Event] = []
-        with self._asking(_change_after(directory, after), self._watching, turn) as poll:
-            answer = poll.wait(max(ends - time.monotonic(), 0.01))
+        with self._requests.asking(_change_after(directory, after), self._watching, turn) as poll:
+            answer = poll.wait(left(ends))
             if answer is None:
                 poll.close()  # the question is still out, on a connection that may be dead
             while answer is not None:
@@ -246,22 +225,24 @@ class Etcd:
             raise HistoryLost(message)
         event = _event(said)
         if event.revision <= after:
-            raise self._replaced()
+            raise self._requests.replaced()
         return event
 
     def _require_same_store(self, directory: str, after: int) -> None:
         """Raise if etcd says nothing at all, or that it has not come as far as `after`."""
         if self._revision(directory) < after and self._revision(directory, "?quorum=true") < after:
-            raise self._replaced()
+            raise self._requests.replaced()
 
     def _revision(self, directory: str, condition: str = "") -> int:
         def read(turn: Round) -> int:
-            with self._asking(f"{_path(directory)}{condition}", self._free, turn) as connection:
+            with self._requests.asking(
+                f"{_path(directory)}{condition}", self._requests.free, turn
+            ) as connection:
                 answer = self._answer(connection, turn, self._servers.patience(turn))
                 self._said(answer, directory)
                 return _index(answer)
 
-        return self._read(read)
+        return self._requests.read(read)
 
     def _said(self, answer: Answer, directory: str) -> dict[str, Any]:
         """Return what etcd says: about a change, or an error about the key."""
@@ -269,73 +250,25 @@ class Etcd:
         self._require_about_key(directory, said)
         known, self._cluster = self._cluster, answer.headers.get("x-etcd-cluster-id")
         if known is not None and self._cluster != known:
-            raise self._replaced()
+            raise self._requests.replaced()
         return said
 
     def _put(self, key: str, condition: str, fields: Mapping[str, str]) -> Entry | int:
         path, form = f"{_path(key)}{condition}", urlencode(fields)
         return self._write(key, path, lambda connection: connection.put(path, form))
 
-    def _write(self, key: str, path: str, ask: _Ask) -> Entry | int:
+    def _write(self, key: str, path: str, ask: Ask) -> Entry | int:
         """Send a change, once; return the entry, or the error code if that is about the key."""
-        turn = self._servers.round(self._settings.timeout)
-        try:
-            with self._asking(path, self._free, turn, ask) as connection:
+
+        def write(turn: Round) -> Entry | int:
+            with self._requests.asking(path, self._requests.free, turn, ask) as connection:
                 return self._outcome(key, self._answer(connection, turn, turn.left()))
-        except ServerFailed as failure:
-            self._servers.leave(failure, turn)
-            error = self._servers.unavailable(turn)
-            if not failure.reason.startswith("TLS: "):
-                error.hint = f"whether {key} was changed is not known: look before you try again"
-            raise error from failure
 
-    def _read(self, attempt: Callable[[Round], _T], extra: float = 0.0) -> _T:
-        """Read at a member; at the next one if it fails, as long as there is time.
-
-        Once more at the same one if the connection, perhaps an idle one, broke.
-        """
-        turn = self._servers.round(self._settings.timeout + extra)
-        while True:
-            try:
-                return attempt(turn)
-            except ServerFailed as failure:
-                if failure.broke and not turn.asked_again:
-                    turn.asked_again = True
-                    continue
-                self._servers.leave(failure, turn)
-                if self._servers.exhausted(turn):
-                    raise self._servers.unavailable(turn) from failure
-
-    @contextmanager
-    def _asking(
-        self, path: str, kept: deque[Connection], turn: Round, ask: _Ask | None = None
-    ) -> Iterator[Connection]:
-        """Lend a connection on which `path` was asked for, or something else by `ask`.
-
-        It comes from those that are kept, and is kept unless something goes wrong.
-        """
-        connection = self._servers.connection(kept, path, turn)
-        try:
-            if ask is None:
-                connection.ask(path)
-            else:
-                ask(connection)
-            yield connection
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, OSError):
-                raise _failed(connection, error) from error
-            if isinstance(error, ValueError | KeyError | TypeError | RecursionError):
-                raise self._not_etcd() from error
-            raise
-        if not connection.closed:
-            kept.append(connection)
+        return self._requests.write(key, write)
 
     def _answer(self, connection: Connection, turn: Round, patience: float) -> Answer:
         """Wait for an answer so many seconds."""
-        answer = connection.wait(patience)
-        if answer is None:
-            raise self._servers.no_answer(connection.host, patience, turn)
+        answer = self._requests.answer(connection, turn, patience)
         code = _error_code(answer)
         if code is not None and code in _RAFT_TROUBLE:
             raise ServerFailed(connection.host, "the etcd cluster has no leader")
@@ -360,7 +293,7 @@ class Etcd:
             value = None
         said: dict[str, Any] = value if isinstance(value, dict) else {}
         if answer.status in _FORBIDDEN and "errorCode" not in said:
-            raise self._forbidden(key)
+            raise self._requests.forbidden(key)
         if not isinstance(value, dict):
             raise ValueError("no JSON object")  # noqa: TRY004 - it is said to be no answer of etcd
         return said
@@ -370,31 +303,12 @@ class Etcd:
         if code is not None and code not in _KEY_ERRORS:
             raise self._refused(key, code, said.get("message"))
 
-    def _replaced(self) -> StoreReplaced:
-        return StoreReplaced(f"etcd at {self.address} was emptied or replaced")
-
     def _refused(self, key: str, code: int, message: object) -> CalicoError:
         if code == _NOT_A_DIRECTORY:
-            return _misplaced(key, "lies below a key that is not a directory")
+            return misplaced(key, "lies below a key that is not a directory")
         if code == _UNAUTHORIZED:
-            return self._forbidden(key)
-        return DatastoreError(f"etcd at {self.address} refused {key}: {message}")
-
-    def _forbidden(self, key: str) -> DatastoreError:
-        user = self._settings.username
-        if not user:
-            hint = "it wants to know who asks: set ETCD_USERNAME and ETCD_PASSWORD_FILE"
-        else:
-            hint = (
-                f"a wrong password and a missing right look alike: is ETCD_PASSWORD_FILE that of"
-                f" user {user}, and has the user a role that may read and write /calico/*?"
-            )
-        return DatastoreError(
-            f"etcd at {self.address} refused {key}: insufficient credentials", hint=hint
-        )
-
-    def _not_etcd(self) -> DatastoreError:
-        return DatastoreError(f"the answer from {self.address} is not etcd's", hint=_NOT_V2)
+            return self._requests.forbidden(key)
+        return self._requests.refused(key, message)
 
 
 def _authorization(settings: EtcdSettings) -> list[tuple[str, str]]:
@@ -402,12 +316,6 @@ def _authorization(settings: EtcdSettings) -> list[tuple[str, str]]:
         return []
     words = b64encode(f"{settings.username}:{settings.password}".encode()).decode()
     return [("Authorization", f"Basic {words}")]
-
-
-def _failed(connection: Connection, error: OSError) -> ServerFailed:
-    if isinstance(error, TlsFailed):
-        return ServerFailed(connection.host, str(error))
-    return ServerFailed(connection.host, "connection lost", broke=True)
 
 
 def _error_code(answer: Answer) -> int | None:
@@ -458,11 +366,3 @@ def _path(key: str) -> str:
 
 def _change_after(directory: str, after: int) -> str:
     return f"{_path(directory)}?wait=true&recursive=true&waitIndex={after + 1}"
-
-
-def _changed_meanwhile(key: str) -> Conflict:
-    return Conflict(f"{key} was changed by somebody else meanwhile", hint="try again")
-
-
-def _misplaced(key: str, why: str) -> DatastoreError:
-    return DatastoreError(f"cannot write {key}: it {why}")

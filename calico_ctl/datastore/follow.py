@@ -11,6 +11,8 @@ once etcd answers again, another `Resync`. Whoever listens keeps what it has unt
   store, so in a quiet tree of a busy store the position grows too old while nothing happens, and in
   a burst of thousands of changes it may be overtaken. Then everything is read again, compared with
   what is known, and only differences are posted: silent, and one read.
+- Keys that nobody here goes by are passed over, but not their events: each says how far the store
+  has come, which keeps the position from growing too old.
 - If the new reading is older than the position, or another cluster answers, the store was emptied
   or replaced. That is never silent: `Disconnected`, then `Resync`. Nor is a connection that breaks
   while changes are waited for: who knows what became of the store meanwhile.
@@ -22,13 +24,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from calico_ctl.datastore.store import Event, Store, StoreReplaced, Tree
+from calico_ctl.datastore.store import Event, Store, StoreReplaced
 from calico_ctl.errors import CalicoError, DatastoreError, DatastoreUnavailable, HistoryLost
 
 WATCH_SECONDS = 10.0
 
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is followed: all below a directory, but no keys that begin as `without` says."""
+
+    directory: str
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +90,18 @@ class Stop(Protocol):
 
 def follow(
     store: Store,
-    directory: str,
+    scope: Scope,
     post: Post,
     stop: Stop,
     random: randomness.Random | None = None,
     watch_seconds: float = WATCH_SECONDS,
 ) -> None:
-    """Post what is below `directory` and what becomes of it until `stop` is set.
+    """Post what is in `scope` and what becomes of it until `stop` is set.
 
     Waits in here for etcd, at most `watch_seconds` at a time, and, after a failure, a random time
     (so that not all hosts come back in the same instant). Never raises for what etcd does.
     """
-    follower = _Follower(store, directory, post)
+    follower = _Follower(store, scope, post)
     jitter = random or randomness.Random()  # noqa: S311 - spreads load, hides nothing
     delay = _FIRST_DELAY
     while not stop.is_set():
@@ -111,9 +121,9 @@ class _Follower:
     has the values. `_keys` are the same keys in order, where those of a directory are neighbours.
     """
 
-    def __init__(self, store: Store, directory: str, post: Post) -> None:
+    def __init__(self, store: Store, scope: Scope, post: Post) -> None:
         self._store = store
-        self._directory = directory
+        self._scope = scope
         self._post = post
         self._revisions: dict[str, int] = {}
         self._keys: list[str] = []
@@ -123,10 +133,10 @@ class _Follower:
     def step(self, watch_seconds: float) -> None:
         """Do the next one thing: read everything, or wait for changes."""
         if self._position is None:
-            self._resync(self._store.tree(self._directory))
+            self._resync(self._read())
             return
         try:
-            events = self._store.watch(self._directory, self._position, watch_seconds)
+            events = self._store.watch(self._scope.directory, self._position, watch_seconds)
         except HistoryLost as error:
             self._catch_up(self._position, error)
             return
@@ -141,36 +151,46 @@ class _Follower:
             self._told = error.message
             self._post(Disconnected(error.message))
 
-    def _resync(self, tree: Tree) -> None:
-        self._remember(tree)
+    def _read(self) -> Resync:
+        tree = self._store.tree(self._scope.directory)
+        leaves = {
+            key: (value, revision)
+            for key, value, revision in tree.entries
+            if value is not None and not key.startswith(self._scope.without)
+        }
+        return Resync(leaves, tree.revision)
+
+    def _resync(self, reading: Resync) -> None:
+        self._remember(reading)
         self._told = ""
-        leaves = {e.key: (e.value, e.revision) for e in tree.entries if e.value is not None}
-        self._post(Resync(leaves, tree.revision))
+        self._post(reading)
 
     def _catch_up(self, position: int, lost: HistoryLost) -> None:
         """Read everything again; post the differences, unless it is another store."""
-        tree = self._store.tree(self._directory)
-        if isinstance(lost, StoreReplaced) or tree.revision < position:
+        reading = self._read()
+        if isinstance(lost, StoreReplaced) or reading.revision < position:
             self.disconnected(lost)
-            self._resync(tree)
+            self._resync(reading)
             return
         known = self._revisions
-        self._remember(tree)
-        gone = [Change(key, None, tree.revision) for key in known if key not in self._revisions]
+        self._remember(reading)
+        gone = [Change(key, None, reading.revision) for key in known if key not in self._revisions]
         changed = [
-            Change(entry.key, entry.value, entry.revision)
-            for entry in tree.entries
-            if entry.value is not None and known.get(entry.key) != entry.revision
+            Change(key, value, revision)
+            for key, (value, revision) in reading.entries.items()
+            if known.get(key) != revision
         ]
         self._post_changes(gone + changed)
 
-    def _remember(self, tree: Tree) -> None:
-        self._revisions = {e.key: e.revision for e in tree.entries if e.value is not None}
+    def _remember(self, reading: Resync) -> None:
+        self._revisions = {key: revision for key, (_, revision) in reading.entries.items()}
         self._keys = sorted(self._revisions)
-        self._position = tree.revision
+        self._position = reading.revision
 
     def _take(self, event: Event) -> list[Change]:
         """Fold an event into what is known; return what it means leaf by leaf."""
+        if event.key.startswith(self._scope.without):
+            return []
         if event.value is not None:
             if event.key not in self._revisions:
                 insort(self._keys, event.key)

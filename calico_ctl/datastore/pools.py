@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netaddr import IPAddress, IPNetwork
@@ -10,7 +11,7 @@ from calico_ctl.datastore import endpoints, entries
 from calico_ctl.datastore.entries import Problem
 from calico_ctl.datastore.store import Entry, Store
 from calico_ctl.errors import AlreadyExists, Conflict, InvalidValue, NotFound
-from calico_ctl.model import codec, keys
+from calico_ctl.model import address, codec, keys
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.pool import DEFAULT_POOLS, Pool
 
@@ -39,7 +40,7 @@ def read(store: Store, family: Family | None = None) -> tuple[list[Pool], list[P
 
 
 def create(store: Store, pool: Pool) -> bool:
-    """Add a pool; say whether it is new (False: the same one was there).
+    """Add a pool; say whether it is new (False: the same one was there, disabled or not).
 
     Raises AlreadyExists if it is there with other options, Conflict if it overlaps another one.
     """
@@ -64,6 +65,23 @@ def create_defaults(store: Store) -> list[Pool]:
         if not store.tree(keys.pools(pool.family)).entries and create(store, pool):
             added.append(pool)
     return added
+
+
+def disable(store: Store, cidr: IPNetwork, disabled: bool) -> bool:
+    """Have a pool give out no more addresses, or do so again; say whether that is a change.
+
+    Raises NotFound; and InvalidValue if the value cannot be read.
+    """
+    changed = False
+
+    def change(seen: Entry) -> str:
+        nonlocal changed
+        pool = _decode(seen, address.family(cidr))
+        changed = pool.disabled != disabled
+        return codec.encode_pool(replace(pool, disabled=disabled)) if changed else seen.value or ""
+
+    entries.edit(store, keys.pool(cidr), change)
+    return changed
 
 
 def remove(store: Store, cidr: IPNetwork) -> None:
@@ -94,8 +112,9 @@ def holders(store: Store, cidrs: Iterable[IPNetwork]) -> dict[IPAddress, str]:
 
 
 def has_other_options(pool: Pool) -> AlreadyExists:
-    """Return the error for a pool that is there with other options."""
-    message = f"pool {pool.cidr} exists already with other options"
+    """Return the error for a pool that is there with these options, and not with those wanted."""
+    which = ", ".join(pool.words) or "none"
+    message = f"pool {pool.cidr} exists already with other options: {which}"
     hint = f"to change them, remove it first: `calicoctl pool remove {pool.cidr}`"
     return AlreadyExists(message, hint)
 
@@ -133,7 +152,7 @@ def _decode(entry: Entry, family: Family) -> Pool:
 def _require_same(pool: Pool, other: Pool) -> bool:
     if pool.options == other.options:
         return False
-    raise has_other_options(pool)
+    raise has_other_options(other)
 
 
 def _withdraw_if_late(store: Store, pool: Pool, made: Entry) -> None:

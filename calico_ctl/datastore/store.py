@@ -1,20 +1,23 @@
 """The seven verbs by which everything else speaks to the datastore, and what they exchange.
 
-`Etcd` in `etcd.py` is the real thing; the tests' in-memory store obeys the same contract tests.
-Keys are absolute paths (`/calico/...`); a directory is a key that has other keys below it, or one
-that was made as such. Revisions are etcd's modifiedIndex: they grow with every change anywhere.
+`Etcd` in `etcd.py` and `EtcdV3` in `etcd_v3.py` are the real things; the tests' in-memory store
+obeys the same contract tests. Keys are absolute paths (`/calico/...`); a directory is a key that
+has other keys below it, or one that was made as such. The latter stays when it becomes empty; the
+former does or does not. Revisions are etcd's: they grow with every change anywhere.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from calico_ctl.errors import HistoryLost
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A key, its value (None for a directory) and the revision of its last change."""
+class Entry(NamedTuple):
+    """A key, its value (None for a directory) and the revision of its last change.
+
+    A tuple, because reading a cluster makes tens of thousands, and a dataclass takes twice as long.
+    """
 
     key: str
     value: str | None
@@ -40,12 +43,24 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change. `value` is None if the key (with all below it) is gone or is a directory."""
+    """One change. `value` is None if the key (with all below it) is gone or is a directory.
+
+    A directory that is deleted is told of by one event about it, or by one about each of its keys.
+    The end of an empty one may not be told at all.
+    """
 
     key: str
     value: str | None
     revision: int
     deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Which of etcd's APIs is spoken, 2 or 3, and why that one, in words."""
+
+    version: int
+    reason: str
 
 
 class StoreReplaced(HistoryLost):
@@ -63,6 +78,11 @@ class Store(Protocol):
     @property
     def member(self) -> str:
         """Which of its servers answers, as far as that is known."""
+        ...
+
+    @property
+    def api(self) -> Api:
+        """How it is spoken to; to find that out it may have to be asked."""
         ...
 
     def get(self, key: str) -> Entry | None:

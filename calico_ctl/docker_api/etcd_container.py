@@ -15,10 +15,14 @@ _PEER_URL = "http://127.0.0.1:2380"
 
 @dataclass(frozen=True, slots=True)
 class EtcdContainer:
-    """The datastore of this machine, and of others that are told `ip`:2379 (`ip` is IPv4)."""
+    """The datastore of this machine, and of others that are told `ip`:2379 (`ip` is IPv4).
+
+    Without `v2` it speaks the v3 API only.
+    """
 
     image: str
     ip: IPAddress
+    v2: bool = True
 
     def request(self) -> ContainerRequest:
         """Return what to ask of the engine; the image is calico-node's, which has etcd."""
@@ -26,7 +30,7 @@ class EtcdContainer:
         listening = ["http://127.0.0.1:4001", "http://127.0.0.1:2379", reachable]
         command = [
             f"--name={NAME}",
-            "--enable-v2",
+            "--enable-v2" if self.v2 else "--enable-v2=false",
             f"--data-dir={DATA_DIRECTORY}",
             f"--listen-client-urls={','.join(dict.fromkeys(listening))}",
             f"--advertise-client-urls={reachable}",

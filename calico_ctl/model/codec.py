@@ -35,7 +35,7 @@ _ENDPOINT_FIELDS = frozenset(
     {"state", "name", "mac", "profile_id", "profile_ids", "ipv4_nets", "ipv6_nets"}
     | {"ipv4_gateway", "ipv6_gateway"}
 )
-_POOL_FIELDS = frozenset({"cidr", "ipip", "masquerade", "vxlan", "cross_subnet"})
+_POOL_FIELDS = frozenset({"cidr", "ipip", "masquerade", "vxlan", "cross_subnet", "disabled"})
 _IPIP_DEVICE = "tunl0"
 _VXLAN_DEVICE = "vxlan.calico"
 
@@ -155,6 +155,7 @@ def decode_pool(cidr: IPNetwork, text: str) -> Pool:
         masquerade=_flag("masquerade", fields.get("masquerade", False)),
         vxlan=vxlan,
         cross_subnet=_flag("cross_subnet", fields.get("cross_subnet", False)),
+        disabled=_flag("disabled", fields.get("disabled", False)),
         extra=_others(fields, _POOL_FIELDS),
     )
 
@@ -170,6 +171,8 @@ def encode_pool(pool: Pool) -> str:
         fields["vxlan"] = _VXLAN_DEVICE
     if pool.cross_subnet:
         fields["cross_subnet"] = True
+    if pool.disabled:
+        fields["disabled"] = True
     return json.dumps(fields)
 
 

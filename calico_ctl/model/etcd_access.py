@@ -18,9 +18,13 @@ KEY = "ETCD_KEY_FILE"
 USERNAME = "ETCD_USERNAME"
 PASSWORD = "ETCD_PASSWORD"  # noqa: S105 - the name of a variable
 PASSWORD_FILE = "ETCD_PASSWORD_FILE"  # noqa: S105 - another
+API = "ETCD_API"
 
-VARIABLES = (AUTHORITY, SCHEME, CA, CERTIFICATE, KEY, USERNAME, PASSWORD, PASSWORD_FILE)
+VARIABLES = (AUTHORITY, SCHEME, CA, CERTIFICATE, KEY, USERNAME, PASSWORD, PASSWORD_FILE, API)
 """All that is looked at, in the order of reading."""
+
+AUTO, V2, V3 = "auto", "2", "3"
+"""What ETCD_API may say; `auto`: whichever of etcd's two stores holds the cluster."""
 
 _AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^:]{1,255})):(?P<port>[0-9]{1,5})")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
@@ -61,11 +65,15 @@ class EtcdLogin:
 
 @dataclass(frozen=True, slots=True)
 class EtcdAccess:
-    """Members of one cluster, in the order in which they are tried; no `tls`: plain HTTP."""
+    """Members of one cluster, in the order in which they are tried; no `tls`: plain HTTP.
+
+    `api` is which of etcd's APIs is spoken: AUTO, V2 or V3.
+    """
 
     authorities: tuple[EtcdAuthority, ...]
     tls: EtcdTls | None = None
     login: EtcdLogin | None = None
+    api: str = AUTO
 
     @property
     def authority(self) -> str:
@@ -83,7 +91,7 @@ def from_environment(variables: Mapping[str, str]) -> EtcdAccess:
     """
     text = variables.get(AUTHORITY)
     authorities = DEFAULT.authorities if text is None else parse_authorities(text)
-    return EtcdAccess(authorities, _tls(variables), _login(variables))
+    return EtcdAccess(authorities, _tls(variables), _login(variables), _api(variables))
 
 
 def to_environment(access: EtcdAccess) -> dict[str, str]:
@@ -94,6 +102,8 @@ def to_environment(access: EtcdAccess) -> dict[str, str]:
         values |= {SCHEME: "https", CA: tls.ca, CERTIFICATE: tls.certificate, KEY: tls.key}
     if access.login is not None:
         values |= {USERNAME: access.login.username, PASSWORD_FILE: access.login.password_file}
+    if access.api != AUTO:
+        values[API] = access.api
     return {name: value for name, value in values.items() if value}
 
 
@@ -125,6 +135,13 @@ def _is_address(text: str, version: int) -> bool:
         return address.parse_address(text).version == version
     except InvalidValue:
         return False
+
+
+def _api(variables: Mapping[str, str]) -> str:
+    text = variables.get(API) or AUTO
+    if text not in {AUTO, V2, V3}:
+        raise InvalidValue(API, text, f"{AUTO}, {V2} or {V3}")
+    return text
 
 
 def _tls(variables: Mapping[str, str]) -> EtcdTls | None:

@@ -24,8 +24,9 @@ class Pool:
     """A pool. `masquerade`: traffic from it to outside all pools leaves with the host's address.
 
     `ipip` and `vxlan`: packets between hosts travel in IP-in-IP or in VXLAN; with `cross_subnet`
-    only between hosts that are not in one subnet. `extra` are fields that somebody else wrote; they
-    survive our rewrites.
+    only between hosts that are not in one subnet. A pool that is `disabled` gives out no more
+    addresses; those that are in use stay, and all else holds as before. `extra` are fields that
+    somebody else wrote; they survive our rewrites.
     """
 
     cidr: IPNetwork
@@ -33,6 +34,7 @@ class Pool:
     masquerade: bool = False
     vxlan: bool = False
     cross_subnet: bool = False
+    disabled: bool = False
     extra: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @property
@@ -42,8 +44,20 @@ class Pool:
 
     @property
     def options(self) -> tuple[bool, bool, bool, bool]:
-        """Everything that can be chosen about a pool: two with the same options are alike."""
+        """What is chosen about a pool when it is made; whether it is disabled may change later."""
         return (self.ipip, self.masquerade, self.vxlan, self.cross_subnet)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that is on, in the words of `calicoctl pool add`."""
+        options = {
+            "ipip": self.ipip,
+            "vxlan": self.vxlan,
+            "cross-subnet": self.cross_subnet,
+            "nat-outgoing": self.masquerade,
+            "disabled": self.disabled,
+        }
+        return tuple(word for word, is_on in options.items() if is_on)
 
     def contains(self, ip: IPAddress) -> bool:
         """Say whether the address lies in the pool (never for the other family)."""

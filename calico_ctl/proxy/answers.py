@@ -27,7 +27,7 @@ _REASONS = {
 
 # Never 404: at a create call it means to the client that it shall pull the image.
 _STATUS: tuple[tuple[tuple[type[CalicoError], ...], int], ...] = (
-    ((errors.InvalidValue, errors.NoSuchPool), 400),
+    ((errors.InvalidValue, errors.NoSuchPool, errors.NoGateway), 400),
     ((errors.Conflict, errors.AlreadyExists, errors.PoolExhausted), 409),
     ((errors.DatastoreUnavailable, errors.DockerUnavailable), 503),
     ((errors.DeadlineExceeded,), 504),

@@ -35,6 +35,8 @@ SMALL_BODY = 64 * 1024
 HEAD_SECONDS = 30.0
 CREATE_SECONDS = 60.0
 
+_FIRST_WITHOUT_HOST_CONFIG = (1, 24)
+
 
 class Conversation:
     """The state of one conversation; `receive` is all that happens to it."""
@@ -180,10 +182,29 @@ class Conversation:
         kept.release()
 
     def _start(self, request: Request, call: Call) -> Story[None]:
-        kept = yield from self._pass(request, _HOLD)
+        body = None
+        if self._may_set_network(call):
+            request, body = yield from self._start_without_network(request, call)
+        kept = yield from self._pass(request, _HOLD, body)
         if kept:
             yield from self._lines.ask(events.Connect(call.name))
             kept.release()
+
+    def _may_set_network(self, call: Call) -> bool:
+        """Whether the body of a start request could replace what create has said of the network."""
+        is_old = call.version is None or call.version < _FIRST_WITHOUT_HOST_CONFIG
+        return call.kind is Kind.START and is_old and not self._lines.requests.is_complete
+
+    def _start_without_network(self, request: Request, call: Call) -> Story[tuple[Request, bytes]]:
+        """Read the HostConfig that old clients send once more; it sets no network for ours."""
+        body = yield from self._whole_body(request)
+        request = replace(request, fields=heads.without(request.fields, b"expect"))
+        if not rewrite.sets_host_config(body) or not (yield from self._wishes(call.name)):
+            return request, body
+        changed = yield from self._computed(rewrite.start_without_network, body)
+        self._lines.requests.trailers = []
+        fields = heads.with_length(request.fields, len(changed))
+        return replace(request, fields=fields), changed
 
     def _remove(self, request: Request, call: Call) -> Story[None]:
         """Release what the container had; the engine's word counts whether that works or not."""
@@ -226,6 +247,12 @@ class Conversation:
         except CalicoError:
             return None
         return container_id if isinstance(container_id, str) else None
+
+    def _wishes(self, name: str) -> Story[bool]:
+        try:
+            return bool((yield from self._lines.ask(events.Wishes(name))))
+        except CalicoError:
+            return False
 
     def _show(self, request: Request, call: Call) -> Story[None]:
         """Have the answer show the addresses of containers of ours."""

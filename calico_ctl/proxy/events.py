@@ -50,7 +50,7 @@ class EngineEof:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A question has its answer: the id of Identify, what Compute computed, or an error."""
+    """A question has its answer (of Identify an id, of Wishes a bool, …), or it is an error."""
 
     result: object = None
     error: CalicoError | None = None
@@ -97,6 +97,13 @@ class Identify:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """Does the container of this name wish a network of ours in the place of Docker's?"""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Connect:
     """Give the container that was started its network."""
 
@@ -117,7 +124,7 @@ class Compute:
     work: Callable[[], object]
 
 
-Question = Check | Reserve | Identify | Connect | Release | Compute
+Question = Check | Reserve | Identify | Wishes | Connect | Release | Compute
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from netaddr import IPAddress
 
 from calico_ctl.errors import InvalidValue
 from calico_ctl.model import address, wish
+from calico_ctl.model.address import AddressRequest
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.wish import Wish
 from calico_ctl.proxy import json_fields, json_text
@@ -69,7 +70,7 @@ def wish_of_create(body: bytes) -> Wish | None:
         members, _ = json_text.read_object(json_text.decode(body))
         asked = wish.parse(json_fields.strings(members, _ENV))
         if asked is not None:
-            _refuse_published_ports(asked, _host_members(members))
+            _refuse_published_ports(asked.requests, _host_members(members))
     except Malformed:
         return None
     return asked
@@ -95,6 +96,30 @@ def without_network(body: bytes) -> bytes:
         networking.append(json_text.member("EndpointsConfig", "{}"))
         kept.append(json_text.member(_NETWORKING_CONFIG, json_text.write_object(networking)))
     return json_text.encode(json_text.write_object(kept) + rest)
+
+
+def sets_host_config(body: bytes) -> bool:
+    """Say whether the body of a start request may hold a HostConfig.
+
+    Before API 1.24 an engine read one there, in the form of a create request, in the place of what
+    create had said.
+    """
+    try:
+        members, _ = json_text.read_object(json_text.decode(body))
+        is_inside = json_fields.struct(members, _HOST_CONFIG) is not None
+        return is_inside or bool(json_fields.without(members, _CONTAINER_FIELDS))
+    except Malformed:
+        return False
+
+
+def start_without_network(body: bytes) -> bytes:
+    """Return the body of a start request with the network `none`, as of a create request.
+
+    Raises InvalidValue if ports shall be published.
+    """
+    members, _ = json_text.read_object(json_text.decode(body))
+    _refuse_published_ports((), _host_members(members))
+    return without_network(body)
 
 
 def container_that_joins(body: bytes) -> str:
@@ -148,12 +173,12 @@ def listed(body: bytes, version: ApiVersion, endpoint: FindEndpoint) -> bytes:
     return json_text.encode("".join([*pieces, text[done:]])) if pieces else body
 
 
-def _refuse_published_ports(asked: Wish, host: Iterable[Member]) -> None:
+def _refuse_published_ports(asked: Iterable[AddressRequest], host: Iterable[Member]) -> None:
     host = list(host)
     ports = ", ".join(json_fields.keys(host, _PORTS))
     if not ports and not json_fields.flag(host, _PUBLISH_ALL):
         return
-    addresses = [str(each) for each in asked.requests if isinstance(each, IPAddress)]
+    addresses = [str(each) for each in asked if isinstance(each, IPAddress)]
     own = " ".join(["its own address", *addresses[:1]])
     raise InvalidValue(
         "published ports",

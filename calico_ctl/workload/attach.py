@@ -15,7 +15,7 @@ from functools import partial
 from netaddr import IPAddress
 
 from calico_ctl.datastore import addresses, endpoints, nodes
-from calico_ctl.errors import AlreadyExists, CalicoError, NotFound
+from calico_ctl.errors import AlreadyExists, NoGateway, NotFound
 from calico_ctl.host import intents, locks
 from calico_ctl.model import address, names
 from calico_ctl.model import endpoint as model_endpoint
@@ -63,7 +63,7 @@ def gateway(platform: Platform, family: Family) -> IPAddress:
     found = node.address(family)
     if found is None:
         option = "--ip" if family == 4 else "--ip6"
-        raise CalicoError(
+        raise NoGateway(
             f"this host ({platform.hostname}) has no IPv{family} address to be a gateway",
             hint=f"give it one: sudo calicoctl node {option}=<IP>",
         )

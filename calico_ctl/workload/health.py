@@ -15,7 +15,7 @@ from calico_ctl.dataplane import bird
 from calico_ctl.dataplane.bird import SessionState
 from calico_ctl.datastore import endpoints, nodes, status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
-from calico_ctl.datastore.store import Store
+from calico_ctl.datastore.store import Api, Store
 from calico_ctl.docker_api import node_container
 from calico_ctl.errors import CalicoError, InvalidValue
 from calico_ctl.model import keys, metrics_address
@@ -53,7 +53,8 @@ class Stored:
 
     `ready`: etcd holds a cluster at all; `known`: this host is one of it. `refused` are the ids of
     endpoints that the agent cannot set up, `left_out` keys for BGP that cannot be used, each with
-    the reason. `member` is the server that answered, `latency_ms` how long the first answer took.
+    the reason. `member` is the server that answered, `latency_ms` how long the first answer took,
+    `api` how etcd was spoken to, and why so.
     """
 
     ready: bool
@@ -64,6 +65,7 @@ class Stored:
     member: str = ""
     latency_ms: float = 0.0
     known: bool = True
+    api: Api | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ def _asked(question: Callable[[], _T]) -> _T | CalicoError:
 
 def _stored(platform: Platform) -> Stored:
     store, host = platform.store, platform.hostname
+    api = store.api  # before the clock runs: it may have to be found out
     began = platform.clock.monotonic()
     ready = store.get(keys.READY)
     took = platform.clock.monotonic() - began
@@ -169,6 +172,7 @@ def _stored(platform: Platform) -> Stored:
         member=store.member,
         latency_ms=round(took * 1000, 1),
         known=nodes.get(store, host) is not None,
+        api=api,
     )
 
 

@@ -137,10 +137,16 @@ def _step(present: Present, stated: Stated) -> Step:
     wanted = stated.thing
     if isinstance(wanted, Pool):
         old = manifest.located(stated.place, _same_pool, present, wanted)
-        return Step(wanted, old, Outcome.UNCHANGED if old else Outcome.CREATED, stated.place)
+        return Step(wanted, old, _pool_outcome(old, wanted), stated.place)
     return Step(
         wanted, present.profiles.get(wanted.name), _profile_outcome(present, wanted), stated.place
     )
+
+
+def _pool_outcome(old: Pool | None, wanted: Pool) -> Outcome:
+    if old is None:
+        return Outcome.CREATED
+    return Outcome.UNCHANGED if old.disabled == wanted.disabled else Outcome.CHANGED
 
 
 def _profile_outcome(present: Present, wanted: Profile) -> Outcome:
@@ -162,7 +168,7 @@ def _same_pool(present: Present, wanted: Pool) -> Pool | None:
     for other in present.pools:
         if other.cidr == wanted.cidr:
             if other.options != wanted.options:
-                raise pools.has_other_options(wanted)
+                raise pools.has_other_options(other)
             return other
         if other.overlaps(wanted.cidr):
             raise pools.overlap(wanted, other)

@@ -55,6 +55,7 @@ def _write_pools(store: Store, steps: Sequence[Step], finish: Callable[[Step], N
         if step.wanted.ipip and step.outcome is Outcome.CREATED:
             config.set(store, "IpInIpEnabled", "true")
         _create_pool(store, step.wanted)
+        pools.disable(store, step.wanted.cidr, step.wanted.disabled)
         finish(step)
 
 

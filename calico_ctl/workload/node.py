@@ -85,14 +85,16 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
     image.ensure(engine, wanted.image, say)
     if wanted.with_etcd:
         ip = wanted.ip or _known_ip(platform) or _detected(say)
-        _start_etcd(platform, engine, wanted.image, ip, say)
+        _start_etcd(platform, engine, wanted, ip, say)
         wanted = replace(wanted, ip=ip)
     node = _node(platform, engine, wanted, say)
     is_new = nodes.get(platform.store, node.host) is None
     node_name.keep(node.host)
     node = nodes.register(platform.store, node)
     gateways.follow(platform, engine, node, say)
-    handed = etcd_handover.hand_over(wanted.etcd)
+    # All services speak the API that was found here, also when etcd holds other things one day.
+    chosen = replace(wanted.etcd, api=str(platform.store.api.version))
+    handed = etcd_handover.hand_over(chosen)
     container = replace(_container(wanted, node, proxy, handed), metrics=metrics)
     services = _services(container)
     before = _reports(platform, services)
@@ -192,8 +194,11 @@ def _make_directory(path: str) -> None:
         raise CalicoError(f"cannot make the log directory {path}: {error.strerror}") from error
 
 
-def _start_etcd(platform: Platform, engine: Engine, image: str, ip: IPAddress, say: Say) -> None:
-    if engine.ensure(EtcdContainer(image, ip).request()) is not Outcome.UNCHANGED:
+def _start_etcd(
+    platform: Platform, engine: Engine, wanted: NodeRequest, ip: IPAddress, say: Say
+) -> None:
+    container = EtcdContainer(wanted.image, ip, v2=wanted.etcd.api != etcd_access.V3)
+    if engine.ensure(container.request()) is not Outcome.UNCHANGED:
         say(f"started etcd; other hosts reach it with ETCD_AUTHORITY={ip}:2379")
     engine.wait_until(
         etcd_container.NAME, partial(_answers, platform), platform.clock.sleep, READY_SECONDS

@@ -67,6 +67,9 @@ class PretendedWorkloads:
         container_id = self._id(name)
         return container_id if container_id in self._endpoints else None
 
+    def wishes(self, name: str) -> bool:
+        return self.identify(name) is not None
+
     def connect(self, container: str) -> None:
         container_id = self.identify(container)
         if container_id is None:

@@ -8,12 +8,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, quote_plus
 
-from calico_ctl.datastore.etcd import Etcd, EtcdSettings
+from calico_ctl.datastore import etcd_v3_messages
+from calico_ctl.datastore.etcd import Etcd
+from calico_ctl.datastore.etcd_requests import EtcdSettings, Forbidden
+from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable
 from calico_ctl.model.etcd_access import EtcdAuthority, EtcdTls
 from tests.support import command, ports
@@ -27,7 +31,7 @@ _PATIENT: dict[str, float | str] = {"connect_timeout": 30.0, "timeout": 30.0}
 class EtcdServer:
     """One member on free ports, with its data below `directory`.
 
-    Alone, or, with `name` and `peers` (name → peer URL, its own among them), one of a cluster.
+    Without `v2` it speaks the v3 API only, which it speaks in any case. Alone, or, with `name` and `peers` (name → peer URL, its own among them), one of a cluster.
     `prefix` is put before the command line: `nsenter`, to be in another network namespace.
     """
 
@@ -47,7 +51,7 @@ class EtcdServer:
         self._peers = peers or {name: f"http://{host}:{peer_port}"}
         self._directory = directory
         self._log = directory / f"{name}.log"
-        self._v2 = v2
+        self.v2 = v2
         self._prefix = prefix
         self._certificates: Certificates | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,12 +74,39 @@ class EtcdServer:
             return None
         return EtcdTls(files.certificate("ca"), files.certificate("client"), files.key("client"))
 
+    def settings(self, **settings: float | str) -> EtcdSettings:
+        """Return what leads to this server, with the patience that a busy machine takes."""
+        where = EtcdSettings(self.host, self.client_port, tls=self.tls)
+        return replace(where, **(_PATIENT | settings))  # type: ignore[arg-type]
+
     def store(self, **settings: float | str) -> Etcd:
         """Make a store that speaks to this server, and waits for it as long as that may take."""
-        given = _PATIENT | settings
-        return Etcd(
-            EtcdSettings(self.host, self.client_port, tls=self.tls, **given)  # type: ignore[arg-type]
-        )
+        return Etcd(self.settings(**settings))
+
+    def store_v3(self, **settings: float | str) -> EtcdV3:
+        """Make one that speaks the v3 API."""
+        return EtcdV3(self.settings(**settings))
+
+    def own_store(self, **settings: float | str) -> Etcd | EtcdV3:
+        """Make one that speaks the API which this server is there for."""
+        return self.store(**settings) if self.v2 else self.store_v3(**settings)
+
+    def ask_v3(self, path: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Ask something in the v3 API, in plain HTTP; return the answer."""
+        connection = http.client.HTTPConnection(self.host, self.client_port, timeout=30)
+        try:
+            connection.request("POST", f"/v3/{path}", json.dumps(wanted))
+            said: dict[str, Any] = json.load(connection.getresponse())
+        finally:
+            connection.close()
+        return said
+
+    def forget(self) -> None:
+        """Let the v3 store forget all that it was before its present revision."""
+        status = self.ask_v3("kv/range", {"key": etcd_v3_messages.coded("/nothing")})
+        wanted = {"revision": status["header"]["revision"], "physical": True}
+        said = self.ask_v3("kv/compaction", wanted)
+        assert "header" in said, said
 
     def start(self) -> None:
         """Start, and wait until it serves."""
@@ -87,7 +118,7 @@ class EtcdServer:
         client = f"{'http' if self.tls is None else 'https'}://{self.host}:{self.client_port}"
         peer = self._peers[self.name]
         argv = [*command.DIES_WITH_US, *self._prefix, "etcd", f"--name={self.name}"]
-        argv += [f"--enable-v2={str(self._v2).lower()}", f"--data-dir={self.data}"]
+        argv += [f"--enable-v2={str(self.v2).lower()}", f"--data-dir={self.data}"]
         argv += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
         argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
         argv += [f"--initial-cluster={_cluster(self._peers)}"]
@@ -128,13 +159,8 @@ class EtcdServer:
 
     def is_leader(self) -> bool:
         """Say whether this member leads its cluster."""
-        connection = http.client.HTTPConnection(self.host, self.client_port, timeout=5)
-        try:
-            connection.request("GET", "/v2/stats/self")
-            said = json.load(connection.getresponse())
-        finally:
-            connection.close()
-        return bool(said["state"] == "StateLeader")
+        said = self.ask_v3("maintenance/status", {})
+        return bool(said.get("leader", "0") == said["header"]["member_id"])
 
     def wait_until_it_serves(self) -> None:
         deadline = time.monotonic() + _START_DEADLINE
@@ -153,12 +179,11 @@ class EtcdServer:
         self._process.send_signal(number)
 
     def _healthy(self) -> bool:
-        if not self._v2:
-            with socket.socket() as probe:
-                return probe.connect_ex((self.host, self.client_port)) == 0
-        store = self.store()
+        store = self.own_store()
         try:
             return store.get("/nothing") is None
+        except Forbidden:  # it wants to know who asks
+            return True
         except (DatastoreUnavailable, DatastoreError):  # a proxy that knows no member answers
             return False
         finally:
@@ -176,9 +201,9 @@ class SecureEtcdServer(EtcdServer):
 class EtcdCluster:
     """Three members on loopback, each with data of its own below `directory`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, v2: bool = True) -> None:
         peers = {f"m{at}": f"http://127.0.0.1:{port}" for at, port in enumerate(ports.free(3))}
-        self.members = [EtcdServer(directory, name=name, peers=peers) for name in peers]
+        self.members = [EtcdServer(directory, v2=v2, name=name, peers=peers) for name in peers]
 
     def start(self) -> None:
         """Start, and wait until all members serve."""
@@ -215,7 +240,8 @@ def write_fast(server: EtcdServer, contents: Iterable[tuple[str, str]], writers:
 
 
 def _write_all(server: EtcdServer, contents: Sequence[tuple[str, str]]) -> None:
-    requests = b"".join(_put(key, value) for key, value in contents)
+    put = _put if server.v2 else _put_v3
+    requests = b"".join(put(key, value) for key, value in contents)
     with socket.create_connection((server.host, server.client_port), 30) as connection:
         asking = Thread(target=connection.sendall, args=(requests,))
         asking.start()
@@ -230,6 +256,13 @@ def _put(key: str, value: str) -> bytes:
     body = f"value={quote_plus(value)}"
     head = f"PUT /v2/keys{quote(key)} HTTP/1.1\r\nHost: etcd\r\nContent-Length: {len(body)}\r\n"
     return f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n{body}".encode()
+
+
+def _put_v3(key: str, value: str) -> bytes:
+    coded = etcd_v3_messages.coded
+    body = json.dumps({"key": coded(key), "value": coded(value)})
+    head = f"POST /v3/kv/put HTTP/1.1\r\nHost: etcd\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}\r\n{body}".encode()
 
 
 def _skip_answer(answers: BinaryIO) -> None:

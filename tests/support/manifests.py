@@ -45,6 +45,7 @@ def _pool(draw: st.DrawFn) -> Pool:
         vxlan=tunnel == "vxlan",
         cross_subnet=bool(tunnel) and draw(st.booleans()),
         masquerade=draw(st.booleans()),
+        disabled=draw(st.booleans()),
     )
     return pool.check(made)
 

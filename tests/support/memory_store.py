@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calico_ctl.datastore.store import Entry, Event, StoreReplaced, Tree
+from calico_ctl.datastore.store import Api, Entry, Event, StoreReplaced, Tree
 from calico_ctl.errors import (
     AlreadyExists,
     Conflict,
@@ -32,6 +32,7 @@ class MemoryStore:
 
     address = "memory:0"
     member = address
+    api = Api(2, "it is like that one")
 
     def __init__(self) -> None:
         self.fail_with: str | None = None

@@ -16,10 +16,26 @@ from calico_ctl.errors import AlreadyExists, Conflict, DatastoreError, HistoryLo
 _numbers = count()
 
 Wait = Callable[[int], None]
+Forget = Callable[[str], None]
 
 
 class StoreContract:
-    """Fixtures to give: `store`, and `pass_time` (let that many seconds pass)."""
+    """Fixtures to give: `store`, and `pass_time` (let that many seconds pass).
+
+    `forget` (let the store forget its changes so far) may be given too.
+    """
+
+    hides_underscores = True
+
+    @pytest.fixture
+    def forget(self, store: Store) -> Forget:
+        """The v2 API remembers 1,000 changes."""
+
+        def write_elsewhere(base: str) -> None:
+            for n in range(1002):
+                store.put(f"{base}-elsewhere", str(n))
+
+        return write_elsewhere
 
     @pytest.fixture
     def base(self) -> str:
@@ -117,6 +133,70 @@ class StoreContract:
         store.delete(f"{base}/d/a")
         assert store.delete(f"{base}/d", seen)
 
+    def test_a_directory_that_was_made_stays_when_it_becomes_empty(
+        self, store: Store, base: str
+    ) -> None:
+        store.create(f"{base}/d", None)
+        store.create(f"{base}/d/a", "one")
+        assert store.delete(f"{base}/d/a")
+        entry = store.get(f"{base}/d")
+        assert entry is not None
+        assert entry.is_directory
+        assert [each.key for each in store.tree(base).entries] == [f"{base}/d"]
+        assert store.delete(f"{base}/d")
+        assert store.tree(base).entries == ()
+
+    def test_a_directory_that_nobody_made_can_be_deleted_when_it_is_empty(
+        self, store: Store, base: str
+    ) -> None:
+        store.create(f"{base}/d/a", "one")
+        with pytest.raises(Conflict):
+            store.delete(f"{base}/d", Entry(f"{base}/d", None, 0))
+        assert store.delete(f"{base}/d/a")
+        store.delete(f"{base}/d", Entry(f"{base}/d", None, 0))
+        assert store.get(f"{base}/d") is None
+
+    def test_what_is_there_as_a_directory_cannot_be_made_or_swapped(
+        self, store: Store, base: str
+    ) -> None:
+        made = store.create(f"{base}/d/a", "one")
+        directory = store.get(f"{base}/d")
+        assert directory is not None
+        assert directory.is_directory
+        for value in (None, "value"):
+            with pytest.raises(AlreadyExists):
+                store.create(f"{base}/d", value)
+        with pytest.raises(DatastoreError):
+            store.put(f"{base}/d", "value")
+        with pytest.raises(Conflict):
+            store.swap(directory, "value")
+        assert store.tree(base).entries[1:] == (made,)
+
+    def test_nothing_can_be_put_or_made_deep_below_a_value(self, store: Store, base: str) -> None:
+        made = store.create(f"{base}/a", "one")
+        for key in (f"{base}/a/b", f"{base}/a/b/c/d"):
+            with pytest.raises(DatastoreError):
+                store.put(key, "two")
+            with pytest.raises(DatastoreError):
+                store.create(key, None)
+        assert store.tree(base).entries == (made,)
+
+    def test_neighbours_whose_names_begin_alike_are_others(self, store: Store, base: str) -> None:
+        """Also those whose next character sorts before or after the slash."""
+        names = ("d-e", "d.f", "d e", "d0", "d!")
+        start = store.create(f"{base}/d/a", "one").revision
+        for name in names:
+            store.create(f"{base}/{name}", "x")
+            store.create(f"{base}/{name}x/y", "x")
+        last = store.put(f"{base}/d/a", "two")
+        assert store.tree(f"{base}/d").entries == (last,)
+        assert list(store.watch(f"{base}/d", start, 30)) == [
+            Event(f"{base}/d/a", "two", last.revision, deleted=False)
+        ]
+        assert store.delete(f"{base}/d")
+        left = {entry.key.removeprefix(f"{base}/") for entry in store.tree(base).entries}
+        assert left == {*names, *(f"{name}x" for name in names), *(f"{name}x/y" for name in names)}
+
     def test_a_tree_lists_directories_before_what_is_in_them(self, store: Store, base: str) -> None:
         for key in ("d/x", "d-e", "a"):
             store.create(f"{base}/{key}", "v")
@@ -165,22 +245,26 @@ class StoreContract:
         watching.join(60)
         assert seen[0][0].revision == swapped.revision
 
-    def test_a_deleted_directory_is_one_event(self, store: Store, base: str) -> None:
+    def test_a_deleted_directory_is_told_once_or_by_each_of_its_keys(
+        self, store: Store, base: str
+    ) -> None:
         store.create(f"{base}/d/a", "one")
         last = store.create(f"{base}/d/b/c", "two")
         store.delete(f"{base}/d")
         after = store.create(f"{base}/z", "end")
-        events = _collect(store, base, last.revision, until=after.revision)
-        assert [(e.key, e.value, e.deleted) for e in events] == [
-            (f"{base}/d", None, True),
-            (f"{base}/z", "end", False),
-        ]
+        *events, end = _collect(store, base, last.revision, until=after.revision)
+        assert (end.key, end.value, end.deleted) == (f"{base}/z", "end", False)
+        assert {(e.value, e.deleted) for e in events} == {(None, True)}
+        assert len({event.revision for event in events}) == 1
+        told = {event.key.removeprefix(f"{base}/") for event in events}
+        assert told in ({"d"}, {"d/a", "d/b/c"})
 
     def test_a_watch_below_a_deleted_directory_sees_that(self, store: Store, base: str) -> None:
         made = store.create(f"{base}/d/e/a", "one")
         store.delete(f"{base}/d")
-        events = store.watch(f"{base}/d/e", made.revision, 30)
-        assert [(event.key, event.deleted) for event in events] == [(f"{base}/d", True)]
+        (event,) = store.watch(f"{base}/d/e", made.revision, 30)
+        assert event.deleted
+        assert event.key in {f"{base}/d", f"{base}/d/e/a"}
 
     def test_a_made_directory_is_an_event_without_value(self, store: Store, base: str) -> None:
         made = store.create(f"{base}/a", "one")
@@ -248,10 +332,13 @@ class StoreContract:
         watching.join(30)
         assert outcomes == [True] * 4
 
-    def test_changes_that_are_too_old_are_reported_as_lost(self, store: Store, base: str) -> None:
+    def test_changes_that_are_too_old_are_reported_as_lost(
+        self, store: Store, base: str, forget: Forget
+    ) -> None:
         start = store.create(f"{base}/a", "start").revision
-        for n in range(1002):
-            store.put(f"{base}-elsewhere", str(n))
+        for value in ("forgotten", "last"):
+            store.put(f"{base}/a", value)
+        forget(base)
         with pytest.raises(HistoryLost):
             store.watch(base, start, 30)
 
@@ -282,10 +369,13 @@ class StoreContract:
         assert entry is None or store.watch(f"{base}/b", entry.revision, 30)
         assert store.get(f"{base}/a") is not None
 
-    def test_keys_starting_with_an_underscore_are_not_listed(self, store: Store, base: str) -> None:
+    def test_keys_starting_with_an_underscore_are_hidden_or_not(
+        self, store: Store, base: str
+    ) -> None:
         store.create(f"{base}/_hidden", "x")
         store.create(f"{base}/seen", "y")
-        assert [entry.key for entry in store.tree(base).entries] == [f"{base}/seen"]
+        listed = [entry.key.removeprefix(f"{base}/") for entry in store.tree(base).entries]
+        assert listed == (["seen"] if self.hides_underscores else ["_hidden", "seen"])
 
     def test_of_many_who_swap_exactly_one_wins(self, store: Store, base: str) -> None:
         seen = store.create(f"{base}/a", "start")

@@ -37,16 +37,17 @@ protocol bgp h2 from hosts4 {{ neighbor 10.99.7.2 as 65002; {password} }}
 protocol bgp h1v6 from hosts6 {{ neighbor fd99:7::1 as 64511; }}
 """
 
-HARMLESS4 = ("198.51.100.0/24", "10.65.9.9/32")
+HARMLESS4 = ("198.51.100.0/24", "10.65.9.0/26", "10.65.0.0/17")
 OF_OWN_BLOCK = ("10.65.0.0/26", "10.65.0.5/32")
+OF_OTHERS_BLOCK = ("10.65.2.5/32", "10.65.2.32/27")
 LENT = "10.65.0.9/32"
 NEVER = ("127.3.0.0/16", "169.254.7.0/24", "224.0.7.0/24", "10.99.7.1/32")
-HARMLESS6 = ("2001:db8:7::/48",)
-BAD6 = ("fd80:7::5/128", "fe80:7::/64", "fd99:7::1/128", "::/0")
+HARMLESS6 = ("2001:db8:7::/48", "fd80:7::900/122")
+BAD6 = ("fd80:7::5/128", "fd80:7::905/128", "fe80:7::/64", "fd99:7::1/128", "::/0")
 
 
 def plain(password: str, more: tuple[str, ...] = ()) -> str:
-    prefixes = ("0.0.0.0/0", *HARMLESS4, *OF_OWN_BLOCK, LENT, *NEVER, *more)
+    prefixes = ("0.0.0.0/0", *HARMLESS4, *OF_OWN_BLOCK, *OF_OTHERS_BLOCK, LENT, *NEVER, *more)
     return PLAIN.format(
         password=password and f'password "{password}";',
         routes4=" ".join(f"route {prefix} blackhole;" for prefix in prefixes),
@@ -124,11 +125,13 @@ def test_a_router_outside_gets_aggregates_and_gives_only_what_is_its_to_give(sit
     # The hosts are in different AS, and each keeps to itself what it did not make.
     wanted = {
         "198.51.100.0/24": ipv4(254),
-        "10.65.9.9": ipv4(254),
+        "10.65.9.0/26": ipv4(254),
+        "10.65.0.0/17": ipv4(254),
         "10.65.0.9": ipv4(254),
         "10.65.2.0/26": ipv4(2),
         "10.65.0.0/26": "blackhole",
         "2001:db8:7::/48": ipv6(254),
+        "fd80:7::900/122": ipv6(254),
         "fd80:7::/122": "blackhole",
     }
     eventually(lambda: one.learned() == wanted, "the host has taken what it may")

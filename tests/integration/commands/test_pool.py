@@ -58,6 +58,21 @@ def test_all_pools_of_a_range_have_its_options(shell, etcd):
     assert pools(etcd)["fd80:1::-127"]["vxlan"] == "vxlan.calico"
 
 
+def test_a_pool_is_disabled_and_enabled(shell, etcd):
+    shell.done("pool add 10.65.0.0/16 --nat-outgoing")
+    shell.done("pool add 10.65.0.0/16 --nat-outgoing --disabled")
+    shell.done("pool range add 10.66.0.0 10.66.255.255 --disabled")
+    assert pools(etcd)["10.65.0.0-16"] == {
+        "cidr": "10.65.0.0/16",
+        "masquerade": True,
+        "disabled": True,
+    }
+    assert "| 10.65.0.0/16 | nat-outgoing,disabled |" in shell.done("pool show")
+    shell.done("pool add 10.65.0.0/16 --nat-outgoing")
+    shown = json.loads(shell.done("pool show --output=json"))["items"]
+    assert [each["disabled"] for each in shown] == [False, True]
+
+
 def test_a_pool_with_addresses_in_use_stays(shell, etcd):
     shell.done("pool add 10.65.0.0/16")
     endpoint = {"state": "active", "name": "cali1", "ipv4_nets": ["10.65.0.7/32"]}

@@ -51,6 +51,10 @@ class FakeWorkloads:
         self._note("identify", name)
         return "f00d"
 
+    def wishes(self, name: str) -> bool:
+        self._note("wishes", name)
+        return True
+
     def connect(self, container: str) -> None:
         self._note("connect", container)
         assert self.may_connect.wait(PATIENCE)
@@ -568,11 +572,18 @@ def test_chunks_and_trailers_pass_in_both_directions(proxy):
 # Edges
 
 
-def test_a_refused_client_has_time_to_read_why(proxy):
-    """It is still sending: closing at once would make the kernel throw our answer away."""
+@pytest.fixture
+def _patient(monkeypatch):
+    """Clients that are refused are listened to for as long as a busy machine may take."""
+    monkeypatch.setattr(docker_proxy, "_LINGER_SECONDS", PATIENCE)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_a_refused_client_has_time_to_say_the_rest_and_to_read_why(proxy):
+    """What is not read when we close makes the kernel throw our answer away."""
     with proxy.client() as client:
         status, message = client.told(
-            request("POST /containers/create", f"Content-Length: {MUCH}") + bytes(17 << 20)
+            request("POST /containers/create", f"Content-Length: {MUCH}") + bytes(MUCH)
         )
     assert status == 413
     assert "longer than" in message
@@ -583,6 +594,32 @@ def test_a_head_that_does_not_come_in_time_is_given_up(idle):
     with idle.client() as client:
         assert client.told(PING[:9])[0] == 408
         assert client.read_all() == b""
+
+
+@pytest.mark.usefixtures("_patient")
+def test_abuse_is_refused_and_harms_nobody_else(proxy):
+    seen: list[bytes] = []
+
+    def handle(peer: Peer) -> None:
+        while True:
+            seen.append(peer.request().target)
+            peer.send(PONG)
+
+    head = "POST /containers/create"
+    abuses = {
+        431: b"GET /flood HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 50_000,
+        413: request(head, "Transfer-Encoding: chunked") + b"1100000\r\n" + bytes(17 << 20),
+        400: request(head, "Transfer-Encoding: chunked", body=b"0\r\n\r\n" + START),
+    }
+    with FakeEngine(proxy.engine, handle), proxy.client() as other, contextlib.ExitStack() as open_:
+        other.ask(PING, PONG)
+        for _ in range(20):
+            open_.enter_context(proxy.client()).send(PING[:9])
+        for status, data in abuses.items():
+            client = open_.enter_context(proxy.client())
+            assert client.told(data)[0] == status
+            other.ask(PING, PONG)
+    assert seen == [b"/_ping"] * 4
 
 
 def test_one_connection_too_many_is_told_so_and_others_stay(idle):

@@ -35,6 +35,7 @@ VALID = [
     request("DELETE /containers/web?v=1") + request("GET /containers/json"),
     request("POST /exec/1/start", "Connection: Upgrade", "Upgrade: tcp", body=b"{}") + b"raw",
     request("POST /containers/web/attach") + b"early",
+    request("POST /v1.20/containers/web/start", body=b'{"NetworkMode":"host"}') + START,
     b"GET /info HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + START,
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + START,
     # What smuggles where two readers differ.
@@ -127,12 +128,14 @@ def play(random: Random) -> tuple[bytes, Drive]:
         drive.happen(random.choice(ends))
     drive.client(data[cut:])
     drive.happen(events.ClientGone())
+    drive.happen(events.EngineEof())
     return data, drive
 
 
 def judge(drive: Drive) -> None:
     """What the engine got is what the conversation looked at, in that order, and nothing else."""
     record = drive.record
+    assert record.is_tunnel or record.is_closed, "nobody is there any more, and it goes on"
     got = [(seen.method, seen.target) for seen in record.requests]
     if record.is_tunnel:
         assert is_tunnel_to_be(record), "a tunnel that nobody asked for"

@@ -13,7 +13,7 @@ import pytest
 
 from calico_ctl.datastore import status
 from calico_ctl.datastore.etcd import Etcd
-from tests.support import command, images
+from tests.support import command, images, ports
 from tests.support.command import wait_until
 from tests.support.etcd_server import EtcdServer
 
@@ -57,11 +57,8 @@ def server(tmp_path) -> Iterator[EtcdServer]:
 @pytest.fixture
 def service(tmp_path, server) -> Iterator[Service]:
     images.ensure(node_image=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     store = server.store()
-    service = Service(port, store)
+    service = Service(ports.free()[0], store)
     yield service
     if service.process is not None:
         command.stop(service.process)

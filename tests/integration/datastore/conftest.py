@@ -16,6 +16,15 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServ
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def v3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """One that speaks the v3 API only."""
+    server = EtcdServer(tmp_path_factory.mktemp("etcd-v3"), v2=False)
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     server = EtcdServer(tmp_path_factory.mktemp("etcd"))

@@ -116,7 +116,7 @@ def test_a_container_without_network_is_stopped_again(both, proxy, name):
     assert not state["Running"]
 
 
-@pytest.mark.parametrize("way", ["length", "chunks", "expect"])
+@pytest.mark.parametrize("way", ["length", "chunks", "expect", "kind"])
 def test_a_wish_is_found_however_the_request_comes(both, proxy, name, way):
     body = request("10.65.0.5", HostConfig={"NetworkMode": "host"})
     target = f"POST /%63ontainers/create?name={name}"
@@ -131,11 +131,26 @@ def test_a_wish_is_found_however_the_request_comes(both, proxy, name, way):
             assert connection.answer().status == 100
             connection.send(body)
             answer = connection.answer()
+        elif way == "kind":
+            answer = connection.ask(target, body, Content_Type="Application/JSON; charset=utf-8")
         else:
             answer = connection.ask(target, body)
     assert answer.status == 201
     engines = json.loads(both.ask(f"GET /containers/{name}/json").body)
     assert engines["HostConfig"]["NetworkMode"] == "none"
+
+
+@pytest.mark.parametrize("network", [{}, {"NetworkMode": "host"}], ids=str)
+def test_a_network_that_an_old_client_names_at_start_is_overridden_too(both, proxy, name, network):
+    host = {"Binds": ["/tmp:/there"], **network}
+    with Wire(proxy.address) as connection:
+        connection.ask(f"POST /v1.20/containers/create?name={name}", request("10.65.0.5"))
+        start = f"POST /v1.20/containers/{name}/start"
+        assert connection.ask(start, json.dumps(host).encode()).status == 204
+    engines = json.loads(both.ask(f"GET /containers/{name}/json").body)
+    assert engines["HostConfig"]["NetworkMode"] == "none"
+    assert engines["HostConfig"]["Binds"] == ["/tmp:/there"]
+    assert [*engines["NetworkSettings"]["Networks"]] == ["none"]
 
 
 def test_a_create_request_that_is_too_long_is_refused(proxy):

@@ -156,6 +156,25 @@ def test_statistics_come_every_second(both):
     both.same(talk)
 
 
+def test_a_container_is_attached_over_a_websocket(both):
+    def talk(connection: Wire) -> list[bytes]:
+        asked = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Origin": "http://localhost",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+        with both.container("echo", "hello") as name:
+            target = f"/containers/{name}/attach/ws?stream=1&stdout=1"
+            connection.request(f"GET {target}", b"", **asked)
+            head = connection.until(b"\r\n\r\n")
+            start(both, name)
+            return [head, connection.until(b"hello\n")]
+
+    assert both.same(talk)[0].startswith(b"HTTP/1.1 101")
+
+
 def test_a_session_of_buildkit_speaks_http2_from_the_engine(both):
     def talk(connection: Wire) -> list[bytes]:
         session = {

@@ -104,6 +104,28 @@ def test_a_default_route_is_taken_only_if_that_was_configured():
     assert refusal not in bird.render(replace(WITH_ROUTERS, accept_default_route=True))
 
 
+@pytest.mark.parametrize(
+    ("mesh", "peers", "reflectors", "are_heard"),
+    [
+        (True, ROUTERS, {}, True),
+        (False, ROUTERS, {}, False),
+        # Of the mesh only one host is left.
+        (False, (*ROUTERS, BgpPeer(NODES[1].ipv4, 64511)), {}, False),
+        (False, (*ROUTERS, BgpPeer(NODES[1].ipv4, 64511)), {NODES[1].ipv4: CLUSTER_ID}, True),
+        # This host is the reflector.
+        (False, (*ROUTERS, BgpPeer(NODES[0].ipv4, 64511)), {NODES[0].ipv4: CLUSTER_ID}, True),
+    ],
+)
+def test_parts_of_any_block_are_the_hosts_where_their_own_word_is_heard(
+    mesh, peers, reflectors, are_heard
+):
+    cluster = Cluster({node.host: node for node in NODES}, 64511, mesh, {"": peers}, reflectors)
+    planned = tuple(sessions.plan(cluster, NODES[0]))
+    text = bird.render(replace(WITH_ROUTERS, sessions=planned))
+    assert text.count("|| (in_pools4() && net.len > 26)") == are_heard
+    assert text.count("|| (in_pools6() && net.len > 122)") == (are_heard and not reflectors)
+
+
 def test_a_client_in_another_as_is_a_plain_neighbour():
     blocks = bird.render(REFLECTING).split("protocol bgp ")
     assert any("10.0.0.2 as 64511" in block and "rr client" in block for block in blocks)

@@ -195,6 +195,50 @@ def test_encapsulation_is_written_and_shown(cli) -> None:
     assert written == {"cidr": "fd80:66::/64", "vxlan": "vxlan.calico", "cross_subnet": True}
 
 
+def test_a_pool_is_disabled_and_enabled_by_adding_it_again(cli) -> None:
+    cli.done("pool", "add", "10.65.0.0/16", "10.66.0.0/16", "--nat-outgoing")
+    again = ["pool", "add", "10.65.0.0/16", "10.66.0.0/16", "--nat-outgoing"]
+    said = cli.run(*again, "--disabled")
+    assert said.exit == 0
+    assert said.out == ""
+    assert said.err == (
+        "pool 10.65.0.0/16 gives out no more addresses\n"
+        "pool 10.66.0.0/16 gives out no more addresses\n"
+    )
+    assert pools(cli)[1:3] == [
+        ["10.65.0.0/16", "nat-outgoing,disabled"],
+        ["10.66.0.0/16", "nat-outgoing,disabled"],
+    ]
+    assert cli.run(*again, "--disabled").err == ""
+    err = cli.refused("pool", "add", "10.65.0.0/16")
+    assert "exists already with other options: nat-outgoing, disabled" in err
+    assert "pool 10.65.0.0/16 gives out addresses again" in cli.run(*again).err
+    written = json.loads(cli.contents()["/calico/ipam/v4/pool/10.65.0.0-16"] or "")
+    assert written == {"cidr": "10.65.0.0/16", "masquerade": True}
+
+
+def test_new_pools_may_be_disabled_from_the_first(cli) -> None:
+    cli.done("pool", "add", "10.65.0.0/16", "--disabled")
+    cli.done("pool", "range", "add", "10.66.0.0", "10.66.255.255", "--disabled")
+    assert pools(cli)[1:3] == [["10.65.0.0/16", "disabled"], ["10.66.0.0/16", "disabled"]]
+
+
+def test_a_pool_stays_enabled_where_another_one_cannot_be_added(cli, monkeypatch) -> None:
+    cli.done("pool", "add", "10.1.0.0/16")
+    real = datastore_pools.create
+
+    def create(store, pool) -> bool:
+        if str(pool.cidr) == "10.2.0.0/16":
+            raise Conflict("somebody else was faster")
+        return real(store, pool)
+
+    monkeypatch.setattr(datastore_pools, "create", create)
+    finished = cli.run("pool", "add", "10.1.0.0/16", "10.2.0.0/16", "--disabled")
+    assert finished.exit == 1
+    assert "gives out" not in finished.err
+    assert pools(cli, "--ipv4")[1:] == [["10.1.0.0/16", ""]]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -223,6 +267,7 @@ def test_pools_are_shown_as_data(cli, form) -> None:
                 "nat_outgoing": False,
                 "vxlan": True,
                 "cross_subnet": False,
+                "disabled": False,
             }
         ],
     }

@@ -21,9 +21,10 @@ def node() -> Node:
 def test_a_node_that_is_well_is_shown_whole_and_nothing_is_warned_of(node: Node) -> None:
     out, err = node.well()
     assert err == []
-    assert out[:10] == [
+    assert out[:11] == [
         "calico-node is running on host1 (Up 5 minutes)",
         "etcd at memory:0 answers in 0.0 ms",
+        "  spoken to by its v2 API: it is like that one",
         "policy agent: up since 2026-11-24T08:46:51Z",
         f"  version {__version__} (this command: {__version__})",
         "  endpoints in place: 3",
@@ -33,7 +34,7 @@ def test_a_node_that_is_well_is_shown_whole_and_nothing_is_warned_of(node: Node)
         "  repairs of what others changed: none",
         "  keys that cannot be used: none",
     ]
-    assert out[10:14] == [
+    assert out[11:15] == [
         "routing service: up since 2026-11-24T08:46:52Z",
         "life-cycle service: up since 2026-11-24T08:46:53Z",
         "Docker API proxy at 127.0.0.1:2377: up since 2026-11-24T08:46:54Z",
@@ -61,6 +62,7 @@ def test_a_node_that_was_never_started_is_not_running(node: Node) -> None:
     assert out == [
         "calico-node is not running on host1",
         "etcd at memory:0 answers in 0.0 ms",
+        "  spoken to by its v2 API: it is like that one",
         "policy agent: no report in the last minute",
         "routing service: no report in the last minute",
         "life-cycle service: no report in the last minute",

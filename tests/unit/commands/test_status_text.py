@@ -87,6 +87,8 @@ def test_of_several_servers_the_one_that_answered_is_named(
         "answered_by": "b:2",
         "latency_ms": 0.0,
         "ready": True,
+        "api": 2,
+        "api_reason": "it is like that one",
     }
 
 

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -200,16 +201,21 @@ def test_a_crash_loop_costs_nothing_lasting(machine, service):
     def kept() -> list[object]:
         state = service.lifecycle
         names = [entry.key for entry in machine.store.tree(ROOT).entries]
-        files = sorted(intents.DIRECTORY.iterdir()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+        files = sorted(intents.DIRECTORY.iterdir())
         return [names, files, state._destroyed, state._unsettled, state._again, state._unknown]
 
     web = machine.docker.containers["web"]
     crash()
-    before = copy.deepcopy(kept())
+    before, open_before = copy.deepcopy(kept()), len(open_files())
     for _ in range(100):
         crash()
     assert kept() == before
+    assert len(open_files()) < open_before + 50
     assert machine.network.plugged == {}
+
+
+def open_files() -> list[Path]:
+    return list(Path("/proc/self/fd").iterdir())
 
 
 def test_failures_are_tried_again_more_and_more_seldom(machine, service):

@@ -62,7 +62,9 @@ class Noting:
         (events.Release("f00d"), ("release", "f00d"), None),
     ],
 )
-def test_each_question_is_asked_and_what_is_asked_about_a_name_has_a_result(question, asked, result):
+def test_each_question_is_asked_and_what_is_asked_about_a_name_has_a_result(
+    question, asked, result
+):
     workloads = Noting()
     assert questions.ask(workloads, question).result(5) == result
     assert workloads.asked == [asked]

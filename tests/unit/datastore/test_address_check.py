@@ -93,6 +93,14 @@ def test_what_an_orchestrator_wrote_without_a_claim_is_claimed(cli) -> None:
     assert addresses.assigned(cli.store, IPAddress("10.0.0.77")) == Owner("db", {"host": "host1"})
 
 
+def test_what_an_endpoint_has_is_claimed_for_it_also_in_a_disabled_pool(cli) -> None:
+    cli.endpoint("db", "10.0.0.9")
+    pools.disable(cli.store, IPNetwork("10.0.0.0/24"), True)
+    assert kinds(cli.store) == [(Kind.UNCLAIMED, "10.0.0.9")]
+    assert repair(cli.store) == [True]
+    assert kinds(cli.store) == []
+
+
 def test_nothing_is_claimed_for_an_endpoint_that_is_gone(cli) -> None:
     made = cli.endpoint("db", "10.0.0.77", workload="w2")
     (finding,) = check.check(address_check.read(cli.store))

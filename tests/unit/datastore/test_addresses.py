@@ -170,6 +170,38 @@ def test_a_removed_pool_gives_nothing_any_more_though_the_host_has_blocks_there(
         claim(store, V4, "c")
 
 
+def test_a_disabled_pool_gives_nothing_any_more_though_the_host_has_blocks_there() -> None:
+    store = store_with("10.0.0.0/16", "10.9.0.0/16")
+    assert claim(store, V4) == "10.0.0.0"
+    assert claim(store, "10.0.7.7") == "10.0.7.7"
+    first, second = IPNetwork("10.0.0.0/16"), IPNetwork("10.9.0.0/16")
+    pools.disable(store, first, True)
+    assert claim(store, V4) == "10.9.0.0"
+    before = store.writes
+    for request in ("10.0.0.0/16", "10.0.0.1"):
+        with pytest.raises(NoSuchPool, match=r"pool 10\.0\.0\.0/16 is disabled"):
+            claim(store, request)
+    with pytest.raises(NoSuchPool, match=r"pool 10\.0\.0\.0/16 is disabled"):
+        addresses.require_free(store, IPAddress("10.0.0.1"))
+    pools.disable(store, second, True)
+    with pytest.raises(NoSuchPool, match="all IPv4 pools are disabled"):
+        claim(store, V4)
+    assert store.writes == before + 1
+    # What is out can still be given back, and all goes on as before once it is enabled.
+    assert addresses.release(store, IPAddress("10.0.0.0"), "web")
+    pools.disable(store, first, False)
+    assert claim(store, V4) == "10.0.7.0"
+
+
+def test_a_block_is_not_full_while_a_disabled_pool_has_room_in_it() -> None:
+    """Else a host would turn to other blocks once the pool is enabled again."""
+    store = store_with("10.0.0.0/31", "10.0.0.2/31", "10.0.0.64/26")
+    pools.disable(store, IPNetwork("10.0.0.2/31"), True)
+    assert [claim(store, V4) for _ in range(3)] == ["10.0.0.0", "10.0.0.1", "10.0.0.64"]
+    pools.disable(store, IPNetwork("10.0.0.2/31"), False)
+    assert claim(store, V4) == "10.0.0.2"
+
+
 def test_releasing_frees_only_what_the_owner_has() -> None:
     store = store_with("192.168.0.0/16")
     claim(store, "192.168.0.5", "web")

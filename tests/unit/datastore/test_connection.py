@@ -56,6 +56,58 @@ def test_a_form_is_put_with_its_length(ends):
     assert form == b"value=1"
 
 
+def test_json_is_posted_with_fields_of_its_own(ends):
+    connection, server = ends
+    connection.post("/a", "{}", [("Authorization", "token")])
+    head, _, content = server.recv(4096).partition(b"\r\n\r\n")
+    assert head.splitlines() == [
+        b"POST /a HTTP/1.1",
+        b"Host: etcd.example:4001",
+        b"Content-Type: application/json",
+        b"Content-Length: 2",
+        b"Authorization: token",
+    ]
+    assert content == b"{}"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_an_answer_that_goes_on_is_read_line_by_line(ends, size: int):
+    connection, server = ends
+    connection.post("/a", "{}")
+    parts = (b"on", b"e\ntwo\n", b"\nthr", b"ee\n", b"rest")
+    answer = CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in parts)
+    lines = []
+    for at in range(0, len(answer), size):
+        server.sendall(answer[at : at + size])
+        while (line := connection.line(0.0001)) is not None:
+            lines.append(line)
+    assert lines == [b"one", b"two", b"three"]
+    server.sendall(b"0\r\n\r\n")
+    assert connection.line(60) == b"rest"
+    with pytest.raises(ConnectionError, match="closed"):
+        connection.line(60)
+
+
+def test_an_answer_that_goes_on_and_breaks_off_gives_what_was_whole(ends):
+    connection, server = ends
+    connection.post("/a", "{}")
+    server.recv(4096)
+    server.sendall(CHUNKED + b"6\r\none\ntw\r\n")
+    server.close()
+    assert connection.line(60) == b"one"
+    with pytest.raises(ConnectionError, match="closed"):
+        connection.line(60)
+
+
+def test_what_is_asked_can_be_called_as_is_best_for_finding_it_again(ends):
+    connection, _ = ends
+    connection.post("/a", "{}")
+    assert connection.asked == "/a"
+    connection.asked = "what comes next"
+    assert connection.can_ask("what comes next")
+    assert not connection.can_ask("/a")
+
+
 @pytest.mark.parametrize(
     "answer",
     [

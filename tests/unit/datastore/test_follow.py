@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calico_ctl.datastore import follow
-from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Resync
+from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Resync, Scope
 from calico_ctl.datastore.store import StoreReplaced
 from calico_ctl.errors import AlreadyExists, CalicoError, DatastoreError, HistoryLost
 from tests.support.memory_store import MemoryStore
@@ -17,12 +17,12 @@ from tests.support.memory_store import MemoryStore
 class Following:
     """A follower in a thread of its own, and what it posts."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, without: tuple[str, ...] = ()) -> None:
         self.posted: queue.Queue[Message] = queue.Queue()
         self.stop = threading.Event()
         self._thread = threading.Thread(
             target=follow.follow,
-            args=(store, "/calico", self.posted.put, self.stop, Random(1), 0.05),
+            args=(store, Scope("/calico", without), self.posted.put, self.stop, Random(1), 0.05),
             daemon=True,  # a test that fails must not keep the suite from ending
         )
         self._thread.start()
@@ -86,6 +86,17 @@ def test_what_happens_elsewhere_is_not_posted(store: MemoryStore, following: Fol
     store.create("/calico/made", None)
     store.put("/calico/a", "new")
     assert following.changes() == [("/calico/a", "new")]
+
+
+def test_keys_that_nobody_goes_by_are_left_out(store: MemoryStore) -> None:
+    following = Following(store, without=("/calico/d/e/",))
+    resync = following.next()
+    assert isinstance(resync, Resync)
+    assert list(resync.entries) == ["/calico/a", "/calico/d/b"]
+    store.put("/calico/d/e/c", "4")
+    store.delete("/calico/d")
+    assert following.changes() == [("/calico/d/b", None)]
+    following.end()
 
 
 def test_a_deleted_key_is_posted_as_gone(store: MemoryStore, following: Following) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -43,6 +44,34 @@ def test_the_options_of_a_pool_are_not_changed_by_adding_it(store: MemoryStore) 
     pools.create(store, pool("10.0.0.0/16", masquerade=True))
     with pytest.raises(AlreadyExists, match="with other options"):
         pools.create(store, pool("10.0.0.0/16"))
+
+
+def test_a_pool_is_disabled_and_enabled_with_all_else_as_it_was(store: MemoryStore) -> None:
+    made = replace(pool("10.0.0.0/16", masquerade=True), extra={"mine": 1})
+    pools.create(store, made)
+    assert pools.disable(store, made.cidr, True)
+    assert not pools.disable(store, made.cidr, True)
+    assert pools.all(store) == [replace(made, disabled=True)]
+    # It is still that pool, for whoever adds it.
+    assert not pools.create(store, made)
+    assert pools.disable(store, made.cidr, False)
+    assert pools.all(store) == [made]
+    with pytest.raises(NotFound):
+        pools.disable(store, IPNetwork("10.9.0.0/16"), True)
+
+
+def test_what_somebody_else_writes_while_a_pool_is_disabled_stays() -> None:
+    class Racing(MemoryStore):
+        def swap(self, seen: Entry, value: str) -> Entry:
+            if "mine" not in (store.get(seen.key) or seen).value:
+                self.put(seen.key, '{"cidr": "10.0.0.0/16", "mine": 1}')
+            return super().swap(seen, value)
+
+    store = Racing()
+    pools.create(store, pool("10.0.0.0/16"))
+    assert pools.disable(store, IPNetwork("10.0.0.0/16"), True)
+    (found,) = pools.all(store)
+    assert (found.disabled, found.extra) == (True, {"mine": 1})
 
 
 @pytest.mark.parametrize("cidr", ["10.0.0.0/8", "10.1.2.0/24", "10.1.0.0/15"])

@@ -174,6 +174,14 @@ def test_the_options_of_a_pool_are_kept() -> None:
     assert codec.decode_pool(POOL, text) == pool
 
 
+@pytest.mark.parametrize(("text", "disabled"), [("true", True), ("false", False)])
+def test_a_pool_is_disabled_in_the_word_of_other_writers(text: str, disabled: bool) -> None:
+    pool = codec.decode_pool(POOL, f'{{"cidr": "10.65.0.0/16", "disabled": {text}}}')
+    assert pool == Pool(POOL, disabled=disabled)
+    assert json.loads(codec.encode_pool(pool)).get("disabled", False) is disabled
+    assert codec.decode_pool(POOL, codec.encode_pool(pool)) == pool
+
+
 def test_encapsulation_in_vxlan_is_kept_with_its_device() -> None:
     pool = Pool(POOL, vxlan=True, cross_subnet=True)
     text = codec.encode_pool(pool)
@@ -187,6 +195,7 @@ def test_encapsulation_in_vxlan_is_kept_with_its_device() -> None:
     [
         *("", "[]", "{}", '{"cidr": "10.66.0.0/16"}'),
         '{"cidr": "10.65.0.0/16", "masquerade": "yes"}',
+        '{"cidr": "10.65.0.0/16", "disabled": "no"}',
         '{"cidr": "10.65.0.0/16", "ipip": "tunl0", "vxlan": "vxlan.calico"}',
     ],
 )

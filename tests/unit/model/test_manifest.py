@@ -53,8 +53,9 @@ def test_a_profile_is_read_with_rules_as_texts_and_as_objects() -> None:
 def test_a_pool_is_read_and_options_that_are_not_there_are_off() -> None:
     text = "schema: 1\nkind: pool\ncidr: 10.65.1.2/16\nnat_outgoing: true\n"
     assert read(text) == [Pool(IPNetwork("10.65.0.0/16"), masquerade=True)]
-    assert read("{schema: 1, kind: pool, cidr: 10.65.0.0/16, ipip: true, cross_subnet: true}") == [
-        Pool(IPNetwork("10.65.0.0/16"), ipip=True, cross_subnet=True)
+    options = "ipip: true, cross_subnet: true, disabled: true"
+    assert read(f"{{schema: 1, kind: pool, cidr: 10.65.0.0/16, {options}}}") == [
+        Pool(IPNetwork("10.65.0.0/16"), ipip=True, cross_subnet=True, disabled=True)
     ]
 
 
@@ -210,6 +211,7 @@ def test_items_have_every_field_and_the_words_of_the_command_line() -> None:
         "nat_outgoing": True,
         "vxlan": False,
         "cross_subnet": False,
+        "disabled": False,
     }
     assert manifest.profile_item(Profile("web", ("a", "b"), Rules((Rule(),)))) == {
         "name": "web",

@@ -26,12 +26,13 @@ def test_lines_that_go_and_lines_that_come_are_shown_with_what_is_around_them() 
 
 def test_a_new_thing_is_all_plus() -> None:
     assert manifest_diff.lines(None, Pool(IPNetwork("10.65.0.0/16"), masquerade=True), "x")[2:] == [
-        "@@ -0,0 +1,5 @@",
+        "@@ -0,0 +1,6 @@",
         "+cidr: 10.65.0.0/16",
         "+ipip: false",
         "+nat_outgoing: true",
         "+vxlan: false",
         "+cross_subnet: false",
+        "+disabled: false",
     ]
 
 

@@ -75,3 +75,9 @@ def test_two_pools_are_alike_if_all_their_options_are():
         replace(POOL, cross_subnet=True),
     )
     assert len({POOL.options, *(each.options for each in others)}) == 5
+
+
+def test_a_pool_that_is_disabled_is_the_same_pool_and_says_so():
+    disabled = replace(POOL, masquerade=True, disabled=True)
+    assert disabled.options == replace(POOL, masquerade=True).options
+    assert disabled.words == ("nat-outgoing", "disabled")

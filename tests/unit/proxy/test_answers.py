@@ -20,6 +20,7 @@ HEAD = Head(
     [
         (errors.InvalidValue("x", 1, "y"), 400),
         (errors.NoSuchPool("x"), 400),
+        (errors.NoGateway("x"), 400),
         (errors.Conflict("x"), 409),
         (errors.AlreadyExists("x"), 409),
         (errors.PoolExhausted("x"), 409),

@@ -34,6 +34,9 @@ CONVERSATIONS = {
     + chunked(b"con", b"te", b"xt", trailers=("X-T: 1",))
     + request(CREATE, "Transfer-Encoding: chunked", "Expect: 100-continue")
     + chunked(WISH[:5], WISH[5:]),
+    "a start as of long ago": request(
+        "POST /v1.20/containers/web/start", "Expect: 100-continue", body=b'{"NetworkMode":"host"}'
+    ),
     "an upgrade": request("POST /exec/1/start", "Upgrade: tcp", body=b"{}") + b"stdin",
     "http/1.0": b"GET /events HTTP/1.0\r\n\r\n",
     "smuggling": request("POST /build", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
@@ -84,8 +87,9 @@ def drive(data: bytes, pieces: Pieces, refusals: int = 0) -> Record:
 
 def test_the_conversations_reach_the_engine_at_all():
     seen = {name: drive(data, whole) for name, data in CONVERSATIONS.items()}
-    assert [len(record.requests) for record in seen.values()] == [4, 5, 2, 1, 1, 0, 0, 0, 0]
+    assert [len(record.requests) for record in seen.values()] == [4, 5, 2, 1, 1, 1, 0, 0, 0, 0]
     assert len(seen["a container's life"].questions) == 5
+    assert len(seen["a start as of long ago"].questions) == 2
     assert seen["an upgrade"].tunnelled == b"stdin"
 
 

@@ -37,6 +37,7 @@ from calico_ctl.proxy.events import (
     ToClient,
     ToEngine,
     Tunnel,
+    Wishes,
 )
 from calico_ctl.proxy.rewrite import FindEndpoint
 from tests.support.playbook import Playbook, answer, chunked, refusal, request
@@ -271,6 +272,50 @@ def test_nothing_is_connected_that_the_engine_did_not_start(status):
     open_playbook().client(start, ToEngine(start)).engine(said, ToClient(said))
 
 
+HOST = b'{"Binds":["a:b"],"NetworkMode":"host"}'
+
+
+def test_an_old_client_that_names_a_network_at_start_gets_none_for_a_container_of_ours():
+    start = request("POST /v1.20/containers/web/start", body=HOST)
+    book = open_playbook().client(start, Ask(Wishes("web"))).done(True, CreateSent())
+    book.engine(STARTED, Ask(Connect("web"))).done(None, ToClient(STARTED))
+
+
+@pytest.mark.parametrize("error", [None, errors.DockerError("no")])
+def test_an_old_client_may_name_a_network_at_start_for_any_other_container(error):
+    start = request("POST /v1.23/containers/web/start", body=HOST)
+    book = open_playbook().client(start, Ask(Wishes("web")))
+    book.when(Done(False, error), ToEngine(start))
+
+
+def test_an_old_client_that_publishes_ports_at_start_is_refused_for_a_container_of_ours():
+    body = b'{"PortBindings":{"80/tcp":[{}]}}'
+    start = request("POST /v1.20/containers/web/start", body=body)
+    book = open_playbook().client(start, Ask(Wishes("web")))
+    said = book.told(Done(True))
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert b"published ports" in said
+    book.client(PING, ToEngine(PING))
+
+
+@pytest.mark.parametrize("body", [b"{}", b"null", b"{", b'{"Image":"i"}', b'{"HostConfig":null}'])
+def test_a_start_request_that_sets_nothing_passes(body):
+    start = request("POST /v1.20/containers/web/start", body=body)
+    open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Connect("web")))
+
+
+@pytest.mark.parametrize("line", ["POST /v1.24/containers/web/start", "POST /v1.20/exec/1/start"])
+def test_what_the_engine_reads_no_host_config_from_passes(line):
+    start = request(line, body=HOST)
+    open_playbook().client(start, ToEngine(start))
+
+
+@pytest.mark.parametrize("version", ["", "/v1.0000000020"])
+def test_a_start_request_of_an_odd_version_is_looked_at(version):
+    start = request(f"POST {version}/containers/web/start", body=HOST)
+    open_playbook().client(start, Ask(Wishes("web")))
+
+
 def test_a_network_that_fails_is_told_in_the_answer_to_start():
     start = request("POST /containers/web/start")
     book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Connect("web")))
@@ -280,6 +325,13 @@ def test_a_network_that_fails_is_told_in_the_answer_to_start():
         ToClient(refusal("504 Gateway Timeout", "the agent does not answer")),
     )
     book.client(PING, ToEngine(PING))
+
+
+def test_a_client_that_goes_away_after_start_was_sent_has_its_container_connected():
+    start = request("POST /containers/web/start")
+    book = open_playbook().client(start, ToEngine(start))
+    book.when(ClientEof(), HalfCloseEngine()).when(ClientGone())
+    book.engine(STARTED, Ask(Connect("web"))).done(None, ToClient(STARTED), Close())
 
 
 def test_an_engine_that_ends_the_connection_while_the_network_is_made_is_told_afterwards():
@@ -318,6 +370,14 @@ def test_a_release_that_fails_is_logged_and_the_engines_answer_counts():
     book.engine(STARTED, Ask(Release("f00d")))
     report = Report("DELETE /containers/web", "removed, but not released: etcd is ill")
     book.when(Done(error=errors.DatastoreError("etcd is ill")), report, ToClient(STARTED))
+
+
+def test_what_a_removed_container_had_is_released_though_the_client_has_gone():
+    remove = request("DELETE /containers/web")
+    book = open_playbook().client(remove, Ask(Identify("web"))).done("f00d", ToEngine(remove))
+    book.when(ClientGone(), HalfCloseEngine()).engine(STARTED, Ask(Release("f00d")))
+    report = Report("DELETE /containers/web", "released the addresses of f00d")
+    book.done(None, report, ToClient(STARTED), Close())
 
 
 def test_nothing_is_released_if_nothing_was_removed():

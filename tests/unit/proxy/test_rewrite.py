@@ -482,6 +482,37 @@ def test_a_list_shows_the_network_of_our_containers_and_leaves_the_others():
     assert set(json.loads(shown)[1]["NetworkSettings"]) == {"Networks"}
 
 
+# What clients of long ago send with a start request.
+
+
+@pytest.mark.parametrize(
+    ("body", "sets"),
+    [
+        (b'{"NetworkMode":"host"}', True),
+        (b'{"hostconfig":{"Binds":[]}}', True),
+        (b'{"HostConfig":{}}', True),
+        (b'{"HostConfig":null}', False),
+        (b'{"Image":"web","Env":["CALICO_IP=auto"]}', False),
+        (b"{}", False),
+        (b"", False),
+        (b'{"NetworkMode":', False),
+    ],
+)
+def test_a_host_config_in_a_start_request_is_seen_where_docker_sees_it(body, sets):
+    assert rewrite.sets_host_config(body) is sets
+
+
+def test_a_host_config_at_start_keeps_all_but_its_network():
+    body = b'{"Binds":["a:b"],"NetworkMode":"host","Links":["db:db"]}'
+    host = json.loads(rewrite.start_without_network(body))["HostConfig"]
+    assert host == {"Binds": ["a:b"], "NetworkMode": "none"}
+
+
+def test_ports_that_are_published_at_start_are_refused():
+    with pytest.raises(InvalidValue, match="published ports '80/tcp'"):
+        rewrite.start_without_network(b'{"PortBindings":{"80/tcp":[{"HostPort":"80"}]}}')
+
+
 @pytest.mark.parametrize(
     ("body", "name"),
     [

@@ -1,6 +1,8 @@
 """The life of a container that wishes a network, step by step and out of order."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from calico_ctl.errors import (
     Conflict,
     DeadlineExceeded,
     InvalidValue,
+    NoGateway,
     NoSuchPool,
     NotFound,
 )
@@ -82,9 +85,12 @@ def test_a_started_container_gets_what_it_wishes(machine, tmp_path):
 
 
 def test_what_was_reserved_at_creation_is_used_at_the_start(machine):
-    start_later = Wish((ADDRESS,), ("db",))
+    start_later = Wish((ADDRESS,), ("db", "web"))
     containers.reserve(machine, CONTAINER, start_later)
     (reserved,) = stored(machine)
+    assert reserved.profiles == ("db", "web")
+    assert profiles.exists(machine.store, "db")
+    assert profiles.exists(machine.store, "web")
     assert reserved.state is State.INACTIVE
     assert machine.network.plugged == {}
     connect(machine)
@@ -147,11 +153,27 @@ def test_a_wish_that_cannot_be_read_is_an_error(machine):
         connect(machine)
 
 
-def test_a_container_whose_network_fails_is_stopped_again(machine):
+def test_a_container_whose_network_fails_is_stopped_again_and_soon(machine):
     machine.store.answer = lambda revision: None
     with pytest.raises(DeadlineExceeded):
         containers.connect_or_kill(machine, machine.docker.containers["web"])
     assert not machine.docker.containers["web"].running
+    assert machine.clock.now < 10
+
+
+def test_who_has_waited_for_another_door_does_not_wait_for_the_agent_as_long_again(
+    machine, monkeypatch
+):
+    @contextmanager
+    def held(_name: str) -> Iterator[None]:
+        machine.clock.sleep(containers.CONNECT_SECONDS)
+        yield
+
+    monkeypatch.setattr(containers.locks, "held", held)
+    machine.store.answer = lambda revision: None
+    with pytest.raises(DeadlineExceeded):
+        connect(machine)
+    assert machine.clock.now < 10
 
 
 def test_a_container_that_ends_meanwhile_is_no_error(machine):
@@ -200,7 +222,7 @@ def test_several_addresses_are_one_endpoint(machine):
     [
         (IPAddress("10.1.2.3"), NoSuchPool),
         (IPNetwork("10.1.2.0/24"), NoSuchPool),
-        (IPAddress("fd80::5"), CalicoError),
+        (IPAddress("fd80::5"), NoGateway),
     ],
 )
 def test_addresses_that_cannot_be_had_are_told_before_anything_is_done(machine, request_, error):

@@ -73,9 +73,17 @@ def test_a_pool_that_does_not_fit_to_what_is_there_is_refused_with_its_place(
 
 
 def test_what_somebody_else_wrote_beside_our_options_does_not_make_a_pool_another_one() -> None:
-    there = present(replace(pool("10.0.0.0/16"), extra={"disabled": True}))
+    there = present(replace(pool("10.0.0.0/16"), extra={"mine": True}))
     (step,) = manifest_plan.plan(there, stated(pool("10.0.0.0/16")))
     assert step.outcome == "unchanged"
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+def test_a_pool_is_disabled_or_enabled_and_not_made_anew(disabled: bool) -> None:
+    there = present(pool("10.0.0.0/16", masquerade=True, disabled=not disabled))
+    wanted = pool("10.0.0.0/16", masquerade=True, disabled=disabled)
+    (step,) = manifest_plan.plan(there, stated(wanted))
+    assert (step.outcome, step.present) == ("changed", there.pools[0])
 
 
 def test_a_new_profile_is_made_empty_then_gets_its_rules_then_its_tags() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from netaddr import IPNetwork
@@ -62,6 +64,16 @@ def test_what_is_applied_is_there_and_applying_it_again_writes_nothing() -> None
         "profile db unchanged",
     ]
     assert store.writes == written
+
+
+def test_a_pool_that_is_there_is_disabled_and_enabled() -> None:
+    store = MemoryStore()
+    apply(store, POOL)
+    disabled = replace(POOL, disabled=True)
+    for wanted in (disabled, POOL):
+        assert apply(store, wanted) == ["pool 10.65.0.0/16 changed"]
+        assert pools.all(store) == [wanted]
+        assert apply(store, wanted) == ["pool 10.65.0.0/16 unchanged"]
 
 
 def test_ipip_is_turned_on_by_a_pool_that_wants_it() -> None:

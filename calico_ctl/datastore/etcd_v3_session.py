@@ -1,0 +1,163 @@
+"""Questions in etcd's v3 API, asked as the user that we are, and what its errors mean.
+
+A password is exchanged for a token. etcd forgets a token after some minutes without use, and with a
+restart; then it is asked for another one, and the question once more, of which nothing was done.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from calico_ctl.datastore import etcd_v3_messages as messages
+from calico_ctl.datastore.connection import Connection
+from calico_ctl.datastore.etcd_requests import EtcdSettings, Requests
+from calico_ctl.datastore.etcd_servers import Round, ServerFailed
+from calico_ctl.datastore.etcd_v3_messages import Object
+from calico_ctl.errors import HistoryLost
+
+_T = TypeVar("_T")
+
+_AUTHENTICATE = "/v3/auth/authenticate"
+_FORBIDDEN = {401, 403}
+
+_NOT_V3 = (
+    "this etcd does not serve the v3 API as JSON, which is there from 3.4 on unless it is started"
+    " with --enable-grpc-gateway=false"
+)
+_NO_SPACE = "`etcdctl compact` and `etcdctl defrag` free some, then `etcdctl alarm disarm`"
+_UNKNOWN_USER = (
+    "invalid auth token",
+    "revision of auth store is old",
+    "auth: revision in header is old",
+    "user name is empty",
+)
+_NO_USERS = "authentication is not enabled"
+
+
+class TokenRefused(Exception):
+    """Whoever sent it is not known, or not any more; nothing was done."""
+
+
+class _NoUsers(Exception):
+    """This etcd asks nobody who they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and the key that it is about, for messages."""
+
+    key: str
+    path: str
+    wanted: Mapping[str, Any]
+
+
+class Session:
+    """Asks questions. Usable from several threads."""
+
+    def __init__(self, settings: EtcdSettings) -> None:
+        """Contact nobody yet."""
+        self._settings = settings
+        self._token: str | None = None if settings.username else ""
+        self.requests = Requests(settings, _NOT_V3)
+
+    def read(self, question: Question) -> Object:
+        """Ask something that may be asked twice."""
+
+        def read(token: str) -> Object:
+            return self.requests.read(lambda turn: self.asked(question, turn, token))
+
+        return self.as_user(question.key, read)
+
+    def write(self, question: Question) -> Object:
+        """Ask for a change, once."""
+
+        def write(token: str) -> Object:
+            return self.requests.write(
+                question.key, lambda turn: self.asked(question, turn, token, turn.left())
+            )
+
+        return self.as_user(question.key, write)
+
+    def as_user(self, key: str, attempt: Callable[[str], _T]) -> _T:
+        """Do something with our token; once more with a new one if that is refused."""
+        try:
+            return attempt(self._new_token(key) if self._token is None else self._token)
+        except TokenRefused:
+            if not self._settings.username:
+                raise self.requests.forbidden(key) from None
+        try:
+            return attempt(self._new_token(key))
+        except TokenRefused:
+            raise self.requests.forbidden(key) from None
+
+    def asked(
+        self, question: Question, turn: Round, token: str, patience: float | None = None
+    ) -> Object:
+        """Ask one member; return the answer. Raises ServerFailed, TokenRefused.
+
+        Without `patience` it has its share of the time that is left.
+        """
+        content, fields = json.dumps(question.wanted), authorization(token)
+        seconds = self.requests.servers.patience(turn) if patience is None else patience
+
+        def ask(connection: Connection) -> None:
+            connection.post(question.path, content, fields)
+
+        with self.requests.asking(question.path, self.requests.free, turn, ask) as connection:
+            answer = self.requests.answer(connection, turn, seconds)
+            try:
+                said = messages.read(answer.text)
+            except ValueError:
+                if answer.status in _FORBIDDEN:
+                    raise self.requests.forbidden(question.key) from None
+                raise
+            self.require_no_trouble(question.key, said, connection.host)
+            _ = said["header"]["cluster_id"]  # a KeyError says that it is no answer of etcd
+            return said
+
+    def require_no_trouble(self, key: str, said: Object, member: str) -> None:
+        """Raise what an answer, or a part of one that goes on, says of an error."""
+        trouble = messages.trouble(said)
+        if trouble is None:
+            return
+        code, message = trouble
+        if code in {messages.UNAVAILABLE, messages.TIMED_OUT}:
+            reason = "the etcd cluster has no leader" if "leader" in message else message
+            raise ServerFailed(member, reason)
+        if code == messages.UNAUTHENTICATED or any(each in message for each in _UNKNOWN_USER):
+            raise TokenRefused
+        if _NO_USERS in message:
+            raise _NoUsers
+        if code == messages.DENIED or "authentication failed" in message:
+            raise self.requests.forbidden(key)
+        if code == messages.OUT_OF_RANGE:
+            raise HistoryLost(f"etcd at {self.requests.address}: {message}")
+        error = self.requests.refused(key, message)
+        if code == messages.EXHAUSTED and "space" in message:
+            error.hint = _NO_SPACE
+        raise error
+
+    def _new_token(self, key: str) -> str:
+        """Exchange the password for a token; it is empty if this etcd has no users."""
+        login = self._settings
+        wanted = {"name": login.username, "password": login.password}
+        question = Question(key, _AUTHENTICATE, wanted)
+        try:
+            said = self.requests.read(lambda turn: self.asked(question, turn, ""))
+            self._token = str(said["token"])
+        except _NoUsers:
+            self._token = ""
+        except KeyError as error:
+            raise self.requests.not_etcd() from error
+        return self._token
+
+
+def is_about_who_asks(reason: str) -> bool:
+    """Say whether a watch was cancelled for what we may not, or are not known to be allowed."""
+    return any(each in reason for each in (*_UNKNOWN_USER, "permission denied"))
+
+
+def authorization(token: str) -> list[tuple[str, str]]:
+    """Return the header fields that say who asks."""
+    return [("Authorization", token)] if token else []
