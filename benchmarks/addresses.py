@@ -21,7 +21,7 @@ from benchmarks import report
 from benchmarks.report import Line
 from calico_ctl.datastore import addresses, blocks, nodes, pools
 from calico_ctl.datastore.etcd import Etcd
-from calico_ctl.datastore.store import Entry, Event, Tree
+from calico_ctl.datastore.store import Api, Entry, Event, Tree
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Block, Owner
 from calico_ctl.model import keys
@@ -38,6 +38,9 @@ TARGET_MS = 10.0
 _T = TypeVar("_T")
 
 
+_API = Api(2, "it is clocked")
+
+
 @dataclass
 class Clocked:
     """A store that counts its requests and the seconds of processor time that they took."""
@@ -45,6 +48,7 @@ class Clocked:
     store: Etcd
     address: str = "clocked"
     member: str = "clocked"
+    api: Api = _API
     requests: int = 0
     seconds: float = 0.0
 
@@ -71,6 +75,10 @@ class Clocked:
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Do what the store does."""
         return self._clock(lambda: self.store.put(key, value, ttl))
+
+    def refresh(self, key: str, ttl: int) -> bool:
+        """Not used."""
+        raise NotImplementedError
 
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Not used."""

@@ -7,6 +7,7 @@ The parts, each of which runs by itself with --only:
   empty    memory with an empty cluster
   start    from the start of the process until it is in sync, and memory then
   idle     processor time while nothing happens
+  reports  processor time while all other hosts say that they are alive
   rules    a profile's rules are rewritten
   joins    an endpoint joins a tag of 10,000
   tag      a tag is added to a profile of 10,000
@@ -26,6 +27,8 @@ from benchmarks import burst, cluster, lab, latency, report
 from benchmarks.lab import HOSTNAME
 from benchmarks.measured import LOCAL_ENDPOINTS, Measured
 from benchmarks.report import Line
+from calico_ctl.datastore import heartbeat, status
+from calico_ctl.model import keys
 from tests.support.paths import CHECKOUT
 
 Part = Callable[[Measured], Iterator[Line]]
@@ -52,6 +55,31 @@ def idle(measured: Measured) -> Iterator[Line]:
     time.sleep(_IDLE_SECONDS)
     share = (agent.cpu_seconds() - before) / (time.monotonic() - began) * 100
     yield report.at_most("processor while nothing happens", share, 0.5, "% of a core")
+
+
+def reports(measured: Measured) -> Iterator[Line]:
+    """Have the other hosts say that they are alive, five daemons each, as they do."""
+    agent, store, ttl = measured.running, measured.host.store(), status.LIFETIME
+    hosts = [f"remote-{number}" for number in range(cluster.REMOTE_HOSTS)]
+    names = [keys.service_status(host, f"daemon-{each}") for each in range(5) for host in hosts]
+    for name in names:
+        store.put(name, "{}", ttl)
+    time.sleep(1)
+    before, began = agent.cpu_seconds(), time.monotonic()
+    for number, name in enumerate(names):
+        time.sleep(max(0, began + number * ttl / 3 / len(names) - time.monotonic()))
+        if number % heartbeat.TOLD_AGAIN:
+            store.refresh(name, ttl)
+        else:
+            store.put(name, "{}", ttl)
+    taken = time.monotonic() - began
+    share = (agent.cpu_seconds() - before) / taken * 100
+    for host in hosts:
+        store.delete(keys.host_status(host))
+    store.close()
+    rate = len(names) / taken
+    what = f"processor while other hosts report {rate:.0f} times a second"
+    yield Line(what, f"{share:.2f} % of a core")
 
 
 def rules(measured: Measured) -> Iterator[Line]:
@@ -112,6 +140,7 @@ def empty(measured: Measured) -> Iterator[Line]:
 PARTS: dict[str, Part] = {
     "start": start,
     "idle": idle,
+    "reports": reports,
     "rules": rules,
     "joins": latency.joins,
     "tag": latency.tag_added,

@@ -44,9 +44,10 @@ class Store:
         self._answers.close()
         self._socket.close()
 
-    def send_put(self, key: str, value: str) -> None:
+    def send_put(self, key: str, value: str, ttl: int | None = None) -> None:
         """Send a write; `answer` has to follow."""
-        self._send("PUT", key, f"value={quote_plus(value)}")
+        lifetime = "" if ttl is None else f"&ttl={ttl}"
+        self._send("PUT", key, f"value={quote_plus(value)}{lifetime}")
 
     def send_delete(self, key: str) -> None:
         """Send a deletion of a key or a directory; `answer` has to follow."""
@@ -56,9 +57,14 @@ class Store:
         """Read the answer to a write; return the store's index."""
         return self._receive()[1]
 
-    def put(self, key: str, value: str) -> int:
-        """Write; return the store's index."""
-        self.send_put(key, value)
+    def put(self, key: str, value: str, ttl: int | None = None) -> int:
+        """Write, for `ttl` seconds if that is given; return the store's index."""
+        self.send_put(key, value, ttl)
+        return self.answer()
+
+    def refresh(self, key: str, ttl: int) -> int:
+        """Let a key stay for so many seconds from now; return the store's index."""
+        self._send("PUT", f"{key}?prevExist=true", f"refresh=true&ttl={ttl}")
         return self.answer()
 
     def delete(self, key: str) -> int:

@@ -277,7 +277,7 @@ def _routers(config: Config, sessions: Sequence[Session], family: Family) -> str
         return ""
     # Where no host but a few are heard, what they lend to each other may come from routers alone.
     are_heard = any(session.hears_all_hosts for session in sessions)
-    of_hosts = _PART_OF_A_BLOCK if False else "in_own_blocks{f}()"
+    of_hosts = _PART_OF_A_BLOCK if are_heard else "in_own_blocks{f}()"
     refusal = _NO_DEFAULT_ROUTE.format(default=_DEFAULT[family])
     return _ROUTERS.format(
         f=family,

@@ -28,8 +28,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calico_ctl import usage
-from calico_ctl.commands import output
-from calico_ctl.commands.output import Listing
 from calico_ctl.console import Console
 from calico_ctl.datastore import transfer
 from calico_ctl.datastore.transfer import Content, Difference
@@ -47,7 +45,7 @@ from calico_ctl.model.root import ROOT
 from calico_ctl.usage import Words
 from calico_ctl.wiring import RealPlatform
 
-_KIND = "datastore"
+_HEAD = '{"schema": 1, "kind": "datastore", "items": ['
 
 
 def run(argv: Sequence[str], platform: RealPlatform, console: Console) -> ExitCode:
@@ -94,11 +92,12 @@ def _export(path: Path, platform: RealPlatform, console: Console) -> None:
     content = transfer.content(platform.store)
     if not content:
         raise NotFound(f"etcd at {platform.store.address} has no {ROOT}")
-    items = [{"key": key, "value": value} for key, value in content.items()]
-    text = output.in_json(Listing(_KIND, items, ()))
+    lines = [json.dumps({"key": key, "value": value}) for key, value in content.items()]
+    separator = ",\n"
+    text = f"{_HEAD}\n{separator.join(lines)}\n]}}\n"
     if path.exists() or path.is_symlink():
         raise AlreadyExists(f"{path} exists already", hint="choose another name")
-    kept = private_file.keep(path.name, f"{text}\n".encode(), [path.parent])
+    kept = private_file.keep(path.name, text.encode(), [path.parent])
     if kept.path is None:
         raise CalicoError("; ".join(kept.refused))
     console.result(f"{len(content)} keys are in {path}")
@@ -113,12 +112,11 @@ def _import(path: str, platform: RealPlatform, console: Console) -> None:
 def _parsed(text: str, path: str) -> Content:
     """Read what `export` writes. Raises InvalidValue."""
     try:
-        items = json.loads(text)["items"]
-        content: Content = {each["key"]: each["value"] for each in items}
+        items = [(each["key"], each["value"]) for each in json.loads(text)["items"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidValue(path, text[:40], "what `calicoctl datastore export` writes") from error
-    for key, value in content.items():
+    for key, value in items:
         is_key = isinstance(key, str) and key.startswith(f"{ROOT}/") and "//" not in f"{key}/"
         if not is_key or not (value is None or isinstance(value, str)):
             raise InvalidValue(f"item in {path}", key, f"a key below {ROOT}, and a text or null")
-    return content
+    return dict(items)

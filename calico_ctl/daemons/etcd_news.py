@@ -57,6 +57,8 @@ class EtcdNews:
             case Disconnected(reason=reason):
                 self._meters.set(metric.CONNECTED, 0)
                 self._meters.say(f"etcd is away, the last state stays: {reason}", "etcd")
+            case _:
+                pass
 
     def _set_level(self) -> None:
         """Log as is said; a word that is none of ours holds nobody back, and is warned of."""

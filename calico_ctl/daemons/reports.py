@@ -2,8 +2,9 @@
 
 The deciding thread says how things are; this thread writes what differs from what it wrote before.
 Whatever came in between two writes is one write. An endpoint is acknowledged at once; the agent's
-own report is written when something is wrong or right again, and otherwise only often enough to
-stay alive: hundreds of agents that told etcd of every update would be its greatest load.
+own report is written at once when something is wrong or right again, and after some seconds when
+there is more or less than before. Otherwise it is kept alive: hundreds of agents that told etcd of
+every update, and all other agents with it, would be its greatest load.
 """
 
 import logging
@@ -16,10 +17,11 @@ from dataclasses import replace
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Stopping
 from calico_ctl.datastore import status
+from calico_ctl.datastore.heartbeat import Heartbeat
 from calico_ctl.datastore.status import AgentStatus, EndpointStatus
 from calico_ctl.datastore.store import Store
 from calico_ctl.errors import CalicoError
-from calico_ctl.model import metric
+from calico_ctl.model import keys, metric
 from calico_ctl.model.endpoint import EndpointKey
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ class Reports:
         self._statuses: Statuses | None = None
         self._agent: AgentStatus | None = None
         self._urgent = False
+        self._heartbeat = Heartbeat(store, keys.agent_status(hostname), status.LIFETIME)
+        self._told: AgentStatus | None = None
         # None: what a former agent has written is not known yet
         self._written: dict[EndpointKey, EndpointStatus] | None = None
 
@@ -121,12 +125,18 @@ class Reports:
         try:
             if agent is not None and (urgent or periodic):
                 told = replace(agent, in_sync_since=in_sync_since, restarts=self.meters.restarts)
-                status.write_agent(self._store, self._hostname, told)
+                self._write_agent(told, urgent=urgent)
             if statuses is not None:
                 self._write_endpoints(statuses, self._written)
         except CalicoError:
             self._urgent = True
             raise
+
+    def _write_agent(self, report: AgentStatus, *, urgent: bool) -> None:
+        """Write the report, or keep alive the last one, which differs in how far it is at most."""
+        if urgent or _without_progress(report) != self._told or not self._heartbeat.keeps():
+            status.write_agent(self._store, self._hostname, report)
+            self._told = _without_progress(report)
 
     def _write_endpoints(
         self, statuses: Statuses, written: dict[EndpointKey, EndpointStatus]
@@ -138,3 +148,7 @@ class Reports:
         for key in written.keys() - statuses.keys():
             status.remove_endpoint(self._store, key)
             del written[key]
+
+
+def _without_progress(report: AgentStatus) -> AgentStatus:
+    return replace(report, in_sync_revision=0, last_update_ms=0.0)

@@ -8,7 +8,6 @@ nothing and is tried again with the next turn.
 
 import hashlib
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -23,10 +22,9 @@ from calico_ctl.daemons.runtime import Runtime, Tick
 from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.dataplane.bird import Bird, SessionState
 from calico_ctl.dataplane.tunnel import KernelTunnels
-from calico_ctl.datastore import follow, status
+from calico_ctl.datastore import follow
 from calico_ctl.datastore.follow import Changes, Disconnected, Resync, Scope
-from calico_ctl.datastore.status import ServiceStatus
-from calico_ctl.errors import CalicoError, CommandFailed
+from calico_ctl.errors import CommandFailed
 from calico_ctl.model import keys, metric
 from calico_ctl.model.root import ROOT
 from calico_ctl.wiring import RealPlatform
@@ -58,12 +56,13 @@ class Routing:
     def __init__(self, platform: Platform, speaker: Speaker, meters: Meters | None = None) -> None:
         """Start without having read anything."""
         self._meters = meters or Meters(SERVICE)
+        self.report = ServiceReport(platform.store, platform.hostname, SERVICE, self._meters)
+        """What is told etcd; its `run` has to run in a thread of its own."""
         self._platform = platform
         self._speaker = speaker
         self._following: Following | None = None
         self._problems: Mapping[str, str] = {}
         self._established: frozenset[str] = frozenset()
-        self._since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._applied = ""
         self._trouble = ""
 
@@ -75,12 +74,11 @@ class Routing:
         ticked = any(isinstance(message, Tick) for message in messages)
         if self._following is None or not (any(changed) or ticked):
             return
-        before = self._applied
         self._configure(topology.read(self._following.values))
         if ticked:
             self._watch_sessions()
-        if self._applied and (ticked or self._applied != before):
-            self._report()
+        if self._applied or self._trouble:
+            self.report.say(trouble=self._trouble, config=self._applied)
 
     def _take_in(self, message: object) -> bool:
         match message:
@@ -142,19 +140,6 @@ class Routing:
             log.info("%d of %d sessions are established", len(established), len(sessions))
             self._established = established
 
-    def _report(self) -> None:
-        self._meters.say(self._trouble)
-        report = ServiceStatus(
-            since=self._since,
-            config=self._applied,
-            trouble=self._trouble,
-            restarts=self._meters.restarts,
-        )
-        try:
-            status.write_service(self._platform.store, self._platform.hostname, SERVICE, report)
-        except CalicoError as error:
-            log.warning("cannot report to etcd: %s", error.message)
-
 
 def run(platform: RealPlatform) -> None:
     """Run until told to stop; BIRD, its routes and the tunnels stay as they are then."""
@@ -163,9 +148,10 @@ def run(platform: RealPlatform) -> None:
     meters = Meters(SERVICE, platform.settings.metrics_directory)
     runtime.listen("meters", meters.run)
     routing = Routing(platform, Bird(), meters)
-    report = ServiceReport(platform.store, platform.hostname, encapsulation.SERVICE)
-    runtime.listen("tunnels report", report.run)
-    tunnels = Encapsulation(platform.hostname, KernelTunnels(), report.say)
+    runtime.listen("report", routing.report.run)
+    about_tunnels = ServiceReport(platform.store, platform.hostname, encapsulation.SERVICE)
+    runtime.listen("report on tunnels", about_tunnels.run)
+    tunnels = Encapsulation(platform.hostname, KernelTunnels(), about_tunnels.say)
     runtime.listen(
         "etcd",
         lambda post, stopping: follow.follow(platform.store, _SCOPE, post, stopping),

@@ -1,5 +1,5 @@
 """What a service tells etcd of itself: written by a thread of its own, so that a slow etcd delays
-nothing, at once when it changes, and otherwise often enough to stay alive.
+nothing, at once when it changes, and otherwise kept alive.
 """
 
 import logging
@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Post, Stopping
 from calico_ctl.datastore import status
+from calico_ctl.datastore.heartbeat import Heartbeat
 from calico_ctl.datastore.status import ServiceStatus
 from calico_ctl.datastore.store import Store
 from calico_ctl.errors import CalicoError
+from calico_ctl.model import keys
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +35,21 @@ class ServiceReport:
         self._service = service
         self._since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._said: ServiceStatus | None = None
+        self._written: ServiceStatus | None = None
+        self._heartbeat = Heartbeat(store, keys.service_status(hostname, service), status.LIFETIME)
         self._due = float("inf")
 
     def say(
         self,
         trouble: str = "",
+        config: str = "",
         problems: Mapping[str, str] | None = None,
         left_alone: Mapping[str, str] | None = None,
     ) -> None:
         """Say how the service is (see `ServiceStatus`). Returns at once."""
         said = ServiceStatus(
             self._since,
+            config=config,
             trouble=trouble,
             problems=problems or {},
             left_alone=left_alone or {},
@@ -71,7 +77,9 @@ class ServiceReport:
                 told = error.message
 
     def write(self) -> None:
-        """Write what was said last."""
+        """Write what was said last, or keep it alive."""
         self._due = time.monotonic() + _REPORT_SECONDS
-        if self._said is not None:
-            status.write_service(self._store, self._hostname, self._service, self._said)
+        said = self._said
+        if said is not None and (said != self._written or not self._heartbeat.keeps()):
+            status.write_service(self._store, self._hostname, self._service, said)
+            self._written = said

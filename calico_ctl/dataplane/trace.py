@@ -90,6 +90,8 @@ class TracedDrops:
                 break
             taken = map(self._ways.take, messages)
             finished += [each for each in taken if each is not None]
+        if finished:
+            self._rules.look()
         return Seen([self._rules.explained(each) for each in finished], missed=messages is None)
 
     def _look(self) -> None:
@@ -132,11 +134,15 @@ class Ways:
 
 
 class _Rules:
-    """What the handles of rules mean. A chain that is written anew has new handles."""
+    """What the handles of rules mean.
+
+    A chain that is written anew has new handles; a table that is made anew counts from 1 again.
+    """
 
     def __init__(self) -> None:
         self._kernel = Netlink(NETFILTER)
         self._chains: dict[str, dict[int, tuple[int, str]]] = {}
+        self._generation = 0
         if nfnetlink.names(self._kernel) is None:
             self._kernel.close()
             raise NotFound(
@@ -146,6 +152,13 @@ class _Rules:
 
     def close(self) -> None:
         self._kernel.close()
+
+    def look(self) -> None:
+        """Forget what is known if somebody has changed any table since."""
+        generation = nfnetlink.generation(self._kernel)
+        if generation != self._generation:
+            self._generation = generation
+            self._chains.clear()
 
     def explained(self, traced: Traced) -> Drop:
         steps = [self._step(*each) for each in traced.rules]

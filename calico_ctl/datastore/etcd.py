@@ -148,6 +148,13 @@ class Etcd:
             raise misplaced(key, "is a directory")
         raise self._refused(key, written, "an error that writing does not lead to")
 
+    def refresh(self, key: str, ttl: int) -> bool:
+        """Let a key that was put with a `ttl` stay for that many seconds from now; tell nobody."""
+        form = {"refresh": "true", "ttl": str(ttl)}
+        written = self._put(key, "?prevExist=true", form)
+        # An etcd before 2.3 does not know how to, and has written an empty value instead.
+        return isinstance(written, Entry) and bool(written.value)
+
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key, or a directory if `value` is None; raise AlreadyExists if it is there."""
         form = {"dir": "true"} if value is None else {"value": value}

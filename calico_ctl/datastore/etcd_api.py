@@ -83,6 +83,10 @@ class AnyEtcd:
         """Write without a condition."""
         return self._store.put(key, value, ttl)
 
+    def refresh(self, key: str, ttl: int) -> bool:
+        """Let a key that was put with a `ttl` stay for longer; say whether it is there."""
+        return self._store.refresh(key, ttl)
+
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key, or a directory; raise AlreadyExists if it is there."""
         return self._store.create(key, value)

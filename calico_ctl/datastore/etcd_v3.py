@@ -51,6 +51,7 @@ _WATCHES = 8
 _RANGE = "/v3/kv/range"
 _TXN = "/v3/kv/txn"
 _GRANT = "/v3/lease/grant"
+_KEEP_ALIVE = "/v3/lease/keepalive"
 _WATCH = "/v3/watch"
 
 _BELOW_A_KEY = "lies below a key that is not a directory"
@@ -66,6 +67,8 @@ class EtcdV3:
         self._servers = self._requests.servers
         self._watching = self._servers.pool()
         self._cluster: str | None = None
+        # of keys that were put with a lifetime: with which lease
+        self._leases: dict[str, str] = {}
 
     @property
     def address(self) -> str:
@@ -138,9 +141,19 @@ class EtcdV3:
             },
         )
         if said.get("succeeded"):
+            self._leases[key] = lease
             return Entry(key, value, _revision(said))
         _, inside = (messages.found_in(each) for each in said["responses"])
         raise misplaced(key, "is a directory" if inside else _BELOW_A_KEY)
+
+    def refresh(self, key: str, ttl: int) -> bool:
+        """Let a key that was put here with this `ttl` stay for that many seconds from now."""
+        del ttl  # a lease is for as long as it was granted
+        lease = self._leases.get(key)
+        if not lease or self.get(key) is None:
+            return False
+        said = self._session.read(Question(key, _KEEP_ALIVE, {"ID": lease}))
+        return "TTL" in said["result"]
 
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key, or a directory if `value` is None; raise AlreadyExists if it is there."""

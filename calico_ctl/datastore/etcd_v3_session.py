@@ -113,7 +113,8 @@ class Session:
                     raise self.requests.forbidden(question.key) from None
                 raise
             self.require_no_trouble(question.key, said, connection.host)
-            _ = said["header"]["cluster_id"]  # a KeyError says that it is no answer of etcd
+            # A KeyError says that it is no answer of etcd. Some come as the first of a stream.
+            _ = said.get("result", said)["header"]["cluster_id"]
             return said
 
     def require_no_trouble(self, key: str, said: Object, member: str) -> None:

@@ -100,6 +100,14 @@ class Store(Protocol):
         """
         ...
 
+    def refresh(self, key: str, ttl: int) -> bool:
+        """Let a key that was put with a `ttl` stay for that many seconds from now; tell nobody.
+
+        Says whether it is still there: if not, or if that cannot be done quietly, it has to be put
+        again. Who watches gets no event, neither now nor when asking for what was before.
+        """
+        ...
+
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key, or a directory if `value` is None; raise AlreadyExists if it is there."""
         ...

@@ -201,9 +201,16 @@ def _about_service(name: str, report: ServiceStatus) -> Iterator[Complaint]:
 def _other_etcd(found: Health) -> str:
     """Say which etcd the node uses, if it may be another one than was asked."""
     theirs = found.variable("ETCD_AUTHORITY")
-    if theirs in {"", found.etcd}:
+    if theirs not in {"", found.etcd}:
+        return f"{NODE} on this host uses ETCD_AUTHORITY={theirs}; try it with that"
+    api = found.stored.api if isinstance(found.stored, Stored) else None
+    theirs = found.variable("ETCD_API")
+    if api is None or theirs in {"", str(api.version)}:
         return ""
-    return f"{NODE} on this host uses ETCD_AUTHORITY={theirs}; try it with that"
+    return (
+        f"{NODE} on this host uses ETCD_API={theirs}; try it with that, or, if the cluster was moved"
+        f" from there, `sudo ETCD_API={api.version} calicoctl node`"
+    )
 
 
 def _number(count: int, what: str) -> str:

@@ -1,18 +1,23 @@
 """Throw-away certificates, made with `openssl`: an authority, a server, a client, a stranger."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
 class Certificates:
-    """PEM files in a directory, by name: `ca`, `server`, `client` (signed by it), `stranger`."""
+    """PEM files in a directory, by name: `ca`, `server`, `client` (signed by it), `stranger`.
 
-    def __init__(self, directory: Path) -> None:
+    The server has the name `localhost`, and the addresses given.
+    """
+
+    def __init__(self, directory: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
         self._directory = directory
         self._sign("ca", "-subj", "/CN=test authority")
         self._sign("stranger", "-subj", "/CN=stranger")
         by = ["-CA", self.certificate("ca"), "-CAkey", self.key("ca")]
-        alternative = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+        names = ",".join(["DNS:localhost", *(f"IP:{address}" for address in addresses)])
+        alternative = ["-addext", f"subjectAltName={names}"]
         self._sign("server", "-subj", "/CN=localhost", *alternative, *by)
         self._sign("client", "-subj", "/CN=client", *by)
 

@@ -31,8 +31,10 @@ _PATIENT: dict[str, float | str] = {"connect_timeout": 30.0, "timeout": 30.0}
 class EtcdServer:
     """One member on free ports, with its data below `directory`.
 
-    Without `v2` it speaks the v3 API only, which it speaks in any case. Alone, or, with `name` and `peers` (name → peer URL, its own among them), one of a cluster.
+    Without `v2` it speaks the v3 API only, which it speaks in any case. Alone, or, with `name` and
+    `peers` (name → peer URL, its own among them), one of a cluster.
     `prefix` is put before the command line: `nsenter`, to be in another network namespace.
+    `program` is another release than that of this machine.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class EtcdServer:
         self._log = directory / f"{name}.log"
         self.v2 = v2
         self._prefix = prefix
+        self.program = "etcd"
         self._certificates: Certificates | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -117,7 +120,7 @@ class EtcdServer:
         """Start without waiting: a member of a cluster serves once most are there."""
         client = f"{'http' if self.tls is None else 'https'}://{self.host}:{self.client_port}"
         peer = self._peers[self.name]
-        argv = [*command.DIES_WITH_US, *self._prefix, "etcd", f"--name={self.name}"]
+        argv = [*command.DIES_WITH_US, *self._prefix, self.program, f"--name={self.name}"]
         argv += [f"--enable-v2={str(self.v2).lower()}", f"--data-dir={self.data}"]
         argv += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
         argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]

@@ -69,6 +69,15 @@ class MemoryStore:
                 raise DatastoreError(f"cannot write {key}: it is a directory")
             return self._write(key, value, ttl)
 
+    def refresh(self, key: str, ttl: int) -> bool:
+        with self._changed:
+            self._begin()
+            node = self._nodes.get(key)
+            if node is None or not node.value:
+                return False
+            node.expires = self._now + ttl
+            return True
+
     def create(self, key: str, value: str | None) -> Entry:
         with self._changed:
             self._begin()

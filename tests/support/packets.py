@@ -115,6 +115,11 @@ class Wire:
         self._table.take(states.walk(self._desired, self._contents, contents))
         self._contents = contents
 
+    def lose_table(self) -> None:
+        """Delete the table, as another firewall's start does, and make it anew as an agent does."""
+        self._table.delete()
+        self._table.rebuild(self._desired.table())
+
     def passes(self, packet: Packet, source: str, target: str, mac: str | None = None) -> bool:
         """Send the first packet of a flow; say whether it got there.
 

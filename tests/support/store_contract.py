@@ -369,6 +369,32 @@ class StoreContract:
         assert entry is None or store.watch(f"{base}/b", entry.revision, 30)
         assert store.get(f"{base}/a") is not None
 
+    def test_a_refreshed_key_stays_and_nobody_is_told(self, store: Store, base: str) -> None:
+        put = store.put(f"{base}/a", "one", ttl=20)
+        assert store.refresh(f"{base}/a", 20)
+        store.put(f"{base}/b", "two")
+        (event,) = store.watch(base, put.revision, 30)
+        assert event.key == f"{base}/b"
+        entry = store.get(f"{base}/a")
+        assert entry is not None
+        assert entry.value == "one"
+
+    def test_a_refreshed_key_disappears_if_that_is_not_done_again(
+        self, store: Store, base: str, pass_time: Wait
+    ) -> None:
+        put = store.put(f"{base}/a", "one", ttl=2)
+        assert store.refresh(f"{base}/a", 2)
+        pass_time(2)
+        (event,) = store.watch(base, put.revision, 30)
+        assert (event.key, event.deleted) == (f"{base}/a", True)
+
+    def test_what_is_not_there_cannot_be_refreshed(self, store: Store, base: str) -> None:
+        assert not store.refresh(f"{base}/a", 20)
+        store.put(f"{base}/a", "one", ttl=20)
+        store.delete(f"{base}/a")
+        assert not store.refresh(f"{base}/a", 20)
+        assert store.get(f"{base}/a") is None
+
     def test_keys_starting_with_an_underscore_are_hidden_or_not(
         self, store: Store, base: str
     ) -> None:

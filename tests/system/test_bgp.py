@@ -1,4 +1,4 @@
-"""BGP beyond the mesh, on three hosts: route reflectors, a router outside, AS numbers of hosts."""
+"""BGP beyond the mesh, on four hosts: route reflectors, a router outside, AS numbers of hosts."""
 
 import json
 from collections.abc import Iterator
@@ -18,13 +18,28 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 ROUTER4, ROUTER6, ROUTER_AS = "10.99.0.254", "fd99::254", 65000
 NETWORK4, NETWORK6 = "203.0.113.0/24", "2001:db8:7::/48"
 SERVER4, SERVER6 = "203.0.113.1", "2001:db8:7::1"
+PASSWORD = "open sesame"
+NOT_ITS_TO_GIVE = (
+    # a container on the second host, and more of its block; the host itself
+    *("192.168.2.1/32", "192.168.2.32/27", "10.99.0.2/32"),
+    *("fd80:24e2:f998:72d6::201/128", "fd99::2/128"),
+)
+REFLECTORS = "1.0.0.1"
+"""The cluster id that a pair of them shares."""
+
+
+def announced(*prefixes: str) -> str:
+    """Routes that a router announces and has not."""
+    return " ".join(f"route {prefix} blackhole;" for prefix in prefixes)
+
+
 CONFIGURATION = f"""\
 log stderr all;
 router id {ROUTER4};
 protocol device {{ scan time 10; }}
 protocol direct {{ ipv4; ipv6; interface "eth0"; }}
-protocol static announced4 {{ ipv4; route {NETWORK4} blackhole; route 0.0.0.0/0 blackhole; }}
-protocol static announced6 {{ ipv6; route {NETWORK6} blackhole; }}
+protocol static announced4 {{ ipv4; {announced(NETWORK4, "0.0.0.0/0", *NOT_ITS_TO_GIVE[:3])} }}
+protocol static announced6 {{ ipv6; {announced(NETWORK6, *NOT_ITS_TO_GIVE[3:])} }}
 protocol kernel {{ ipv4 {{ export where source = RTS_BGP; }}; }}
 protocol kernel {{ ipv6 {{ export where source = RTS_BGP; }}; }}
 template bgp hosts {{
@@ -33,11 +48,11 @@ template bgp hosts {{
 """
 SESSIONS = """\
 protocol bgp {name}v4 from hosts {{
-  local {ROUTER4} as {ROUTER_AS}; neighbor {ip} external;
+  local {ROUTER4} as {ROUTER_AS}; neighbor {ip} external; password "{PASSWORD}";
   ipv4 {{ import all; export where proto = "announced4"; }};
 }}
 protocol bgp {name}v6 from hosts {{
-  local {ROUTER6} as {ROUTER_AS}; neighbor {ip6} external;
+  local {ROUTER6} as {ROUTER_AS}; neighbor {ip6} external; password "{PASSWORD}";
   ipv6 {{ import all; export where proto = "announced6"; }};
 }}
 """
@@ -45,8 +60,8 @@ protocol bgp {name}v6 from hosts {{
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Three Docker hosts."""
-    with Lab(3, node_image=True) as lab:
+    """Four Docker hosts: two reflectors, and two hosts that need them."""
+    with Lab(4, node_image=True) as lab:
         yield lab
 
 
@@ -82,7 +97,7 @@ def router(lab: Lab, cluster: Cluster) -> Iterator[Plain]:
 
 def configuration(hosts: list[Host]) -> str:
     """What the router's BIRD shall do."""
-    own = {"ROUTER4": ROUTER4, "ROUTER6": ROUTER6, "ROUTER_AS": ROUTER_AS}
+    own = {"ROUTER4": ROUTER4, "ROUTER6": ROUTER6, "ROUTER_AS": ROUTER_AS, "PASSWORD": PASSWORD}
     return CONFIGURATION + "".join(
         SESSIONS.format(name=host.name, ip=host.ip, ip6=host.ip6, **own) for host in hosts
     )
@@ -105,11 +120,47 @@ def test_without_the_mesh_hosts_have_the_routes_of_their_peers_and_of_a_reflecto
             cluster.calicoctl(hub, f"bgp route-reflector add {address} cluster 1.0.0.1")
         has_sessions(cluster, hub, dict.fromkeys(clients, "reflector client"))
         mesh.all_reach_each_other(cluster)
-        for here, there in (others, reversed(others)):
+        for here, there in (others[:2], others[1::-1]):
             leads_straight_to(here, there)
     finally:
         back_to_the_mesh(cluster)
     mesh.all_reach_each_other(cluster)
+
+
+def test_of_a_pair_of_reflectors_one_is_enough(cluster: Cluster) -> None:
+    """Sessions of hosts are signed, too, where their peers have passwords."""
+    one, two, here, there = cluster.hosts
+    reflectors = [address for host in (one, two) for address in (host.ip, host.ip6)]
+    cluster.run(here, "late")
+    cluster.calicoctl(one, "bgp node-mesh off")
+    try:
+        for address in reflectors:
+            cluster.calicoctl(one, f"bgp route-reflector add {address} cluster {REFLECTORS}")
+            cluster.calicoctl(one, f"bgp peer add {address} as 64511 {password_file(one)}")
+        for host in (here, there):
+            has_sessions(cluster, host, dict.fromkeys(reflectors, "global"))
+        mesh.all_reach_each_other(cluster)
+        leads_straight_to(here, there)
+
+        one.docker("exec", "calico-node", "sv", "-w", "60", "down", "/run/calico/service/bird")
+        # What was there would go on: routes survive a BIRD that may come back.
+        mesh.add(cluster, here, "late", "192.168.90.1")
+        mesh.reaches(there, "192.168.90.1")
+    finally:
+        one.docker("exec", "calico-node", "sv", "up", "/run/calico/service/bird")
+        here.docker("rm", "-f", "late")
+        cluster.calicoctl(one, "bgp node-mesh on")
+        for address in reflectors:
+            cluster.calicoctl(one, f"bgp route-reflector remove {address}", check=False)
+            cluster.calicoctl(one, f"bgp peer remove {address}", check=False)
+    mesh.all_reach_each_other(cluster)
+
+
+def password_file(host: Host) -> str:
+    """The option that gives a peer the password of this file."""
+    path = host.directory / "bgp-password"
+    path.write_text(f"{PASSWORD}\n")
+    return f"--password-file={path}"
 
 
 def speak_to_the_hub_only(cluster: Cluster) -> None:
@@ -154,8 +205,19 @@ def test_a_router_outside_gets_the_blocks_of_all_hosts_and_gives_its_networks(
                 lambda source=source, address=address: answers(router, source, address),
                 timeout=mesh.PATIENCE,
             )
-        # It offers a default route, which nobody here asked for.
-        assert "default" not in host.run("ip route show proto bird").out
+        # It offers a default route, which nobody here asked for, and what is the second host's.
+        taken = learned(host)
+        assert {NETWORK4, NETWORK6} <= taken
+        assert not taken & {
+            each.removesuffix("/32").removesuffix("/128") for each in (*NOT_ITS_TO_GIVE, "default")
+        }
+    mesh.all_reach_each_other(cluster)
+
+
+def learned(host: Host) -> set[str]:
+    """The prefixes of BIRD's routes in a host's kernel; those of single addresses without length."""
+    lines = host.run("ip route show proto bird; ip -6 route show proto bird").out.splitlines()
+    return {line.removeprefix("blackhole ").split()[0] for line in lines}
 
 
 def test_hosts_with_as_numbers_of_their_own_reach_each_other_and_the_router(
@@ -189,7 +251,8 @@ def own_as(host: Host) -> int:
 def speak_to_the_router(cluster: Cluster) -> None:
     """Make the router a peer of all hosts; wait until they are."""
     for ip in (ROUTER4, ROUTER6):
-        cluster.calicoctl(cluster.hosts[0], f"bgp peer add {ip} as {ROUTER_AS}")
+        first = cluster.hosts[0]
+        cluster.calicoctl(first, f"bgp peer add {ip} as {ROUTER_AS} {password_file(first)}")
     for host in cluster.hosts:
         has_sessions(cluster, host, dict.fromkeys((ROUTER4, ROUTER6), "global"))
 

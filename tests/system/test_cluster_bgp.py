@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import cluster as calico
-from tests.support import flow, mesh
+from tests.support import flow, leftovers, mesh
 from tests.support.cli import cells
 from tests.support.cluster import Cluster
 from tests.support.host import Host
@@ -90,6 +90,48 @@ def test_a_container_is_soon_reached_from_another_host(cluster: Cluster) -> None
     for name in names:
         cluster.calicoctl(here, f"container remove {name}")
     here.docker("rm", "-f", *names)
+
+
+def test_a_pool_with_vxlan_carries_packets_between_all_hosts(cluster: Cluster) -> None:
+    """Each container has an address of each family in it, and asks from that."""
+    first = cluster.hosts[0]
+    cluster.calicoctl(first, "pool add 10.65.0.0/16 fd65::/64 --vxlan")
+    for host in cluster.hosts:
+        for address in encapsulated(host):
+            cluster.calicoctl(host, f"container {mesh.name(host)} ip add {address}")
+    for host in cluster.hosts:
+        for other in cluster.hosts:
+            if other is not host:
+                reach_through_the_tunnels(host, other)
+    for host in cluster.hosts:
+        for address in encapsulated(host):
+            cluster.calicoctl(host, f"container {mesh.name(host)} ip remove {address}")
+    cluster.calicoctl(first, "pool remove 10.65.0.0/16 fd65::/64")
+    for host in cluster.hosts:
+        calico.eventually(
+            f"{host.name} has no tunnel any more",
+            lambda host=host: leftovers.tunnels(host) == [],
+            timeout=mesh.PATIENCE,
+        )
+
+
+def encapsulated(host: Host) -> tuple[str, str]:
+    """Addresses in a pool with tunnels, in blocks of their host."""
+    return f"10.65.{host.number}.1", f"fd65::{host.number}01"
+
+
+def reach_through_the_tunnels(host: Host, other: Host) -> None:
+    """Wait until a packet that is too large for one frame is answered, and went that way."""
+    ways = zip(encapsulated(host), encapsulated(other), ("vxlan", "vxlan-v6"), strict=True)
+    for source, target, device in ways:
+        calico.eventually(
+            f"{source} reaches {target}",
+            lambda source=source, target=target: mesh.pings(
+                host, target, "-I", source, "-s", "1472"
+            ),
+            timeout=mesh.PATIENCE,
+        )
+        assert f"dev {device}.calico" in host.run(f"ip route get {target}").out
 
 
 def test_keys_of_hosts_that_make_no_sense_disturb_no_other(cluster: Cluster) -> None:

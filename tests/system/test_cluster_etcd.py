@@ -1,4 +1,8 @@
-"""Three hosts with an etcd of three members: the leader dies, and one host has only a proxy."""
+"""Three hosts with an etcd of three members over TLS: the leader dies, one host has only a proxy.
+
+The members answer nobody without a client's certificate: the first two hosts have one, and so has
+the proxy of the third, which asks nobody on its own machine for one.
+"""
 
 import json
 import signal
@@ -11,6 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.support import command, mesh
+from tests.support.certificates import Certificates
 from tests.support.cluster import Cluster
 from tests.support.command import Result
 from tests.support.host import Host
@@ -27,18 +32,27 @@ ADDED = 4
 class Members(Cluster):
     """A cluster whose first two hosts know all members of etcd; the third has a proxy."""
 
+    files: Certificates
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
 
     def calicoctl(self, host: Host, line: str, *, check: bool = True, stdin: str = "") -> Result:
         """Run `calicoctl <line>`; on the third host without saying where etcd is."""
-        authority = ",".join(f"{each.ip}:2379" for each in self.hosts)
-        settings = {"ETCD_AUTHORITY": authority} if host is not self.hosts[2] else {}
-        return host.calicoctl(*line.split(), env=settings, check=check, stdin=stdin)
+        settings = {
+            "ETCD_AUTHORITY": ",".join(f"{each.ip}:2379" for each in self.hosts),
+            "ETCD_SCHEME": "https",
+            "ETCD_CA_CERT_FILE": self.files.certificate("ca"),
+            "ETCD_CERT_FILE": self.files.certificate("client"),
+            "ETCD_KEY_FILE": self.files.key("client"),
+        }
+        env = {} if host is self.hosts[2] else settings
+        return host.calicoctl(*line.split(), env=env, check=check, stdin=stdin)
 
     def ask(self, host: Host, path: str) -> str:
         """What the member on a host answers; nothing if it does not."""
-        url = f"http://{host.ip}:2379{path}"
-        return host.run(["curl", "-sS", "-m", "30", url], check=False, quiet=True).out
+        argv = ["curl", "-sS", "-m", "30", "--cacert", self.files.certificate("ca")]
+        argv += ["--cert", self.files.certificate("client"), "--key", self.files.key("client")]
+        argv += [f"https://{host.ip}:2379{path}"]
+        return host.run(argv, check=False, quiet=True).out
 
     def leader(self) -> Host:
         """The host of the member that leads."""
@@ -53,7 +67,8 @@ class Members(Cluster):
 def cluster() -> Iterator[Members]:
     """Three nodes with a container on each."""
     with Lab(3, node_image=True) as lab:
-        cluster = Members(lab.hosts)
+        files = Certificates(lab.directory, [host.ip for host in lab.hosts])
+        cluster = Members(lab.hosts, files)
         initial = ",".join(f"{host.name}=http://{host.ip}:2380" for host in lab.hosts)
         for host in lab.hosts:
             cluster.processes[host.name] = host.spawn(
@@ -65,8 +80,11 @@ def cluster() -> Iterator[Members]:
                     f"--initial-cluster={initial}",
                     f"--listen-peer-urls=http://{host.ip}:2380",
                     f"--initial-advertise-peer-urls=http://{host.ip}:2380",
-                    f"--listen-client-urls=http://{host.ip}:2379",
-                    f"--advertise-client-urls=http://{host.ip}:2379",
+                    f"--listen-client-urls=https://{host.ip}:2379",
+                    f"--advertise-client-urls=https://{host.ip}:2379",
+                    *("--client-cert-auth", f"--cert-file={files.certificate('server')}"),
+                    f"--key-file={files.key('server')}",
+                    f"--trusted-ca-file={files.certificate('ca')}",
                 ],
                 "etcd.log",
             )
@@ -78,6 +96,9 @@ def cluster() -> Iterator[Members]:
                 *("etcd", "--enable-v2", "--proxy=on", "--data-dir=/run/etcd-proxy"),
                 "--listen-client-urls=http://127.0.0.1:4001",
                 f"--initial-cluster={initial}",
+                f"--cert-file={files.certificate('client')}",
+                f"--key-file={files.key('client')}",
+                f"--trusted-ca-file={files.certificate('ca')}",
             ],
             "etcd-proxy.log",
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.support import command, mesh
+from tests.support import command, mesh, probes
 from tests.support.cluster import ETCD, Cluster, eventually
 from tests.support.lab import Lab
 
@@ -24,7 +24,7 @@ class V3Cluster(Cluster):
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def start_etcd(self, *options: str) -> None:
-        """Start etcd on the first host, with the data that it had, in the place of one that runs."""
+        """Start etcd on the first host with the data that it had, in the place of one that runs."""
         while self.processes:
             command.stop(self.processes.pop())
         (first, *_) = self.hosts
@@ -50,8 +50,8 @@ class V3Cluster(Cluster):
         """Write JSON under a key, as an orchestrator does."""
         self.ask("kv/put", {"key": coded(key), "value": coded(json.dumps(value))})
 
-    def keys(self) -> set[str]:
-        """Return all keys."""
+    def all_keys(self) -> set[str]:
+        """Return every key below /calico."""
         said = self.ask("kv/range", {"key": coded("/calico"), "range_end": coded("/calicp")})
         found = said.get("kvs", [])
         assert isinstance(found, list)
@@ -85,11 +85,9 @@ def test_everything_works_in_the_v3_store(cluster: V3Cluster) -> None:
         assert told["items"][0]["etcd"]["api"] == 3
         inspected = host.docker("inspect", "-f", "{{.Config.Env}}", "calico-node").out
         assert "ETCD_API=3" in inspected
-    blocked = {"inbound_rules": [{"action": "deny"}], "outbound_rules": [{"action": "allow"}]}
-    allowed = {"inbound_rules": [{"action": "allow"}], "outbound_rules": [{"action": "allow"}]}
-    for rules, passes in ((blocked, False), (allowed, True)):
-        wanted = {"inbound": rules["inbound_rules"], "outbound": rules["outbound_rules"]}
-        cluster.put(f"/calico/policy/profile/{mesh.PROFILE}/rules", wanted)
+    for action, passes in (("deny", False), ("allow", True)):
+        rules = {"inbound": [{"action": action}], "outbound": [{"action": "allow"}]}
+        cluster.put(f"/calico/policy/profile/{mesh.PROFILE}/rules", rules)
         eventually(
             f"the rules let packets through: {passes}",
             lambda passes=passes: mesh.pings(first, mesh.ipv4(second)) == passes,
@@ -100,14 +98,14 @@ def test_everything_works_in_the_v3_store(cluster: V3Cluster) -> None:
 
 def test_a_container_that_goes_leaves_nothing_in_the_v3_store(cluster: V3Cluster) -> None:
     *_, last = cluster.hosts
-    before = cluster.keys()
+    before = cluster.all_keys()
     container = cluster.run(last, "passing")
     mesh.add(cluster, last, "passing", "192.168.99.1")
-    assert any(container in key for key in cluster.keys())
+    assert any(container in key for key in cluster.all_keys())
     last.docker("rm", "-f", "passing")
     eventually(
-        f"nothing of it is left: {cluster.keys() - before}",
-        lambda: not cluster.keys() - before,
+        f"nothing of it is left: {cluster.all_keys() - before}",
+        lambda: not cluster.all_keys() - before,
         timeout=60,
     )
 
@@ -116,7 +114,7 @@ def test_a_live_cluster_moves_to_the_other_store_and_packets_flow_on(cluster: V3
     """Back to v2 here; the way there is the same."""
     first, second, _ = cluster.hosts
     cluster.start_etcd("--enable-v2=true")
-    inside = mesh.probes.inside(first, mesh.name(first))
+    inside = probes.inside(first, mesh.name(first))
     pinging = first.spawn([*inside, "ping", "-n", "-i", "0.2", mesh.ipv4(second)], "ping.log")
     dry = cluster.calicoctl(first, "datastore migrate --from=3 --to=2 --dry-run").out
     assert "would copy to the v2 store" in dry

@@ -130,6 +130,20 @@ def test_rules_that_change_meanwhile_are_known_by_their_new_numbers(wire, watch)
     assert drop.reason.message == "inbound rule 1 of profile web denies it"
 
 
+def test_a_table_that_is_made_anew_meanwhile_counts_its_rules_from_1_again(wire, watch):
+    denied = [{"action": "deny", "protocol": "tcp", "dst_ports": [81 + n]} for n in range(8)]
+    contents = CLUSTER | {keys.profile_rules("web"): json.dumps({"inbound": denied})}
+    wire.install(contents)
+    wire.lose_table()
+    assert sent(wire, watch, tcp(B, A, 84), "calib", "calia")[0].reason.position == 4
+    # With more rules before those of web, the number that a rule of web had is another one's.
+    longer = {"inbound": [{"dst_ports": [80]}] * 3, "outbound": [{}] * 2}
+    wire.install(contents | {keys.profile_rules("open"): json.dumps(longer)})
+    wire.lose_table()
+    assert sent(wire, watch, tcp(B, A, 82), "calib", "calia")[0].reason.position == 2
+    assert sent(wire, watch, tcp(B, A, 84), "calib", "calia")[0].reason.position == 4
+
+
 def test_an_unreadable_profile_and_a_setting_that_closes_the_host_are_told(wire, watch):
     wire.install(
         CLUSTER

@@ -1,6 +1,7 @@
 """One etcd for the tests that leave it as it is, and one of its own for each that does not."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,21 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServ
 def v3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     """One that speaks the v3 API only."""
     server = EtcdServer(tmp_path_factory.mktemp("etcd-v3"), v2=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+NEWER = Path("/var/lib/calico-lab/etcd-trixie/usr/bin/etcd")
+
+
+@pytest.fixture(scope="session")
+def newer_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """One of another release; `scripts/newer_etcd` fetches it, which tests do not."""
+    if not NEWER.exists():
+        pytest.skip("there is no newer etcd here: scripts/newer_etcd fetches one")
+    server = EtcdServer(tmp_path_factory.mktemp("etcd-newer"), v2=False)
+    server.program = str(NEWER)
     server.start()
     yield server
     server.stop()

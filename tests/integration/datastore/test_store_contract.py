@@ -21,8 +21,12 @@ class TestEtcdV3(StoreContract):
     hides_underscores = False
 
     @pytest.fixture
-    def store(self, v3_server: EtcdServer) -> Iterator[EtcdV3]:
-        store = v3_server.store_v3()
+    def server(self, v3_server: EtcdServer) -> EtcdServer:
+        return v3_server
+
+    @pytest.fixture
+    def store(self, server: EtcdServer) -> Iterator[EtcdV3]:
+        store = server.store_v3()
         yield store
         store.close()
 
@@ -31,5 +35,11 @@ class TestEtcdV3(StoreContract):
         return lambda _seconds: None
 
     @pytest.fixture
-    def forget(self, v3_server: EtcdServer) -> Forget:
-        return lambda _base: v3_server.forget()
+    def forget(self, server: EtcdServer) -> Forget:
+        return lambda _base: server.forget()
+
+
+class TestEtcdV3OfANewerRelease(TestEtcdV3):
+    @pytest.fixture
+    def server(self, newer_server: EtcdServer) -> EtcdServer:
+        return newer_server

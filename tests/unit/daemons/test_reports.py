@@ -76,6 +76,23 @@ def test_the_agents_own_report_waits_unless_it_is_urgent_or_time(store, reports)
     assert (report.trouble, report.in_sync_since) == ("x", "")
 
 
+def test_progress_alone_is_not_told_but_more_or_less_endpoints_are(store, reports):
+    reports.submit(None, CALM, urgent=True)
+    reports.write()
+    revision = store.tree("/calico").revision
+    reports.submit(None, replace(CALM, in_sync_revision=99, last_update_ms=4.5), urgent=False)
+    for _ in range(40):
+        store.advance(status.LIFETIME - 1)
+        reports.write(periodic=True)
+    assert status.read_agent(store, HOST) is not None
+    assert 1 <= store.tree("/calico").revision - revision <= 3
+    reports.submit(None, replace(CALM, endpoints=3), urgent=False)
+    reports.write(periodic=True)
+    report = status.read_agent(store, HOST)
+    assert report is not None
+    assert report.endpoints == 3
+
+
 def test_a_report_that_could_not_be_written_is_written_later(store, reports):
     reports.submit({KEY: UP}, CALM, urgent=True)
     store.fail("connection refused")

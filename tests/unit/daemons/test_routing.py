@@ -78,6 +78,7 @@ class Lab:
         self.routing.turn([Changes((Change(key, value, 2),))])
 
     def report(self) -> status.ServiceStatus | None:
+        self.routing.report.write()
         return status.read_service(self.platform.store, "h1", "routing")
 
 
@@ -133,14 +134,15 @@ def test_bird_keeps_what_it_has_while_etcd_is_away(lab, caplog):
     assert "etcd is away" in caplog.text
 
 
-def test_what_bird_refused_is_tried_again_and_not_reported(lab):
+def test_what_bird_refused_is_reported_as_trouble_and_tried_again(lab):
     lab.bird.refuses = True
     lab.resync()
-    assert lab.report() is None
+    refused = lab.report()
+    assert (refused.config, "syntax error" in refused.trouble) == ("", True)
     lab.bird.refuses = False
     lab.routing.turn([Tick()])
     assert len(lab.bird.given) == 1
-    assert lab.report() is not None
+    assert (lab.report().config != "", lab.report().trouble) == (True, "")
 
 
 def test_a_key_that_cannot_be_read_is_logged_once(lab, caplog):

@@ -72,6 +72,23 @@ def test_what_was_said_before_is_not_written_again(store):
     assert store.tree("/calico").revision == revision
 
 
+def test_what_stays_as_it_is_is_kept_alive_and_nobody_is_told(store):
+    report = ServiceReport(store, "host1", "lifecycle")
+    report.say()
+    report.write()
+    revision = store.tree("/calico").revision
+    for _ in range(40):
+        store.advance(status.LIFETIME - 1)
+        report.write()
+    assert told(store) is not None
+    assert 1 <= store.tree("/calico").revision - revision <= 3
+    report.say(trouble="no Docker")
+    report.write()
+    changed = told(store)
+    assert changed is not None
+    assert changed.trouble == "no Docker"
+
+
 def test_etcd_that_is_away_is_told_when_it_is_back(store, report, caplog):
     store.away = True
     report.say()

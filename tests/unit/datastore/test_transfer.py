@@ -93,7 +93,8 @@ def test_the_way_back_takes_what_has_changed_since(source, target):
     target.put(POOL, "changed")
     target.delete(PROFILE)
     found = migrate(target, source)
-    assert (found.new, found.changed) == ((), (POOL,))
+    assert found.changed == (POOL,)
+    assert set(found.new) <= {keys.PROFILES}  # which is empty now, and no directory to v3
     assert set(found.extra) == {PROFILE, f"{PROFILE}/rules"}
     assert transfer.content(source) == transfer.content(target)
     assert (value(source, READY), value(target, READY)) == ("true", "moved")
@@ -107,7 +108,8 @@ def test_while_it_is_copied_the_old_store_is_not_ready(source, target, monkeypat
         if key in CARRIED:
             seen.add(value(source, READY))
             assert value(target, READY) is None
-        return create(key, text)
+        made: Entry = create(key, text)
+        return made
 
     monkeypatch.setattr(target, "create", noting)
     migrate(source, target)
@@ -115,7 +117,8 @@ def test_while_it_is_copied_the_old_store_is_not_ready(source, target, monkeypat
 
 
 def test_what_is_written_meanwhile_is_carried_too(source, target, monkeypatch):
-    fill, turns = transfer.fill, []
+    fill = transfer.fill
+    turns: list[None] = []
 
     def slow(there, wanted) -> None:
         fill(there, wanted)
@@ -132,7 +135,8 @@ def test_what_is_written_meanwhile_is_carried_too(source, target, monkeypatch):
 
 
 def test_a_store_that_never_rests_is_given_up_and_as_before(source, target, monkeypatch):
-    fill, turns = transfer.fill, []
+    fill = transfer.fill
+    turns: list[None] = []
 
     def slow(there, wanted) -> None:
         fill(there, wanted)
@@ -177,7 +181,7 @@ def test_broken_off_anywhere_it_can_be_begun_again(source, target, monkeypatch, 
 def test_another_cluster_is_not_overwritten(source, target):
     target.create("/calico/policy/profile/other/rules", "{}")
     writes = source.writes, target.writes
-    with pytest.raises(Conflict, match="the v3 store of etcd at memory:0 holds something else: .*"):
+    with pytest.raises(Conflict, match="the v3 store of etcd at memory:0 holds something else"):
         migrate(source, target)
     target.create(READY, "true")
     with pytest.raises(Conflict):

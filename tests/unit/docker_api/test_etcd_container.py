@@ -16,6 +16,13 @@ def test_etcd_listens_where_tools_look_and_where_other_hosts_reach_it():
     assert "--advertise-client-urls=http://10.0.0.1:2379" in command
 
 
+def test_without_v2_etcd_does_not_serve_it():
+    command = EtcdContainer("i", IPAddress("10.0.0.1"), v2=False).request().body["Cmd"]
+    assert isinstance(command, list)
+    assert "--enable-v2=false" in command
+    assert "--enable-v2" not in command
+
+
 def test_an_address_is_listened_on_only_once():
     command = EtcdContainer("i", IPAddress("127.0.0.1")).request().body["Cmd"]
     assert isinstance(command, list)

@@ -18,7 +18,7 @@ from calico_ctl.errors import (
     NoSuchPool,
     NotFound,
 )
-from calico_ctl.host import hosts_file, intents
+from calico_ctl.host import hosts_file, intents, locks
 from calico_ctl.model.address import AnyAddress
 from calico_ctl.model.container import Container
 from calico_ctl.model.endpoint import Endpoint, State
@@ -169,7 +169,7 @@ def test_who_has_waited_for_another_door_does_not_wait_for_the_agent_as_long_aga
         machine.clock.sleep(containers.CONNECT_SECONDS)
         yield
 
-    monkeypatch.setattr(containers.locks, "held", held)
+    monkeypatch.setattr(locks, "held", held)
     machine.store.answer = lambda revision: None
     with pytest.raises(DeadlineExceeded):
         connect(machine)

@@ -8,6 +8,7 @@ from netaddr import IPAddress
 
 from calico_ctl.datastore import endpoints, nodes, status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
+from calico_ctl.datastore.store import Api
 from calico_ctl.docker_api import etcd_container, node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.request import ContainerRequest
@@ -214,6 +215,16 @@ def test_a_start_ends_when_every_service_has_reported(machine, free):
     assert (started.outcome, started.docker_proxy) == (Outcome.CREATED, free)
     assert engine.requested is not None
     assert f"CALICO_DOCKER_PROXY={free}" in str(engine.requested.body["Env"])
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_services_speak_the_api_of_etcd_that_was_found(machine, monkeypatch, version):
+    monkeypatch.setattr(type(machine.store), "api", Api(version, "found"))
+    engine = Services(machine, *ALL)
+    start(machine, engine)
+    assert engine.requested is not None
+    assert f"'ETCD_API={version}'" in str(engine.requested.body["Env"])
 
 
 @pytest.mark.usefixtures("_no_forwarding")
