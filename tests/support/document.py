@@ -7,14 +7,17 @@
 
 A block of ```sh is typed on the first host as a whole; a block of ```text right after it is its
 answer. In an answer `...` stands for any text, and a line of it for any lines; how many spaces
-there are between words does not count, and remarks on stderr may be left out. What `NOT_RUN` stands
-before is left alone. Each host remembers variables from one step to the next, as a terminal does.
+there are between words does not count, and remarks on stderr may be left out. What is `VARIABLE`
+may be another each time; from then on, whatever the page tells to type has what it really was.
+What `NOT_RUN` stands before is left alone. Each host remembers variables from one step to the next,
+as a terminal does.
 """
 
 import contextlib
+import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.support import command
@@ -22,6 +25,23 @@ from tests.support.host import Host
 
 NOT_RUN = "<!-- not run: "
 """A line that begins so, with the reason, stands before a block that no test runs."""
+
+VARIABLE = re.compile(
+    "|".join(
+        (
+            r"\b[0-9a-f]{32}\b",  # the id of an endpoint
+            r"\bdiags-host[0-9]-[0-9]{8}-[0-9]{6}-[0-9a-f]{8}\b",
+            r"\bhttp://10\.99\.0\.[0-9]:[0-9]+/[\w-]{32}(?=/)",  # where diags can be downloaded
+            r"(?<=`kill )[0-9]+(?=`)",
+            r"\b[0-9.]+ (?:B|[KM]iB)(?![\w/])",
+            r"\b[0-9]{2}:[0-9]{2}:[0-9]{2}\b",
+            r"(?<=[0-9]:)[0-9]{5}(?= ->)",  # the port of who asks
+        )
+    )
+)
+"""What a page shows as it was once."""
+
+_WORD = r"[\w.-]+"
 
 _SETTLES = 30.0
 """Seconds for BGP to find another host, or for an agent to carry out a change."""
@@ -105,29 +125,39 @@ def _conversation(block: Block, place: str) -> Iterator[Step]:
 def play(page: Path, hosts: Mapping[str, Host]) -> int:
     """Do what a page says; raise AssertionError where it is wrong. Returns how many steps."""
     script = steps(page)
+    really = dict[str, str]()
     for step in script:
-        _play(step, hosts[step.host])
+        really |= _play(replace(step, typed=_as_it_is(step.typed, really)), hosts[step.host])
     return len(script)
 
 
-def _play(step: Step, host: Host) -> None:
+def _as_it_is(typed: str, really: Mapping[str, str]) -> str:
+    for shown, found in really.items():
+        typed = typed.replace(shown, found)
+    return typed
+
+
+def _play(step: Step, host: Host) -> dict[str, str]:
+    """Do a step; return what was in place of each `VARIABLE`."""
     print(f"{host.name}$ {step.typed}", flush=True)
     last = _type(step.typed, host)
-    if not _as_said(step, last) and _ASKS.search(step.typed):
+    if _as_said(step, last) is None and _ASKS.search(step.typed):
 
         def answers() -> bool:
             nonlocal last
             last = _type(step.typed, host)
-            return _as_said(step, last)
+            return _as_said(step, last) is not None
 
         with contextlib.suppress(command.TimedOutError):
             command.wait_until(answers, _SETTLES, step.place, every=0.2)
     print(last.out + last.err, flush=True)
-    if not _as_said(step, last):
+    really = _as_said(step, last)
+    if really is None:
         raise AssertionError(
             f"{step.place}: on {host.name}\n{step.typed}\n"
             f"--- shows\n{step.shown}\n--- but ended with {last.code}:\n{last.out}{last.err}"
         )
+    return really
 
 
 def _type(typed: str, host: Host) -> command.Result:
@@ -140,23 +170,40 @@ def _type(typed: str, host: Host) -> command.Result:
     return host.run(script, check=False, quiet=True, timeout=240)
 
 
-def _as_said(step: Step, result: command.Result) -> bool:
+def _as_said(step: Step, result: command.Result) -> dict[str, str] | None:
+    """Return what was in place of each `VARIABLE`; None if it is not as the page says."""
     if result.code != 0 and not (step.shown or "").strip(".\n"):
-        return False  # a page that shows no error says that it works
+        return None  # a page that shows no error says that it works
     if step.shown is None:
-        return True
-    return matches(step.shown, result.out) or matches(step.shown, result.text)
+        return {}
+    found = _variables(step.shown, result.out)
+    return _variables(step.shown, result.text) if found is None else found
 
 
 def matches(shown: str, printed: str) -> bool:
     """Say whether an answer is as a page shows it."""
-    pattern = ""
+    return _variables(shown, printed) is not None
+
+
+def _variables(shown: str, printed: str) -> dict[str, str] | None:
+    pattern, names = "", list[str]()
     for line in shown.strip().splitlines():
         words = " ".join(line.split())
         pattern += r"(?:.*\n)*" if words == "..." else _any_text(words) + r"\n"
+        names += VARIABLE.findall(words)
     answer = "".join(f"{' '.join(line.split())}\n" for line in printed.strip().splitlines())
-    return re.fullmatch(pattern, answer) is not None
+    found = re.fullmatch(pattern, answer)
+    return None if found is None else dict(zip(names, found.groups(), strict=True))
 
 
 def _any_text(line: str) -> str:
-    return ".*".join(re.escape(part) for part in line.split("..."))
+    """Write a line as a pattern, in which each `VARIABLE` is a group of its own kind."""
+    fixed = VARIABLE.split(line)
+    ways = [*map(_alike, VARIABLE.findall(line)), ""]
+    plain = (".*".join(re.escape(part) for part in each.split("...")) for each in fixed)
+    return "".join(itertools.chain.from_iterable(zip(plain, ways, strict=True)))
+
+
+def _alike(shown: str) -> str:
+    """Write the form that what is shown has: words for words, with the same between them."""
+    return f"({_WORD.join(map(re.escape, re.split(_WORD, shown)))})"

@@ -148,6 +148,7 @@ def test_of_a_pair_of_reflectors_one_is_enough(cluster: Cluster) -> None:
         mesh.reaches(there, "192.168.90.1")
     finally:
         one.docker("exec", "calico-node", "sv", "up", "/run/calico/service/bird")
+        cluster.calicoctl(here, "container remove late", check=False)
         here.docker("rm", "-f", "late")
         cluster.calicoctl(one, "bgp node-mesh on")
         for address in reflectors:
@@ -215,7 +216,7 @@ def test_a_router_outside_gets_the_blocks_of_all_hosts_and_gives_its_networks(
 
 
 def learned(host: Host) -> set[str]:
-    """The prefixes of BIRD's routes in a host's kernel; those of single addresses without length."""
+    """The prefixes of BIRD's routes in a kernel; those of single addresses without a length."""
     lines = host.run("ip route show proto bird; ip -6 route show proto bird").out.splitlines()
     return {line.removeprefix("blackhole ").split()[0] for line in lines}
 

@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
+from itertools import permutations
 
 import pytest
 
@@ -96,16 +97,10 @@ def test_a_pool_with_vxlan_carries_packets_between_all_hosts(cluster: Cluster) -
     """Each container has an address of each family in it, and asks from that."""
     first = cluster.hosts[0]
     cluster.calicoctl(first, "pool add 10.65.0.0/16 fd65::/64 --vxlan")
-    for host in cluster.hosts:
-        for address in encapsulated(host):
-            cluster.calicoctl(host, f"container {mesh.name(host)} ip add {address}")
-    for host in cluster.hosts:
-        for other in cluster.hosts:
-            if other is not host:
-                reach_through_the_tunnels(host, other)
-    for host in cluster.hosts:
-        for address in encapsulated(host):
-            cluster.calicoctl(host, f"container {mesh.name(host)} ip remove {address}")
+    change_addresses(cluster, "add")
+    for host, other in permutations(cluster.hosts, 2):
+        reach_through_the_tunnels(host, other)
+    change_addresses(cluster, "remove")
     cluster.calicoctl(first, "pool remove 10.65.0.0/16 fd65::/64")
     for host in cluster.hosts:
         calico.eventually(
@@ -113,6 +108,12 @@ def test_a_pool_with_vxlan_carries_packets_between_all_hosts(cluster: Cluster) -
             lambda host=host: leftovers.tunnels(host) == [],
             timeout=mesh.PATIENCE,
         )
+
+
+def change_addresses(cluster: Cluster, how: str) -> None:
+    for host in cluster.hosts:
+        for address in encapsulated(host):
+            cluster.calicoctl(host, f"container {mesh.name(host)} ip {how} {address}")
 
 
 def encapsulated(host: Host) -> tuple[str, str]:

@@ -260,6 +260,15 @@ def test_what_a_page_tells_to_type_is_found_with_its_answers(tmp_path):
         ("first\n...", "first\n", True),
         ("...\nlast", "first\nlast\n", True),
         ("a.c", "abc", False),
+        ("16:20:07 web", "09:01:59 web", True),
+        ("16:20:07 web", "now web", False),
+        (f"endpoint {'0a' * 16} on host1", f"endpoint {'b1' * 16} on host1", True),
+        (f"endpoint {'0a' * 16} on host1", f"endpoint {'b1' * 16} on host2", False),
+        ("from 10.0.0.1:41544 -> 10.0.0.2:80", "from 10.0.0.1:51000 -> 10.0.0.2:80", True),
+        ("from 10.0.0.1:41544 -> 10.0.0.2:80", "from 10.0.0.1:41544 -> 10.0.0.2:81", False),
+        ("file: /a (24 KiB)", "file: /a (1.2 MiB)", True),
+        ("file: /a (24 KiB)", "file: /a (none)", False),
+        ("`kill 976` ends it", "`kill 12` ends it", True),
     ],
 )
 def test_an_answer_is_as_shown_but_for_dots_and_spaces(shown, printed, same):
@@ -298,6 +307,28 @@ def test_a_page_is_right_if_commands_answer_as_it_shows(tmp_path, shown, printed
         return
     with pytest.raises(AssertionError, match=r"page\.md:2: on host1"):
         document.play(page, {"host1": terminal})
+
+
+class Bundler(Host):
+    """A host that gives a file, under another name each time, and remembers what is typed."""
+
+    def __init__(self) -> None:
+        super().__init__(1, Path(), "")
+        self.typed = ""
+
+    def run(self, what: object, **_options: object) -> Result:
+        self.typed += str(what)
+        return Result("", 0, "file: /tmp/diags-host1-20261129-200000-aaaaaaaa.tgz (1 B)\n", "")
+
+
+def test_what_is_different_each_time_is_typed_as_it_really_was(tmp_path):
+    page, host = tmp_path / "page.md", Bundler()
+    file = "/tmp/diags-host1-20260301-123005-5f0c2a91.tgz"
+    page.write_text(
+        f"```console\nhost1$ diags\nfile: {file} (24 KiB)\nhost1$ ls {file}\n...\n```\n"
+    )
+    document.play(page, {"host1": host})
+    assert "\nls /tmp/diags-host1-20261129-200000-aaaaaaaa.tgz\n" in host.typed
 
 
 def test_pages_that_system_tests_follow_have_no_block_that_nobody_types():

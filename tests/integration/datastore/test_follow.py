@@ -190,8 +190,11 @@ def there(store: Store) -> Leaves:
     return {e.key: (e.value, e.revision) for e in entries if e.value is not None}
 
 
-def test_a_flood_of_changes_is_mirrored_exactly(mirror: Mirror, writer: AnyStore) -> None:
-    for number in range(3000):
+def test_a_flood_of_changes_is_mirrored_exactly(
+    own_server: EtcdServer, mirror: Mirror, writer: AnyStore
+) -> None:
+    # more than v2 remembers; a write by v3 takes longer
+    for number in range(3000 if own_server.v2 else 1000):
         if number % 50 == 49:
             writer.delete(f"/calico/d{number % 7}")
         else:

@@ -136,6 +136,17 @@ def test_without_etcd_the_rest_is_shown(node: Node) -> None:
     ]
 
 
+def test_whoever_asked_by_another_api_is_told_that_of_the_node(node: Node) -> None:
+    node.runs_with(ETCD_API="3")
+    node.store.wipe()
+    _, err = node.wrong()
+    assert err[1] == (
+        "hint: calico-node on this host uses ETCD_API=3; try it with that, or, if the cluster was"
+        " moved from there, `sudo ETCD_API=2 calicoctl node`"
+    )
+    assert err[3] == err[1]
+
+
 def test_whoever_asked_the_wrong_etcd_is_told_the_right_one(node: Node) -> None:
     environment = node.environment(ETCD_AUTHORITY="10.99.0.1:2379")
     node.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", environment)
