@@ -6,6 +6,7 @@ starter unpacked that was killed meanwhile, nobody would ever remove: some 15 MB
 """
 
 import _signal
+import fcntl
 import os
 import sys
 import time
@@ -31,6 +32,11 @@ def _interrupt_once() -> None:
         _signal.signal(_signal.SIGINT, handle)
 
 
+def _hold(path: str) -> None:
+    """Say while we live that this folder is in use. Containers that share it see that too."""
+    fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
 def _remove_abandoned(folder: str) -> None:
     """Remove what programs of this user unpacked that are gone, and that nobody uses."""
     for name in os.listdir(folder):
@@ -46,13 +52,27 @@ def _is_abandoned(path: str, digits: str) -> bool:
         found = os.lstat(path)
         if found.st_uid != os.geteuid() or time.time() - found.st_mtime < _SETTLED_SECONDS:
             return False
-        return not os.path.exists(f"/proc/{int(digits, 16)}") and not _is_mapped(path)
+        if os.path.exists(f"/proc/{int(digits, 16)}") or _is_mapped(path):
+            return False
+        return not _is_held(path)
     except (OSError, ValueError):
         return False
 
 
+def _is_held(path: str) -> bool:
+    """Say whether a program holds it that we cannot see, as it is in another container."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _is_mapped(path: str) -> bool:
-    """Say whether a process uses it, perhaps one with a number of its own in a container."""
+    """Say whether a process uses it: also one of a calicoctl that held nothing."""
     wanted = os.fsencode(path[path.rindex("/") :]) + b"/"
     for number in os.listdir("/proc"):
         try:
@@ -64,10 +84,12 @@ def _is_mapped(path: str) -> bool:
     return False
 
 
-_FOLDER, _, _NAME = str(getattr(sys, "_MEIPASS", "")).rpartition("/")
+_UNPACKED = str(getattr(sys, "_MEIPASS", ""))
+_FOLDER, _, _NAME = _UNPACKED.rpartition("/")
 if _NAME.startswith(_OURS):
     _interrupt_once()
     try:
+        _hold(_UNPACKED)
         _remove_abandoned(_FOLDER)
     except OSError:
         pass

@@ -1,5 +1,6 @@
 """For every test: the folder a test is in says what it needs."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ from hypothesis import HealthCheck, settings
 HERE = Path(__file__).parent
 
 # A busy machine is no failure, and what passed once passes again: the examples are the same in each
-# run of the same test. `--hypothesis-profile=explore` looks for others.
+# run of the same test. `--hypothesis-profile=explore` looks for others; `quick` is for `make check`
+# by hand, which is run all the time: `make test` tries as many as ever.
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("explore", _UNHURRIED)
 settings.register_profile("same", _UNHURRIED, derandomize=True)
+settings.register_profile("quick", settings.get_profile("same"), max_examples=20)
 settings.load_profile("same")
 
 
@@ -23,3 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(getattr(pytest.mark, folder))
         if folder == "system" and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(900))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking at all the tests again and again: none goes away."""
+    gc.collect()
+    gc.freeze()

@@ -13,7 +13,8 @@ than Calico drop of our packets is shown too, with the table and chain that did 
 While the command runs, the kernel tells of the first packets of connections (and of those that it
 takes for false), 500 a second at most; what is more than that is not shown, and a warning says so.
 When it does not run, nothing of it costs anything. `calicoctl endpoint show --counters` shows how
-much was dropped since the policy agent began.
+much was dropped since the policy agent began. Without etcd the reasons are known all the same, but
+of whom only the interface; that is then what <ENDPOINT> may be.
 
 Options:
   --follow         Go on until interrupted (Ctrl-C).
@@ -28,6 +29,7 @@ Examples:
 """
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -35,10 +37,11 @@ from calico_ctl import usage
 from calico_ctl.commands import output
 from calico_ctl.commands.output import Form
 from calico_ctl.console import Console
-from calico_ctl.errors import ExitCode, InvalidValue, UsageError
-from calico_ctl.model import duration
-from calico_ctl.policy.dropped import Drop, Why
+from calico_ctl.errors import DatastoreUnavailable, ExitCode, InvalidValue, UsageError
+from calico_ctl.model import duration, names
+from calico_ctl.policy.dropped import Drop, Seen, Why
 from calico_ctl.policy.rules_asked import protocol_name
+from calico_ctl.policy.ruleset import TABLE
 from calico_ctl.usage import Words
 from calico_ctl.workload import endpoint_word, which_endpoint
 from calico_ctl.workload.platform import DropWatch, Platform
@@ -46,7 +49,12 @@ from calico_ctl.workload.which_endpoint import Filter
 from calico_ctl.workload.whose import Owner, Owners
 
 _AT_A_TIME = 0.5
+_TABLELESS = (
+    f"the nftables table {TABLE} is gone: until the policy agent makes it again, no policy drops"
+    " anything here; `calicoctl status` shows how the agent is"
+)
 _LONGEST = 86400.0
+_INTERFACE = re.compile(rf"{names.INTERFACE_PREFIX}[0-9a-f]{{1,11}}")
 
 
 def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
@@ -67,7 +75,7 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
 
 
 class _Viewer:
-    """Prints drops, and remembers how many and what is to be said at the end."""
+    """Prints drops, and remembers how many, and what was warned of."""
 
     def __init__(self, platform: Platform, console: Console, form: Form, only: str | None) -> None:
         self._platform = platform
@@ -75,24 +83,36 @@ class _Viewer:
         self._form = form
         self._only = only
         self._owners = Owners(platform)
-        self._has_warned = False
+        self._warned: set[str] = set()
         self.shown = 0
-        self.has_missed = False
 
-    def show(self, drop: Drop) -> None:
+    def take(self, seen: Seen) -> None:
+        """Show what was seen, and say once what else is to be known about it."""
+        if seen.tableless:
+            self._warn(_TABLELESS)
+        if seen.missed:
+            self._warn("more was dropped than could be told; some of it is not shown")
+        for drop in seen.drops:
+            self._show(drop)
+
+    def _show(self, drop: Drop) -> None:
         if self._only not in {None, drop.interface}:
             return
         self.shown += 1
         owner = self._owners.of(drop.interface)
-        if self._owners.trouble and not self._has_warned:
-            self._has_warned = True
-            self._console.say(f"warning: only interfaces are known: {self._owners.trouble}")
+        if self._owners.trouble:
+            self._warn(f"only interfaces are known: {self._owners.trouble}")
         now = datetime.now(tz=UTC)
         if self._form is Form.JSON:
             item = _item(now, self._platform.hostname, drop, owner)
             self._console.result(json.dumps(item))
         else:
             self._console.result(_line(now, drop, owner))
+
+    def _warn(self, what: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            self._console.say(f"warning: {what}")
 
 
 def _look(
@@ -102,14 +122,12 @@ def _look(
     began = platform.clock.monotonic()
     left = _AT_A_TIME
     while left > 0 and console.is_heard:
-        seen = watch.wait(min(left, _AT_A_TIME))
-        if seen.missed and not viewer.has_missed:
-            viewer.has_missed = True
-            console.say("warning: more was dropped than could be told; some of it is not shown")
-        for drop in seen.drops:
-            viewer.show(drop)
+        viewer.take(watch.wait(min(left, _AT_A_TIME)))
         if seconds is not None:
             left = seconds - (platform.clock.monotonic() - began)
+    # An etcd that does not answer may have taken the time: what was told meanwhile counts.
+    if console.is_heard:
+        viewer.take(watch.wait(0))
 
 
 def _sum_up(viewer: _Viewer, passed_over: int, seconds: float, console: Console) -> None:
@@ -137,7 +155,13 @@ def _interface(words: Words, platform: Platform) -> str | None:
     if text is None:
         return None
     wanted = Filter(word=endpoint_word.parse(text, "endpoint"))
-    endpoint = which_endpoint.find_one(platform, wanted)
+    try:
+        endpoint = which_endpoint.find_one(platform, wanted)
+    except DatastoreUnavailable as error:
+        if _INTERFACE.fullmatch(text):
+            return text
+        error.hint = f"leave out {text}, or name its interface: those are known without etcd"
+        raise
     if endpoint.key.host != platform.hostname:
         raise UsageError(
             f"error: endpoint {endpoint.key.id} is on host {endpoint.key.host}",

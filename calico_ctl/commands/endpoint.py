@@ -46,6 +46,7 @@ Examples:
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from calico_ctl import usage
 from calico_ctl.commands import output, tables
@@ -53,12 +54,14 @@ from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.errors import ExitCode, InvalidValue, UsageError
 from calico_ctl.model import names
-from calico_ctl.model.count import Drops
 from calico_ctl.model.endpoint import Endpoint, State
 from calico_ctl.usage import Words
 from calico_ctl.workload import endpoint_word, membership, which_endpoint
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.which_endpoint import Filter
+
+if TYPE_CHECKING:
+    from calico_ctl.model.count import Drops
 
 _SUMMARY = ("Hostname", "Orchestrator ID", "Number of Workloads", "Number of Endpoints")
 _COUNTED = (
@@ -142,13 +145,13 @@ def _show_counters(form: Form, wanted: Filter, platform: Platform, console: Cons
         console.say("hint: `calicoctl status` shows how the policy agent is")
 
 
-def _counted(endpoint: Endpoint, drops: Drops | None) -> tuple[int | str, ...]:
+def _counted(endpoint: Endpoint, drops: "Drops | None") -> tuple[int | str, ...]:
     key = endpoint.key
     counts = ("-",) * 3 if drops is None else (drops.sent, drops.received, drops.spoofed)
     return (key.workload, key.id, endpoint.name, *counts)
 
 
-def _counts(endpoint: Endpoint, drops: Mapping[str, Drops]) -> dict[str, object]:
+def _counts(endpoint: Endpoint, drops: "Mapping[str, Drops]") -> dict[str, object]:
     """Return the counts as data; null where the kernel counts nothing."""
     found = drops.get(endpoint.name)
     return {

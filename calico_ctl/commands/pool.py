@@ -40,11 +40,11 @@ from netaddr import IPNetwork, iprange_to_cidrs
 
 from calico_ctl import usage
 from calico_ctl.commands import output, tables
-from calico_ctl.commands.output import Listing
+from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.datastore import pools
 from calico_ctl.errors import Conflict, ExitCode, InvalidValue, NotFound
-from calico_ctl.model import address, keys, manifest
+from calico_ctl.model import address, keys
 from calico_ctl.model import pool as model_pool
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.pool import Pool
@@ -155,10 +155,15 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
     present, problems = pools.read(platform.store)
     tables.warn(console, problems)
     found = sorted((pool for pool in present if pool.family in families), key=_key)
-    listing = Listing(
-        "pool", [manifest.pool_item(pool) for pool in found], [str(pool.cidr) for pool in found]
-    )
+    items = _items(found) if form in {Form.JSON, Form.YAML} else ()
+    listing = Listing("pool", items, [str(pool.cidr) for pool in found])
     output.show(console, form, listing, lambda: _tables(console, families, found))
+
+
+def _items(found: list[Pool]) -> list[dict[str, object]]:
+    from calico_ctl.model import manifest
+
+    return [manifest.pool_item(pool) for pool in found]
 
 
 def _tables(console: Console, families: Sequence[Family], found: list[Pool]) -> None:

@@ -48,13 +48,13 @@ Examples:
 from collections.abc import Sequence
 
 from calico_ctl import usage
-from calico_ctl.commands import output, profile_rules, tables
+from calico_ctl.commands import output, tables
 from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints, profiles
 from calico_ctl.datastore.entries import Problem
 from calico_ctl.errors import AlreadyExists, Conflict, ExitCode, NotFound
-from calico_ctl.model import manifest, names
+from calico_ctl.model import names
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.usage import Words
 from calico_ctl.workload.platform import Platform
@@ -68,6 +68,9 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     """Carry out one of the profile commands."""
     words = usage.parse(__doc__, argv)
     if words.flag("rule"):
+        # with the language of rules, which only these commands speak
+        from calico_ctl.commands import profile_rules
+
         name = names.parse_profile_name(words.text("<PROFILE>"))
         profile_rules.run(name, words, platform, console)
     elif words.flag("tag"):
@@ -114,6 +117,8 @@ def _members(listed: Sequence[str], platform: Platform, console: Console) -> Mem
 
 
 def _items(platform: Platform, console: Console) -> list[dict[str, object]]:
+    from calico_ctl.model import manifest
+
     present, problems = profiles.all(platform.store)
     tables.warn(console, problems)
     ordered = sorted(present, key=lambda each: tables.natural(each.name))

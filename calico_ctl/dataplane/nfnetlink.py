@@ -180,10 +180,15 @@ def weight(operations: Iterable[Operation]) -> int:
     )
 
 
+def exists(kernel: Netlink) -> bool:
+    """Say whether there is a table of ours."""
+    tables = kernel.dump("list tables", _GET_TABLE, _HEADER)
+    return _TABLE_NAME in {text(attributes(body, 4)[1]) for body in tables}
+
+
 def names(kernel: Netlink) -> Names | None:
     """Return the names of what our table holds, or None if there is no such table."""
-    tables = kernel.dump("list tables", _GET_TABLE, _HEADER)
-    if _TABLE_NAME not in {text(attributes(body, 4)[1]) for body in tables}:
+    if not exists(kernel):
         return None
     chains: set[str] = set()
     sets: set[str] = set()

@@ -64,6 +64,7 @@ class TracedDrops:
         """Have packets traced. Raises NotFound if there is no table of ours, or KernelRefused."""
         self._ways = Ways()
         self._looked: float | None = None
+        self._tableless = False
         with ExitStack() as opened:
             self._news = opened.enter_context(Netlink(NETFILTER, [_GROUP_TRACE], _BUFFER))
             self._rules = opened.enter_context(closing(_Rules()))
@@ -92,13 +93,18 @@ class TracedDrops:
             finished += [each for each in taken if each is not None]
         if finished:
             self._rules.look()
-        return Seen([self._rules.explained(each) for each in finished], missed=messages is None)
+        drops = [self._rules.explained(each) for each in finished]
+        return Seen(drops, missed=messages is None, tableless=self._tableless)
 
     def _look(self) -> None:
-        """Tell the kernel now and then which interfaces it need not be suspicious of."""
+        """See now and then whether there is a table of ours, and whom it lets through.
+
+        Of those the kernel need not be suspicious.
+        """
         now = time.monotonic()
         if self._looked is None or now - self._looked >= _LOOK_SECONDS:
             self._looked = now
+            self._tableless = not self._rules.exist()
             self._table.let_through(self._rules.let_through())
 
 
@@ -143,7 +149,7 @@ class _Rules:
         self._kernel = Netlink(NETFILTER)
         self._chains: dict[str, dict[int, tuple[int, str]]] = {}
         self._generation = 0
-        if nfnetlink.names(self._kernel) is None:
+        if not self.exist():
             self._kernel.close()
             raise NotFound(
                 f"this host has no nftables table {TABLE}, so no policy drops anything here",
@@ -152,6 +158,9 @@ class _Rules:
 
     def close(self) -> None:
         self._kernel.close()
+
+    def exist(self) -> bool:
+        return nfnetlink.exists(self._kernel)
 
     def look(self) -> None:
         """Forget what is known if somebody has changed any table since."""

@@ -16,7 +16,8 @@ from functools import partial
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.bgp.encapsulation import MAIN_TABLE, Detour, Plan, Route
-from calico_ctl.dataplane import tunnel_links
+from calico_ctl.dataplane import tunnel_links, tunnel_state
+from calico_ctl.dataplane.netlink import KernelRefused
 from calico_ctl.errors import CalicoError, CommandFailed
 from calico_ctl.host import command, kernel
 from calico_ctl.model import address
@@ -52,14 +53,25 @@ class KernelTunnels:
     def __init__(self) -> None:
         """Know nothing of what a former life left."""
         self._clean = False
+        self._settled: tuple[Plan, frozenset[object]] | None = None
 
     def make(self, plan: Plan) -> dict[str, str]:
         """Make everything as planned; return what did not work, by what it is about.
 
-        Without tunnels it costs next to nothing once all is clean.
+        It costs next to nothing where nothing changed, and without tunnels once all is clean.
         """
         if self._clean and not plan.tunnels and not tunnel_links.present():
             return {}
+        before = _state()
+        if before is not None and self._settled == (plan, before):
+            return {}
+        problems = self._make(plan)
+        # It has to be the same before and after: what somebody else changes in between is not ours.
+        settled = before is not None and not problems and before == _state()
+        self._settled = (plan, before) if before is not None and settled else None
+        return problems
+
+    def _make(self, plan: Plan) -> dict[str, str]:
         problems: dict[str, str] = {}
         working = frozenset(
             each.device
@@ -82,6 +94,14 @@ def remove_all() -> None:
     problems = KernelTunnels().make(Plan())
     if problems:
         raise CommandFailed("; ".join(problems.values()))
+
+
+def _state() -> frozenset[object] | None:
+    """Return what the kernel has, or None if that cannot be said in one value."""
+    try:
+        return tunnel_state.read(_families(), PROTOCOL)
+    except KernelRefused:
+        return None
 
 
 def _families() -> list[Family]:

@@ -10,8 +10,8 @@ What it promises beside what `etcd_requests` does:
   the store asked for its revision on another connection: that tells a silent server from a quiet
   one, and a store that was wiped; the next watch begins anew right after the last event. (etcd's
   own word that nothing happened comes every ten minutes.)
-- A lifetime is a lease of its own, granted with each write and never renewed: that of the write
-  before ends by itself, with no key attached.
+- A lifetime is a lease of its own, granted with each write; `refresh` keeps it alive. That of the
+  write before ends by itself, with no key attached.
 - The token that a password is exchanged for is renewed when etcd does not know it any more.
 
 `docs/decisions/0021` says why this is no library.

@@ -13,6 +13,7 @@ from calico_ctl.docker_api import node_container
 from calico_ctl.errors import AlreadyExists, CalicoError, CommandFailed
 from calico_ctl.host import command, ports
 from calico_ctl.model import keys
+from calico_ctl.model.etcd_access import EtcdAuthority
 
 OLDEST_DOCKER = (20, 10)
 BGP_PORT, PROXY_PORT = 179, 2377
@@ -105,20 +106,26 @@ def _etcd(platform: Platform) -> None:
 
 def _clock(platform: Platform) -> Complaint | None:
     access = platform.settings.etcd()
-    try:
-        told = server.ask(access.authorities[0], access.tls).time
-    except CalicoError:
-        # That etcd does not answer is another check's complaint.
-        return None
-    if told is None:
-        return None
+    why = ""
+    for authority in access.authorities:
+        try:
+            told = server.ask(authority, access.tls).time
+        except CalicoError as error:
+            why = why or error.message
+            continue
+        return None if told is None else _skew(told, authority)
+    what = f"this machine's clock cannot be compared with etcd's: {why}"
+    return Complaint(what, "check again once etcd answers", grave=False)
+
+
+def _skew(told: datetime, authority: EtcdAuthority) -> Complaint | None:
     # etcd tells whole seconds.
     skew = (datetime.now(UTC) - told).total_seconds()
     if -SKEW_SECONDS <= skew <= SKEW_SECONDS + 1:
         return None
     word = "ahead of" if skew > 0 else "behind"
     return Complaint(
-        f"this machine's clock is {abs(skew):.0f} s {word} that of etcd at {access.authorities[0]}",
+        f"this machine's clock is {abs(skew):.0f} s {word} that of etcd at {authority}",
         "set both with NTP: times in logs and reports mislead, and certificates may not be valid",
         grave=False,
     )

@@ -75,10 +75,14 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen since the last look; `missed`: there was more than could be told."""
+    """What was seen since the last look; `missed`: there was more than could be told.
+
+    `tableless`: there is no table of ours, so nothing of ours is dropped.
+    """
 
     drops: Sequence[Drop]
     missed: bool = False
+    tableless: bool = False
 
 
 def reason(steps: Sequence[Step], ours: str) -> Reason:

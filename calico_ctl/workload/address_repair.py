@@ -2,11 +2,13 @@
 
 A container in creation has claimed its address and not yet published its endpoint. From outside
 that looks like a leak, so nothing is called one, or freed, before it has been seen twice with a
-pause in between.
+pause in between. Nor is a creation harmed that takes longer: it looks for its claim after it has
+published its endpoint, and here endpoints are looked for after a claim was freed. One of the two
+sees the other.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 
 from netaddr import IPAddress, IPNetwork
 
@@ -15,7 +17,7 @@ from calico_ctl.datastore.store import Store
 from calico_ctl.errors import CalicoError, Conflict, NotFound
 from calico_ctl.ipam import block, check
 from calico_ctl.ipam.block import Owner
-from calico_ctl.ipam.check import Finding
+from calico_ctl.ipam.check import ClaimAddress, Finding, FreeAddress
 from calico_ctl.model.address import FAMILIES
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.workload.platform import Platform
@@ -61,7 +63,16 @@ def confirmed(platform: Platform, before: Sequence[Finding], pause: float) -> li
 
 def repair(platform: Platform, findings: Iterable[Finding]) -> list[Outcome]:
     """Repair what can be; each on its own, whatever becomes of the others."""
-    return [_repair(platform.store, finding) for finding in findings]
+    store = platform.store
+    outcomes = [_repair(store, finding) for finding in findings]
+    freed = {each.finding.subject for each in outcomes if each.fixed and _frees(each.finding)}
+    taken = _claimed_again(store, freed)
+    return [
+        replace(each, fixed=False, failure="a container that was in creation has it")
+        if each.finding.subject in taken and _frees(each.finding)
+        else each
+        for each in outcomes
+    ]
 
 
 def assignment(store: Store, ip: IPAddress) -> Assignment:
@@ -102,8 +113,9 @@ def release(platform: Platform, ip: IPAddress, seen: Owner, pause: float) -> Non
     platform.clock.sleep(pause)
     now = require_released(platform.store, ip)
     revision = 0 if before is None else before[1].revision
-    wanted = check.FreeAddress(ip, seen.id, revision)
-    if now != seen or not address_check.repair(platform.store, wanted):
+    wanted = FreeAddress(ip, seen.id, revision)
+    freed = now == seen and address_check.repair(platform.store, wanted)
+    if not freed or _claimed_again(platform.store, {str(ip)}):
         raise Conflict(f"address {ip} was claimed anew meanwhile", hint="try again")
 
 
@@ -116,6 +128,19 @@ def _repair(store: Store, finding: Finding) -> Outcome:
     except CalicoError as error:
         return Outcome(finding, failure=error.message)
     return Outcome(finding, failure="it changed meanwhile")
+
+
+def _frees(finding: Finding) -> bool:
+    return isinstance(finding.repair, FreeAddress)
+
+
+def _claimed_again(store: Store, freed: Set[str]) -> set[str]:
+    """Claim for endpoints those addresses that they turn out to have; return them."""
+    if not freed:
+        return set()
+    found = check.check(address_check.read(store))
+    wanted = [each for each in found if isinstance(each.repair, ClaimAddress)]
+    return {each.subject for each in wanted if each.subject in freed and _repair(store, each).fixed}
 
 
 def _having(store: Store, ip: IPAddress) -> tuple[Endpoint, ...]:

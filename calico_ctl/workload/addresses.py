@@ -104,6 +104,8 @@ def _change(
     _reconfigure(platform, workload, wanted, known)
     undo.append(partial(_publish, platform, before))
     revision = _publish(platform, wanted)
+    new = [ip for ip in wanted.addresses if ip not in before.addresses]
+    attach.require_claims(platform.store, wanted.key.id, new)
     deadline = platform.clock.monotonic() + ADD_SECONDS
     status.wait_for_endpoint(platform.store, wanted.key, revision, deadline, platform.clock)
 

@@ -8,14 +8,15 @@ should be taken back, `recover` finishes the job later.
 import json
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from netaddr import IPAddress
 
 from calico_ctl.datastore import addresses, endpoints, nodes
-from calico_ctl.errors import AlreadyExists, NoGateway, NotFound
+from calico_ctl.datastore.store import Store
+from calico_ctl.errors import AlreadyExists, Conflict, NoGateway, NotFound
 from calico_ctl.host import intents, locks
 from calico_ctl.model import address, names
 from calico_ctl.model import endpoint as model_endpoint
@@ -68,6 +69,20 @@ def gateway(platform: Platform, family: Family) -> IPAddress:
             hint=f"give it one: sudo calicoctl node {option}=<IP>",
         )
     return found
+
+
+def require_claims(store: Store, owner: str, ips: Iterable[IPAddress]) -> None:
+    """Raise Conflict if somebody took a claim for a leak: no endpoint had the address for too long.
+
+    To be called once an endpoint has them. From then on nobody does.
+    """
+    for ip in ips:
+        holder = addresses.assigned(store, ip)
+        if holder is None or holder.id != owner:
+            raise Conflict(
+                f"address {ip} was freed while the container got it",
+                hint="etcd is slow, and somebody ran `calicoctl ipam check --fix`: try again",
+            )
 
 
 def describe(key: EndpointKey) -> str:
@@ -142,6 +157,7 @@ def _reserve(
     )
     undo.append(partial(endpoints.remove, store, key))
     endpoints.create(store, endpoint)
+    require_claims(store, key.id, ips)
     return endpoint
 
 

@@ -208,8 +208,8 @@ def _other_etcd(found: Health) -> str:
     if api is None or theirs in {"", str(api.version)}:
         return ""
     return (
-        f"{NODE} on this host uses ETCD_API={theirs}; try it with that, or, if the cluster was moved"
-        f" from there, `sudo ETCD_API={api.version} calicoctl node`"
+        f"{NODE} on this host uses ETCD_API={theirs}; try it with that, or, if the cluster was"
+        f" moved from there, `sudo ETCD_API={api.version} calicoctl node`"
     )
 
 

@@ -203,4 +203,8 @@ def _is_coming_free(platform: Platform, ip: IPAddress) -> bool:
     if owner is None:
         holder = addresses.assigned(platform.store, ip)
         return holder is None or holder.host == platform.hostname
-    return find(platform, owner.key.workload) is None and release(platform, owner.key.workload) > 0
+    if find(platform, owner.key.workload) is not None:
+        return False
+    # If there is nothing to release any more, whoever has heard of the end was faster.
+    release(platform, owner.key.workload)
+    return True

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from calico_ctl.datastore.store import Store
-from calico_ctl.model.container import Container, ContainerEvent, OwnContainer
-from calico_ctl.model.count import Count, Drops
-from calico_ctl.model.interface import Interface
-from calico_ctl.model.rule import Direction
 
 if TYPE_CHECKING:
-    # It is pure, but brings the whole policy with it.
+    # Every command loads this module, and most have none of these in their hands.
+    from calico_ctl.model.container import Container, ContainerEvent, OwnContainer
+    from calico_ctl.model.count import Count, Drops
+    from calico_ctl.model.interface import Interface
+    from calico_ctl.model.rule import Direction
     from calico_ctl.policy.dropped import Seen
 
 
@@ -24,7 +24,7 @@ class Docker(Protocol):
         """Say whether it is on this machine, so that its process ids mean something here."""
         ...
 
-    def container(self, name_or_id: str) -> Container:
+    def container(self, name_or_id: str) -> "Container":
         """Inspect by name, id or unique id prefix.
 
         Raises NotFound, Conflict (ambiguous prefix) or DockerUnavailable.
@@ -35,7 +35,7 @@ class Docker(Protocol):
         """Return the ids of all containers, also of those that do not run."""
         ...
 
-    def container_events(self) -> Iterator[ContainerEvent]:
+    def container_events(self) -> "Iterator[ContainerEvent]":
         """Follow what happens to containers from when this returns, until the engine goes away."""
         ...
 
@@ -51,7 +51,7 @@ class Docker(Protocol):
         """Return the engine without our own proxy between, and with little time to answer."""
         ...
 
-    def own_container(self, name: str) -> OwnContainer | None:
+    def own_container(self, name: str) -> "OwnContainer | None":
         """Say how one of our own containers is, or None if there is none of that name."""
         ...
 
@@ -66,7 +66,7 @@ class Docker(Protocol):
 class Network(Protocol):
     """The kernel's network on this host, as far as workloads go. Raises CommandFailed."""
 
-    def plug(self, interface: Interface) -> None:
+    def plug(self, interface: "Interface") -> None:
         """Make the pair with one end inside and configure it; on failure nothing of it is left."""
         ...
 
@@ -74,7 +74,7 @@ class Network(Protocol):
         """Remove the pair by its host side; say whether it was there."""
         ...
 
-    def reconfigure(self, interface: Interface) -> None:
+    def reconfigure(self, interface: "Interface") -> None:
         """Make addresses and routes inside as they shall be, of an interface that is there."""
         ...
 
@@ -90,7 +90,7 @@ class Network(Protocol):
 class Counters(Protocol):
     """What this host's kernel has counted. Needs root; may raise KernelRefused."""
 
-    def rules(self, profile: str) -> Mapping[Direction, Mapping[int, Sequence[Count]]]:
+    def rules(self, profile: str) -> "Mapping[Direction, Mapping[int, Sequence[Count]]]":
         """Return the counts of a profile's rules, by direction and number of the rule.
 
         One for each rule of the kernel: it may have several for one of ours. Raises NotFound if
@@ -98,7 +98,7 @@ class Counters(Protocol):
         """
         ...
 
-    def drops(self) -> Mapping[str, Drops]:
+    def drops(self) -> "Mapping[str, Drops]":
         """Return what was dropped of each interface that is let through; NotFound: no table."""
         ...
 

@@ -7,10 +7,10 @@
 
 A block of ```sh is typed on the first host as a whole; a block of ```text right after it is its
 answer. In an answer `...` stands for any text, and a line of it for any lines; how many spaces
-there are between words does not count, and remarks on stderr may be left out. What is `VARIABLE`
-may be another each time; from then on, whatever the page tells to type has what it really was.
-What `NOT_RUN` stands before is left alone. Each host remembers variables from one step to the next,
-as a terminal does.
+there are between words, and dashes in the border of a table, does not count, and remarks on stderr
+may be left out. What is `VARIABLE` may be another each time; what the page tells to type after that
+is typed with what it really was. What `NOT_RUN` stands before is left alone. Each host remembers
+variables from one step to the next, as a terminal does.
 """
 
 import contextlib
@@ -164,7 +164,7 @@ def _type(typed: str, host: Host) -> command.Result:
     """Run lines as in a terminal that has been open all the time; everybody here is root."""
     lines = re.sub(r"\bsudo (-E )?", "", typed)
     script = (
-        f"set -ae; if [ -e {STATE} ]; then . {STATE}; fi\n"
+        f"cd /root; set -ae; if [ -e {STATE} ]; then . {STATE}; fi\n"
         f"trap 'code=$?; unset OLDPWD; export -p >{STATE}; exit $code' EXIT\n{lines}\n"
     )
     return host.run(script, check=False, quiet=True, timeout=240)
@@ -188,12 +188,16 @@ def matches(shown: str, printed: str) -> bool:
 def _variables(shown: str, printed: str) -> dict[str, str] | None:
     pattern, names = "", list[str]()
     for line in shown.strip().splitlines():
-        words = " ".join(line.split())
+        words = _evened(line)
         pattern += r"(?:.*\n)*" if words == "..." else _any_text(words) + r"\n"
         names += VARIABLE.findall(words)
-    answer = "".join(f"{' '.join(line.split())}\n" for line in printed.strip().splitlines())
+    answer = "".join(f"{_evened(line)}\n" for line in printed.strip().splitlines())
     found = re.fullmatch(pattern, answer)
     return None if found is None else dict(zip(names, found.groups(), strict=True))
+
+
+def _evened(line: str) -> str:
+    return re.sub(r"-{3,}", "---", " ".join(line.split()))
 
 
 def _any_text(line: str) -> str:

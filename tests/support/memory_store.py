@@ -54,11 +54,13 @@ class MemoryStore:
         with self._changed:
             self._begin(reading=True)
             prefix = directory.rstrip("/") + "/"
-            entries = tuple(
-                Entry(key, node.value, node.revision)
-                for key, node in sorted(self._nodes.items(), key=lambda item: item[0])
+            below = sorted(
+                key
+                for key in self._nodes
                 if key.startswith(prefix) and "/_" not in key[len(prefix) - 1 :]
             )
+            found = [(key, self._nodes[key]) for key in below]
+            entries = tuple(Entry(key, node.value, node.revision) for key, node in found)
             return Tree(entries, self._index)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:

@@ -1,75 +1,63 @@
-"""systemd as a lab host's service manager, with no services but those that a test brings.
+"""systemd as the service manager of a lab host, with no units but those that a test brings.
 
-It is the machine's own program, process 1 of namespaces inside the host's. Units come from
-`UNITS` and from what is installed there; the machine's units, which would settle the machine's
-kernel anew, are not seen. There is no journal: a service writes into a file of the host.
+It is the machine's own program. What a test installs beside it is gone with the host. There is no
+journal: a service whose words count has to write them into a file.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import command
 from tests.support.command import Result
-from tests.support.host import Host
+from tests.support.host import NAMESPACES, Host
 
-PROGRAM = Path("/lib/systemd/systemd")
-UNITS = "/run/units"
-INSTALLED = "/usr/lib/systemd/system"
-TARGETS = ("sysinit", "basic", "shutdown", "network-online", "multi-user")
-
-_OVERLAYS = """
-for directory in /usr /var/lib/dpkg; do
-    layer=$1/overlay$directory
-    mkdir -p "$layer/upper" "$layer/work"
-    mount -t overlay -o "lowerdir=$directory,upperdir=$layer/upper,workdir=$layer/work" \
-        overlay "$directory"
-done
-"""
-_JOIN = """
-if [ -e /sys/fs/cgroup/cgroup.controllers ]; then trees=/sys/fs/cgroup
-else trees='/sys/fs/cgroup/*'; fi
-for tree in $trees; do
-    group=$tree/services
-    mkdir "$group"
-    for file in cpuset.cpus cpuset.mems; do
-        [ -e "$tree/cgroup.controllers" ] || [ ! -e "$tree/$file" ] || cat "$tree/$file" >"$group/$file"
-    done
-    echo 0 >"$group/cgroup.procs"
-done
-exec unshare --pid --mount --cgroup --ipc --fork --kill-child sh -ec "$0"
-"""
-_BECOME = """
-mount --make-rprivate /
-mount -t proc proc /proc
-# they are the machine's, not the host's
-for directory in fs kernel vm; do
-    mount --bind "/proc/sys/$directory" "/proc/sys/$directory"
-    mount -o remount,bind,ro "/proc/sys/$directory"
-done
-umount --recursive /sys/fs/cgroup
-mount -t tmpfs tmpfs /tmp
-exec $PROGRAM --system --unit=multi-user.target --log-target=null --show-status=no
-"""
+_SCRIPT = Path(__file__).with_suffix(".sh")
+_TARGETS = ("sysinit", "basic", "shutdown", "network-online", "multi-user")
+"""What every unit needs by default."""
 
 
-def start(host: Host) -> None:
-    """Start it in a host, whose /usr and packages are then the host's own to change."""
-    host.run(["sh", "-ec", _OVERLAYS, "overlays", str(host.directory)], quiet=True)
-    for name in TARGETS:
-        unit(host, f"{name}.target", "[Unit]\nDefaultDependencies=no\n")
-    environment = {
-        "container": "lab",
-        "PROGRAM": str(PROGRAM),
-        "SYSTEMD_UNIT_PATH": f"{UNITS}:/run/systemd/transient",
-        "SYSTEMD_GENERATOR_PATH": "/run/no-generators",
-    }
-    host.spawn(["sh", "-ec", _JOIN, _BECOME], "systemd.log", environment)
-    command.wait_until(lambda: systemctl(host, "is-system-running").out == "running\n", 20, "systemd runs")
+@dataclass(frozen=True)
+class ServiceManager:
+    """A systemd that runs in a host."""
+
+    host: Host
+    pid: int
+
+    def run(self, *argv: str, check: bool = True) -> Result:
+        """Run a program where systemd and its services run."""
+        show = f"{self.host.name}# {command.plain(argv)}"
+        return command.run(self._inside(argv), show=show, check=check)
+
+    def ask(self, *argv: str) -> str:
+        """Return what `systemctl` says, whatever its exit code."""
+        return command.run(self._inside(["systemctl", *argv]), show="", check=False).out.strip()
+
+    def _inside(self, argv: Sequence[str]) -> list[str]:
+        return ["nsenter", "--target", str(self.pid), *NAMESPACES, "--", *argv]
 
 
-def unit(host: Host, name: str, text: str) -> None:
-    """Write a unit, or a part of one."""
-    host.run(["sh", "-ec", 'mkdir -p "$(dirname "$1")"; cat >"$1"', "unit", f"{UNITS}/{name}"], stdin=text, quiet=True)
+def start(host: Host, units: Mapping[str, str]) -> ServiceManager:
+    """Start it; `units`: the files that it has in the beginning, by their names."""
+    targets = {f"{name}.target": "[Unit]\nDefaultDependencies=no\n" for name in _TARGETS}
+    for name, text in (targets | dict(units)).items():
+        file = host.directory / "units" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    # nsenter, then unshare, then systemd
+    process = host.spawn(["sh", str(_SCRIPT), str(host.directory)], "systemd.log")
+    command.wait_until(lambda: len(_below(process.pid)) == 2, 20, "systemd begins")
+    manager = ServiceManager(host, _below(process.pid)[-1])
+    command.wait_until(
+        lambda: manager.ask("is-system-running") == "running", 20, "systemd runs", every=0.2
+    )
+    return manager
 
 
-def systemctl(host: Host, *arguments: str) -> Result:
-    return host.run(["systemctl", *arguments], check=False)
+def _below(pid: int) -> list[int]:
+    """The only child of a process, that one's only child, and so on."""
+    found = list[int]()
+    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        pid = int(children[0])
+        found.append(pid)
+    return found

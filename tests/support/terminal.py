@@ -21,7 +21,7 @@ class Terminal:
     def type(self, text: bytes) -> None:
         os.write(self._keyboard, text)
 
-    def read_until(self, mark: bytes, seconds: float = 20) -> bytes:
+    def read_until(self, mark: bytes, seconds: float = 60) -> bytes:
         """Read until the mark has been seen since the last time; return what was read."""
         end = time.monotonic() + seconds
         while mark not in self.seen:
@@ -30,7 +30,7 @@ class Terminal:
         found, _, self.seen = self.seen.partition(mark)
         return found
 
-    def wait(self, seconds: float = 20) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Wait for the program's end; return its exit code."""
         end = time.monotonic() + seconds
         while self._read(end - time.monotonic()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 Address = str | tuple[str, int]
 """The path of a Unix socket, or a TCP address."""
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds within which each piece has to come."""
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,25 +75,32 @@ def test_a_tmp_that_cannot_be_used_is_named(debian: Root, mounted: str, said: st
     assert debian.run("calicoctl", "version", tmp=mounted, env=elsewhere).out == f"{__version__}\n"
 
 
-def test_an_interrupted_command_leaves_nothing(frozen_calicoctl: Frozen, tmp_path: Path) -> None:
+@contextmanager
+def waiting(program: Path, tmp: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that has begun, and waits for an etcd that does not answer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(120)
         settings = {
-            "TMPDIR": str(tmp_path),
+            "TMPDIR": str(tmp),
             "ETCD_AUTHORITY": f"127.0.0.1:{silent.getsockname()[1]}",
         }
-        argv = [str(frozen_calicoctl.file), "pool", "show"]
+        argv = [str(program), "pool", "show"]
         environment = command.clean_environment(settings)
         with subprocess.Popen(argv, env=environment, start_new_session=True) as process:
             try:
                 connection, _ = silent.accept()
                 with connection:
-                    assert [path.name[:4] for path in tmp_path.iterdir()] == ["_MEI"]
-                    # As a terminal does it: all of them get it.
-                    os.killpg(process.pid, signal.SIGINT)
-                    code = process.wait(120)
+                    yield process
             finally:
-                process.kill()
+                command.stop(process, signal.SIGKILL)
+
+
+def test_an_interrupted_command_leaves_nothing(frozen_calicoctl: Frozen, tmp_path: Path) -> None:
+    with waiting(frozen_calicoctl.file, tmp_path) as process:
+        assert [path.name[:4] for path in tmp_path.iterdir()] == ["_MEI"]
+        # As a terminal does it: all of them get it.
+        os.killpg(process.pid, signal.SIGINT)
+        code = process.wait(120)
     assert code in {130, -signal.SIGINT}
     assert list(tmp_path.iterdir()) == []
 
@@ -117,6 +125,21 @@ def test_what_killed_ones_left_is_removed_by_the_next(
     command.run([str(frozen_calicoctl.file), "version"], env=environment)
     left = {folders["of one that runs"], folders["somebody else's"], recent}
     assert set(tmp_path.iterdir()) == left
+
+
+def test_a_container_that_shares_tmp_leaves_what_runs_outside(
+    frozen_calicoctl: Frozen, tmp_path: Path
+) -> None:
+    """There, the numbers of processes and their maps tell nothing of whoever runs outside."""
+    with waiting(frozen_calicoctl.file, tmp_path):
+        (folder,) = tmp_path.iterdir()
+        inside = set(folder.iterdir())
+        long_ago = time.time() - 3600
+        os.utime(folder, (long_ago, long_ago))
+        unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        environment = command.clean_environment({"TMPDIR": str(tmp_path)})
+        command.run([*unshare, str(frozen_calicoctl.file), "version"], env=environment)
+        assert set(folder.iterdir()) == inside
 
 
 def test_on_a_host_with_docker_alone_it_does_everything(

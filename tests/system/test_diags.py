@@ -1,18 +1,46 @@
-"""diags on a real node: what the bundle holds, and that another host can download it once."""
+"""diags on a real node: what the bundle holds, and that another host can download it once.
 
+And both pages on finding faults, word for word.
+"""
+
+import sys
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import cluster as calico
+from tests.support import command, document, probes
 from tests.support.cluster import ETCD, Cluster
 from tests.support.host import Host
 from tests.support.lab import Lab
+from tests.support.paths import CHECKOUT
 
 pytestmark = pytest.mark.system
 
 SECRET = "planted-7f3a-token"
+HOW_TO = CHECKOUT / "docs/how-to"
+WHY = HOW_TO / "why-is-my-traffic-dropped.md"
+PATIENCE = 60
+
+FALSE_ADDRESS, OTHERS_TABLE = "192.168.1.77", "inet firewall"
+SEND = """
+import socket
+for kind, source, *there in (
+    (socket.SOCK_STREAM, "192.168.1.2", "192.168.1.1", 81),
+    (socket.SOCK_DGRAM, "192.168.1.2", "192.168.1.1", 53),
+    (socket.SOCK_DGRAM, "192.168.1.77", "192.168.1.1", 53),
+    (socket.SOCK_STREAM, "192.168.1.2", "192.0.2.7", 80),
+):
+    sender = socket.socket(socket.AF_INET, kind)
+    sender.setblocking(False)
+    sender.bind((source, 0))
+    sender.connect_ex(tuple(there))
+    kind == socket.SOCK_DGRAM and sender.send(b"?")
+"""
+"""Sends what the page shows to be dropped."""
+
 FETCH = "curl --silent --show-error --max-time 60 --fail --output {} {}"
 
 
@@ -25,6 +53,28 @@ def cluster(lab2: Lab) -> Cluster:
     cluster.calicoctl(cluster.hosts[0], "profile add web")
     cluster.calicoctl(cluster.hosts[0], "container web profile append web")
     return cluster
+
+
+@pytest.fixture
+def homes(cluster: Cluster) -> Iterator[None]:
+    """Each host gets, for a while, a /root and a /tmp of its own, where pages put files."""
+    for host in cluster.hosts:
+        host.run("mount -t tmpfs tmpfs /root; mount -t tmpfs tmpfs /tmp")
+    yield
+    for host in cluster.hosts:
+        host.run("umount /root /tmp")
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> list[str]:
+    """The container client beside web, which denies port 81; the words to enter its network."""
+    one = cluster.hosts[0]
+    cluster.run(one, "client")
+    cluster.calicoctl(one, "container add client 192.168.1.2")
+    cluster.calicoctl(one, "profile add client")
+    cluster.calicoctl(one, "container client profile append client")
+    cluster.calicoctl(one, "profile web rule add inbound deny tcp to ports 81")
+    return probes.inside(one, "client")
 
 
 def diags(host: Host, *options: str) -> str:
@@ -91,3 +141,38 @@ def test_with_an_etcd_that_hangs_the_rest_is_collected(cluster: Cluster):
     assert texts["etcd/calico"].startswith("not collected: cannot reach etcd")
     assert '"table": {' in texts["agent/state"]
     assert "etcd: failed" in texts["checks"]
+
+
+def test_the_page_on_collecting_is_right_word_for_word(cluster: Cluster, homes: None):
+    hosts = {host.name: host for host in cluster.hosts}
+    assert document.play(HOW_TO / "collect-diagnostics.md", hosts) == 6
+
+
+def test_the_page_on_dropped_traffic_is_right_word_for_word(
+    cluster: Cluster, homes: None, client: list[str]
+):
+    (one, _) = cluster.hosts
+    assert document.play(WHY, {one.name: one}) == 6
+    (block,) = [each for each in document.blocks(WHY.read_text()) if not each.is_run]
+    first, *shown = block.text.splitlines()
+    assert len(shown) == 4
+    log = one.directory / "drops.log"
+    one.run([*client, "ip", "address", "add", f"{FALSE_ADDRESS}/32", "dev", "eth1"])
+    one.run("ip route add 192.0.2.7 dev eth0")
+    chain = "chain forward { type filter hook forward priority 10; ip daddr 192.0.2.7 drop; }"
+    one.run(f"nft 'table {OTHERS_TABLE} {{ {chain} }}'")
+    typed = first.removeprefix("host1$ sudo ")
+    script = f"echo $$ >{log}.pid; exec {typed}"
+    running = one.spawn(["sh", "-c", script], log.name)
+
+    def are_told() -> bool:
+        one.run([*client, sys.executable, "-I", "-S", "-c", SEND], quiet=True)
+        told = log.read_text().splitlines()
+        return all(any(document.matches(line, each) for each in told) for line in shown)
+
+    try:
+        command.wait_until(are_told, PATIENCE, f"{shown} are told", every=0.3)
+    finally:
+        print(log.read_text())
+    one.run(f"kill -INT $(cat {log}.pid)")
+    assert running.wait(PATIENCE) == 130

@@ -140,6 +140,18 @@ def test_what_is_wrong_is_said_at_once_and_leaves_nothing(cluster: Cluster, host
     assert calico.claims(cluster) == taken
 
 
+def test_of_several_that_wish_one_address_at_once_one_gets_it(cluster: Cluster, host: Host) -> None:
+    line = "run -d -e CALICO_IP=192.168.1.2 busybox sleep 1d"
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: docker(host, line, check=False), range(4)))
+    assert sorted(each.code == 0 for each in results) == [False, False, False, True]
+    for each in results:
+        assert each.code == 0 or "192.168.1.2 is already assigned" in each.err
+    assert len(host.docker("ps", "-aq", "--filter", "ancestor=busybox").out.split()) == 1
+    assert len(calico.claims(cluster)) == 1
+    probes.answers(host, probes.HOST_ITSELF, "192.168.1.2")
+
+
 def test_an_address_can_be_used_again_at_once(host: Host) -> None:
     for _ in range(5):
         docker(host, "run --rm -e CALICO_IP=192.168.1.2 busybox true")

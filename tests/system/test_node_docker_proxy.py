@@ -80,7 +80,7 @@ def gets_in(host: Host, name: str) -> bool:
 def docker_as(name: str, host: Host) -> str:
     """Write the docker command of the holder of a certificate; it ends in any case."""
     return (
-        f"timeout -s KILL 20 docker --tlsverify --tlscacert={PKI}/ca.pem"
+        f"timeout -s KILL 60 docker --tlsverify --tlscacert={PKI}/ca.pem"
         f" --tlscert={PKI}/{name}.pem --tlskey={PKI}/{name}-key.pem -H {host.ip}:2377"
     )
 

@@ -260,6 +260,7 @@ def test_what_a_page_tells_to_type_is_found_with_its_answers(tmp_path):
         ("first\n...", "first\n", True),
         ("...\nlast", "first\nlast\n", True),
         ("a.c", "abc", False),
+        ("+------+", "+---------+", True),
         ("16:20:07 web", "09:01:59 web", True),
         ("16:20:07 web", "now web", False),
         (f"endpoint {'0a' * 16} on host1", f"endpoint {'b1' * 16} on host1", True),
@@ -352,4 +353,6 @@ FOLLOWED = (
     "how-to/use-ipv6.md",
     "how-to/isolate-with-profiles.md",
     "how-to/integrate-an-orchestrator.md",
+    "how-to/collect-diagnostics.md",
+    "how-to/why-is-my-traffic-dropped.md",
 )

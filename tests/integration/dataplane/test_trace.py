@@ -144,6 +144,17 @@ def test_a_table_that_is_made_anew_meanwhile_counts_its_rules_from_1_again(wire,
     assert sent(wire, watch, tcp(B, A, 84), "calib", "calia")[0].reason.position == 4
 
 
+def test_a_table_that_has_gone_is_missed_and_seen_again(wire, watch, monkeypatch):
+    monkeypatch.setattr("calico_ctl.dataplane.trace._LOOK_SECONDS", 0)
+    assert not watch.wait(0).tableless
+    wire.host.run(["nft", "delete", "table", "inet", "calico"])
+    try:
+        assert watch.wait(0).tableless
+    finally:
+        wire.lose_table()
+    assert not watch.wait(0).tableless
+
+
 def test_an_unreadable_profile_and_a_setting_that_closes_the_host_are_told(wire, watch):
     wire.install(
         CLUSTER

@@ -1,16 +1,20 @@
 """Tunnels in the real kernel, each test in a namespace of its own."""
 
+import errno
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.bgp.encapsulation import Detour, Peer, Plan, Route, Tunnel
-from calico_ctl.dataplane import tunnel
+from calico_ctl.dataplane import tunnel, tunnel_state
+from calico_ctl.dataplane.netlink import KernelRefused
 from calico_ctl.dataplane.tunnel import KernelTunnels
 from calico_ctl.errors import CommandFailed
-from calico_ctl.host import kernel
+from calico_ctl.host import command, kernel
 from calico_ctl.model.encapsulation import Way
 from tests.support.command import wait_until
 from tests.support.netns import NetNs
@@ -71,6 +75,8 @@ for device in {V4} {V6}; do
   ip neigh show dev $device
   bridge fdb show dev $device
   ip -o link show dev $device | cut -d: -f2-
+  ip -d -o link show dev $device | grep -o 'addrgenmode [a-z0-9]*'
+  cat /proc/sys/net/ipv4/conf/$device/rp_filter /proc/sys/net/ipv6/conf/$device/disable_ipv6
 done 2>/dev/null
 exit 0
 """
@@ -106,6 +112,11 @@ CHANGES = {
         f"ip link set {V4} mtu 1200",
         f"ip link set {V4} address 02:00:00:00:00:99",
     ],
+    "a packet that comes back another way is dropped": [
+        f"echo 1 > /proc/sys/net/ipv4/conf/{V4}/rp_filter"
+    ],
+    "the device has no IPv6": [f"echo 1 > /proc/sys/net/ipv6/conf/{V6}/disable_ipv6"],
+    "the device takes an address": [f"ip link set {V4} addrgenmode eui64"],
     "the device is down": [f"ip link set {V4} down"],
     "the device is another tunnel": [
         f"ip link delete {V4}",
@@ -146,10 +157,45 @@ def test_what_somebody_else_changed_is_mended(host):
     assert tunnels.make(PLAN) == {}
     made = state(host)
     for what, lines in CHANGES.items():
+        # By then it knows that all is as it shall be, and looks closely only for a reason.
+        assert tunnels.make(PLAN) == {}, what
         host.run(["sh", "-ec", "\n".join(lines)])
         assert state(host) != made, what
         assert tunnels.make(PLAN) == {}, what
         assert state(host) == made, what
+
+
+def test_where_nothing_changed_no_program_is_run(host, monkeypatch):
+    tunnels, run, programs = KernelTunnels(), command.run, list[str]()
+
+    def counted(argv: Sequence[str], *args: Any, **options: Any) -> str:
+        programs.append(argv[0])
+        return run(argv, *args, **options)
+
+    def makes_without_programs() -> bool:
+        programs.clear()
+        assert tunnels.make(PLAN) == {}
+        return not programs
+
+    monkeypatch.setattr(command, "run", counted)
+    assert not makes_without_programs()
+    wait_until(makes_without_programs, 30, "all is known to be as it shall be")
+    assert tunnels.make(replace(PLAN, routes=frozenset())) == {}
+    assert "ip" in programs
+    assert "10.65.2.0/26" not in host.run(["ip", "route"]).out
+
+
+def test_where_the_kernel_does_not_say_it_in_one_value_all_is_compared(host, monkeypatch):
+    def refuse(*_: object) -> frozenset[object]:
+        raise KernelRefused("list the detours", errno.EINVAL)
+
+    monkeypatch.setattr(tunnel_state, "read", refuse)
+    tunnels = KernelTunnels()
+    assert tunnels.make(PLAN) == {}
+    made = state(host)
+    host.run(["ip", "link", "delete", V4])
+    assert tunnels.make(PLAN) == {}
+    assert state(host) == made
 
 
 def test_what_a_former_life_left_goes_and_what_is_others_stays(host):

@@ -12,6 +12,7 @@ import pytest
 
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.datastore.etcd_servers import Servers
+from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.datastore.store import Entry, Store, StoreReplaced
 from calico_ctl.errors import Conflict, DatastoreUnavailable
 from calico_ctl.model.etcd_access import EtcdAuthority
@@ -41,18 +42,21 @@ each_verb = pytest.mark.parametrize("verb", VERBS)
 _numbers = count()
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    cluster = EtcdCluster(tmp_path_factory.mktemp("cluster"))
+@pytest.fixture(scope="module", params=[True, False], ids=["v2", "v3"])
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EtcdCluster]:
+    cluster = EtcdCluster(tmp_path_factory.mktemp("cluster"), v2=request.param)
     cluster.start()
     yield cluster
     cluster.stop()
 
 
 @contextmanager
-def opened(*members: EtcdAuthority, **times: float) -> Iterator[Etcd]:
+def opened(*members: EtcdAuthority, v2: bool = True, **times: float) -> Iterator[Etcd | EtcdV3]:
     first, *others = members
-    store = Etcd(EtcdSettings(first.host, first.port, others, **(PATIENT | times)))  # type: ignore[arg-type]
+    settings = EtcdSettings(first.host, first.port, others, **(PATIENT | times))  # type: ignore[arg-type]
+    store = Etcd(settings) if v2 else EtcdV3(settings)
     try:
         yield store
     finally:
@@ -186,7 +190,8 @@ def test_a_member_that_is_killed_in_the_middle_costs_nothing(cluster: EtcdCluste
     key = f"/calico/count{next(_numbers)}"
     seen: list[str | None] = []
     done, unsure = 0, 0
-    with opened(*members) as store, opened(*members) as watching:
+    v2 = victim.v2
+    with opened(*members, v2=v2) as store, opened(*members, v2=v2) as watching:
         entry = store.create(key, "0")
         reader = threading.Thread(
             target=read_until, args=(watching, entry, "60", seen), daemon=True
@@ -208,7 +213,7 @@ def test_a_member_that_is_killed_in_the_middle_costs_nothing(cluster: EtcdCluste
     victim.wait_until_it_serves()
 
 
-def read_until(store: Etcd, entry: Entry, last: str, seen: list[str | None]) -> None:
+def read_until(store: Store, entry: Entry, last: str, seen: list[str | None]) -> None:
     position = entry.revision
     while last not in seen:
         for event in store.watch(entry.key, position, 30):
@@ -218,7 +223,8 @@ def read_until(store: Etcd, entry: Entry, last: str, seen: list[str | None]) -> 
 
 def test_a_member_that_is_gone_for_good_is_left_by_an_idle_store(cluster: EtcdCluster) -> None:
     leader, victim, third = cluster.leader_first()
-    with opened(victim.authority, third.authority, leader.authority) as store:
+    members = (victim.authority, third.authority, leader.authority)
+    with opened(*members, v2=victim.v2) as store:
         position = store.put("/calico/idle", "1").revision
         victim.stop()
         assert store.put("/calico/idle", "2").value == "2"

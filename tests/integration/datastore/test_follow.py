@@ -484,7 +484,12 @@ def far_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FarSe
         server.server.stop()
 
 
-each_silence = pytest.mark.parametrize("how", ["dropped", "link down"])
+each_silence = pytest.mark.parametrize(
+    ("far_server", "how"),
+    [(True, "dropped"), (True, "link down"), (False, "dropped")],
+    ids=["v2 dropped", "v2 link down", "v3 dropped"],
+    indirect=["far_server"],
+)
 
 
 @each_silence

@@ -28,6 +28,10 @@ def network_of(body: bytes) -> dict[str, Any]:
     return found
 
 
+def without_network(body: bytes) -> dict[str, Any]:
+    return {**json.loads(body), "NetworkSettings": "(ours)"}
+
+
 def test_a_whole_life_on_one_connection(both, proxy, name):
     with Wire(proxy.address) as connection:
         made = connection.ask(f"POST /v1.41/containers/create?name={name}", request("10.65.0.5"))
@@ -66,9 +70,11 @@ def test_the_address_is_where_each_version_looks_for_it(both, proxy, name, prefi
     with Wire(proxy.address) as connection:
         connection.ask(f"POST /containers/create?name={name}", request("10.65.0.5,fd80::5"))
         connection.ask(f"POST /containers/{name}/start")
-        shown = network_of(connection.ask(f"GET {prefix}/containers/{name}/json").body)
+        through = connection.ask(f"GET {prefix}/containers/{name}/json").body
         listed = json.loads(connection.ask(f"GET {prefix}/containers/json").body)
-        engines = network_of(both.ask(f"GET {prefix}/containers/{name}/json").body)
+        direct = both.ask(f"GET {prefix}/containers/{name}/json").body
+    assert without_network(through) == without_network(direct)
+    shown, engines = network_of(through), network_of(direct)
     assert shown["IPAddress"] == shown["Networks"]["calico"]["IPAddress"] == "10.65.0.5"
     assert shown["GlobalIPv6Address"] == "fd80::5"
     assert shown["Gateway"] == "172.17.8.101"

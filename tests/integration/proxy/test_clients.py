@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
 import docker
@@ -160,7 +161,9 @@ def test_an_image_is_saved_and_loaded(client):
 
 
 def test_events_are_told(client, name):
-    with client.on_terminal("events", "--filter", f"container={name}") as screen:
+    # Since now: what happens before the client listens is told too.
+    since = ("--since", str(int(time.time())))
+    with client.on_terminal("events", *since, "--filter", f"container={name}") as screen:
         client("run", "--name", name, IMAGE, "true")
         screen.read_until(b"container die")
 
@@ -281,22 +284,27 @@ services:
 """
 
 
-DEFAULT = ""
-"""The network that compose makes for a project: containers are made first, then they join it."""
+LINE = "    network_mode: NETWORK\n"
 
 
-@pytest.mark.parametrize("network", [DEFAULT, "none", "host", "bridge", '"service:other"'])
-def test_docker_compose_brings_a_project_up_and_down(proxy, both, tmp_path, network):
-    file = tmp_path / "docker-compose.yml"
-    line = "    network_mode: NETWORK\n"
-    file.write_text(COMPOSE.replace(line, network and line.replace("NETWORK", network)))
-    environment = command.clean_environment({"DOCKER_HOST": proxy.docker_host})
+class Project:
+    """A project of docker-compose's, talking to the proxy."""
 
-    def compose(*arguments: str) -> str:
-        project = ["--project-name", tmp_path.name.replace("_", ""), "--file", str(file)]
+    def __init__(self, folder: Path, host: str, network_mode: str) -> None:
+        self.file = folder / "docker-compose.yml"
+        self.file.write_text(COMPOSE.replace(LINE, network_mode))
+        self.name = folder.name.replace("_", "")
+        self.environment = command.clean_environment({"DOCKER_HOST": host})
+
+    def __call__(self, *arguments: str) -> str:
+        project = ["--project-name", self.name, "--file", str(self.file)]
         argv = ["docker-compose", "--ansi", "never", *project, *arguments]
-        return command.run(argv, env=environment).out
+        return command.run(argv, env=self.environment).out
 
+
+def test_docker_compose_brings_a_project_up_and_down(proxy, both, tmp_path):
+    """With the network that it makes for a project: containers are made first, then they join."""
+    compose = Project(tmp_path, proxy.docker_host, "")
     try:
         compose("up", "--detach")
         containers = compose("ps", "--quiet").split()
@@ -312,4 +320,18 @@ def test_docker_compose_brings_a_project_up_and_down(proxy, both, tmp_path, netw
     finally:
         compose("down", "--timeout", "5")
     assert both.ask(f"GET /containers/{web}/json").status == 404
+    assert proxy.said(f"release {web}")
+
+
+@pytest.mark.parametrize("network", ["none", "host", "bridge", '"service:other"'])
+def test_docker_compose_brings_up_a_container_with_any_network(proxy, both, tmp_path, network):
+    compose = Project(tmp_path, proxy.docker_host, LINE.replace("NETWORK", network))
+    try:
+        compose("up", "--detach")
+        web = compose("ps", "--quiet", "web").strip()
+        assert proxy.said(f"connect {web}") == 1
+        engines = json.loads(both.ask(f"GET /containers/{web}/json").body)
+        assert [*engines["NetworkSettings"]["Networks"]] == ["none"]
+    finally:
+        compose("down", "--timeout", "5")
     assert proxy.said(f"release {web}")

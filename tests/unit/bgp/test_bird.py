@@ -110,10 +110,20 @@ def test_a_default_route_is_taken_only_if_that_was_configured():
         (True, ROUTERS, {}, True),
         (False, ROUTERS, {}, False),
         # Of the mesh only one host is left.
-        (False, (*ROUTERS, BgpPeer(NODES[1].ipv4, 64511)), {}, False),
-        (False, (*ROUTERS, BgpPeer(NODES[1].ipv4, 64511)), {NODES[1].ipv4: CLUSTER_ID}, True),
+        (False, (*ROUTERS, BgpPeer(IPAddress("10.0.0.2"), 64511)), {}, False),
+        (
+            False,
+            (*ROUTERS, BgpPeer(IPAddress("10.0.0.2"), 64511)),
+            {IPAddress("10.0.0.2"): CLUSTER_ID},
+            True,
+        ),
         # This host is the reflector.
-        (False, (*ROUTERS, BgpPeer(NODES[0].ipv4, 64511)), {NODES[0].ipv4: CLUSTER_ID}, True),
+        (
+            False,
+            (*ROUTERS, BgpPeer(IPAddress("10.0.0.1"), 64511)),
+            {IPAddress("10.0.0.1"): CLUSTER_ID},
+            True,
+        ),
     ],
 )
 def test_parts_of_any_block_are_the_hosts_where_their_own_word_is_heard(

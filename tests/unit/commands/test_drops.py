@@ -7,6 +7,7 @@ import pytest
 from netaddr import IPAddress
 
 from calico_ctl.console import Console
+from calico_ctl.errors import DatastoreUnavailable
 from calico_ctl.model.container import Container
 from calico_ctl.model.rule import Direction
 from calico_ctl.policy.dropped import Drop, Reason, Seen, Why
@@ -167,6 +168,37 @@ def test_without_etcd_only_interfaces_are_known(cli, watch):
     assert finished.exit == 0
     assert finished.out.count(" caliaaaa inbound tcp ") == 2
     assert finished.err.count("warning: only interfaces are known: cannot reach etcd") == 1
+
+
+def test_without_etcd_one_interface_can_still_be_looked_at(cli, watch):
+    cli.store.fail("it is away")
+    watch.looks = [Seen([UNMATCHED, DENIED])]
+    finished = cli.run("drops", "caliaaaa")
+    assert finished.exit == 0
+    assert " caliaaaa inbound tcp " in finished.out
+    assert finished.out.count("\n") == 1
+    refused = cli.run("drops", "web")
+    assert (refused.exit, refused.out) == (1, "")
+    assert refused.err.startswith("error: cannot reach etcd")
+    assert "\nhint: leave out web, or name its interface" in refused.err
+
+
+def test_what_was_told_while_an_etcd_kept_it_waiting_is_shown_too(cli, watch):
+    def hang(*_: object) -> object:
+        watch.clock.sleep(60)
+        raise DatastoreUnavailable("10.0.0.1:2379", "no answer")
+
+    cli.platform.store.tree = hang
+    watch.looks = [Seen([DENIED]), Seen([UNMATCHED])]
+    finished = cli.run("drops")
+    assert finished.out.count("\n") == 2
+    assert watch.waited[-1] == 0
+
+
+def test_a_table_that_has_gone_is_said_once(cli, watch):
+    watch.looks = [Seen(()), Seen((), tableless=True), Seen((), tableless=True)]
+    err = cli.run("drops").err
+    assert err.count("warning: the nftables table inet calico is gone: until the policy") == 1
 
 
 def test_it_needs_root_and_refuses_what_it_cannot_do(cli, watch):

@@ -331,7 +331,7 @@ def test_the_service_works_with_its_threads_and_stops_when_it_is_told_to(machine
         stopping.wait()
 
     runtime.listen("docker", tell)
-    watchdog = threading.Timer(10, runtime.stopping.set)
+    watchdog = threading.Timer(60, runtime.stopping.set)
     watchdog.start()
     for _ in lifecycle.turns(machine, runtime):
         if machine.network.plugged:

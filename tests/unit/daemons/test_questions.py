@@ -66,23 +66,23 @@ def test_each_question_is_asked_and_what_is_asked_about_a_name_has_a_result(
     question, asked, result
 ):
     workloads = Noting()
-    assert questions.ask(workloads, question).result(5) == result
+    assert questions.ask(workloads, question).result(60) == result
     assert workloads.asked == [asked]
 
 
 def test_what_only_takes_long_is_computed():
-    assert questions.ask(Noting(), events.Compute(lambda: 6 * 7)).result(5) == 42
+    assert questions.ask(Noting(), events.Compute(lambda: 6 * 7)).result(60) == 42
 
 
 def test_what_was_raised_comes_back():
     question = events.Check(Wish((AnyAddress.IPV4,), ("web",)))
     with pytest.raises(PoolExhausted, match="none is left"):
-        questions.ask(Noting(), question).result(5)
+        questions.ask(Noting(), question).result(60)
 
 
 def test_a_process_that_ends_does_not_wait_for_an_answer():
     workloads = Noting()
-    questions.ask(workloads, events.Connect("web")).result(5)
+    questions.ask(workloads, events.Connect("web")).result(60)
     assert workloads.threads[0].daemon
 
 
@@ -90,4 +90,4 @@ def test_who_gives_up_waiting_disturbs_nobody():
     workloads = Noting()
     answered = questions.ask(workloads, events.Connect("web"))
     assert not answered.cancel()
-    assert answered.result(5) is None
+    assert answered.result(60) is None

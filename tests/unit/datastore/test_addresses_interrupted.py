@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from random import Random
 
 import pytest
@@ -31,6 +32,13 @@ class Interrupted(MemoryStore):
 
     act: Callable[[], object] = staticmethod(lambda: None)
     at = -1
+
+    def copy(self) -> "Interrupted":
+        """Return another that holds the same, not armed."""
+        made = Interrupted()
+        made._nodes, made._index = dict(self._nodes), self._index
+        made._history = self._history.copy()
+        return made
 
     def _step(self) -> None:
         self.at -= 1
@@ -88,13 +96,19 @@ def repaired(store: MemoryStore) -> list[Finding]:
     return check.check(address_check.read(store))
 
 
-def world(*before: Operation) -> Interrupted:
+def world(name: str) -> Interrupted:
+    """What there is before an operation: a copy, for each of hundreds of interruptions."""
+    return _made(name).copy()
+
+
+@cache
+def _made(name: str) -> Interrupted:
     store = Interrupted()
     for cidr in POOLS:
         pools.create(store, Pool(cidr))
     for number in (1, 2):
         nodes.register(store, Node(f"h{number}", IPAddress(f"172.16.0.{number}")))
-    for operation in before:
+    for operation in OPERATIONS[name][0]:
         operation(store)
     return store
 
@@ -128,9 +142,9 @@ OPERATIONS = {
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_whatever_a_crash_leaves_is_found_and_repaired(name) -> None:
     """No endpoint is published here, so in the end every address has to be free again."""
-    before, operation = OPERATIONS[name]
+    _, operation = OPERATIONS[name]
     for at in range(200):
-        store = world(*before)
+        store = world(name)
         store.at, store.act = at, _kill
         with suppress(Killed):
             operation(store)
@@ -177,10 +191,10 @@ INTRUDERS = {
 @pytest.mark.parametrize("other", INTRUDERS)
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_in_the_middle_of_another_breaks_nothing(name, other) -> None:
-    before, operation = OPERATIONS[name]
+    _, operation = OPERATIONS[name]
     intruder = INTRUDERS[other]
     for at in range(200):
-        store = world(*before)
+        store = world(name)
         store.at, store.act = at, lambda store=store: _try(intruder, store)  # type: ignore[misc]
         _try(operation, store)
         happened = store.disarm()

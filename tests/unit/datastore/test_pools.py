@@ -63,7 +63,7 @@ def test_a_pool_is_disabled_and_enabled_with_all_else_as_it_was(store: MemorySto
 def test_what_somebody_else_writes_while_a_pool_is_disabled_stays() -> None:
     class Racing(MemoryStore):
         def swap(self, seen: Entry, value: str) -> Entry:
-            if "mine" not in (store.get(seen.key) or seen).value:
+            if "mine" not in (seen.value or ""):
                 self.put(seen.key, '{"cidr": "10.0.0.0/16", "mine": 1}')
             return super().swap(seen, value)
 

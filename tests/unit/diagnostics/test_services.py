@@ -14,7 +14,8 @@ from calico_ctl.diagnostics.check import Outcome, Result
 from calico_ctl.errors import CalicoError, DatastoreUnavailable, DockerUnavailable
 from calico_ctl.host import ports
 from calico_ctl.model.container import OwnContainer
-from tests.support.diagnosed import Diagnosed, FakeEngine
+from calico_ctl.model.etcd_access import EtcdAuthority
+from tests.support.diagnosed import Diagnosed, FakeEngine, FakeSettings
 
 AWAY = DockerUnavailable("cannot reach the engine", "start it")
 RUNNING = {"calico-node": OwnContainer(running=True, description="Up")}
@@ -115,12 +116,30 @@ def test_it_is_said_which_clock_is_ahead(monkeypatch, ahead, word):
     assert f" s {word} that of etcd at 127.0.0.1:4001" in complaint("clock", Diagnosed())
 
 
-@pytest.mark.parametrize("told", [None, CalicoError("x"), DatastoreUnavailable("a", "b")])
-def test_a_clock_that_is_not_known_is_no_complaint(monkeypatch, told):
+def test_a_clock_that_etcd_does_not_tell_is_no_complaint(monkeypatch):
+    monkeypatch.setattr(server, "ask", lambda *_: Server("3.5.16", None))
+    assert result("clock", Diagnosed()).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("error", [CalicoError("it hangs"), DatastoreUnavailable("a", "it hangs")])
+def test_a_clock_that_could_not_be_compared_is_not_called_right(monkeypatch, error):
     def ask(*_: object) -> Server:
-        if told is not None:
-            raise told
-        return Server("3.5.16", None)
+        raise error
 
     monkeypatch.setattr(server, "ask", ask)
-    assert result("clock", Diagnosed()).outcome is Outcome.OK
+    found = result("clock", Diagnosed())
+    assert found.outcome is Outcome.WARNING
+    assert found.complaint is not None
+    assert "cannot be compared with etcd's" in found.complaint.what
+    assert "it hangs" in found.complaint.what
+
+
+def test_any_member_of_etcd_tells_the_time(monkeypatch):
+    def ask(authority: EtcdAuthority, _tls: object) -> Server:
+        if authority.port == 1:
+            raise DatastoreUnavailable(str(authority), "connection refused")
+        return Server("3.5.16", datetime.now(UTC) - timedelta(seconds=3600))
+
+    monkeypatch.setattr(server, "ask", ask)
+    machine = Diagnosed(settings=FakeSettings({"ETCD_AUTHORITY": "10.0.0.1:1,10.0.0.2:2379"}))
+    assert " s ahead of that of etcd at 10.0.0.2:2379" in complaint("clock", machine)

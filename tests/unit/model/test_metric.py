@@ -62,6 +62,13 @@ def test_the_dashboard_asks_for_metrics_that_there_are_and_for_nearly_all_of_the
     assert len({re.sub(r"_(bucket|count)$", "", name) for name in asked}) >= len(metric.ALL) - 6
 
 
+def test_the_alarms_of_the_reference_are_about_metrics_that_there_are() -> None:
+    alarms = PAGE.read_text().partition("\n## Worth an alarm\n")[2]
+    names = set(re.findall(r"calico_\w+", alarms))
+    assert len(names) >= 5
+    assert names <= series()
+
+
 def series() -> set[str]:
     """What each metric is called where it is stored."""
     plain = {each.name for each in metric.ALL if not each.buckets}

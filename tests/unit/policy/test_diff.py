@@ -1,6 +1,6 @@
 """From one table to another: only what differs, in an order that always works."""
 
-import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,14 +27,19 @@ def whole(before: str, after: str) -> list[str]:
     return text(diff.changes(Step(ruleset(STATES[before]), ruleset(STATES[after]))))
 
 
+def others(state: str) -> Iterator[str]:
+    return (other for other in STATES if other != state)
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_equal_tables_need_no_transaction(state: str):
     assert lines(state, state) == []
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
-def test_a_step_and_the_difference_of_whole_tables_are_the_same_script(before: str, after: str):
-    assert lines(before, after) == whole(before, after)
+@pytest.mark.parametrize("before", STATES)
+def test_a_step_and_the_difference_of_whole_tables_are_the_same_script(before: str):
+    for after in others(before):
+        assert lines(before, after) == whole(before, after), after
 
 
 def test_a_rule_more_rewrites_only_its_profiles_chains():
@@ -66,8 +71,13 @@ def test_an_endpoint_that_changes_its_chain_in_the_map_is_taken_out_first():
     assert _first(written, "delete element inet calico to-ep") < _first(written, "delete chain")
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
-def test_nothing_is_used_before_it_is_there_nor_gone_while_it_is_used(before: str, after: str):
+@pytest.mark.parametrize("before", STATES)
+def test_nothing_is_used_before_it_is_there_nor_gone_while_it_is_used(before: str):
+    for after in others(before):
+        _require_order(before, after)
+
+
+def _require_order(before: str, after: str) -> None:
     # A chain with a hook refers to others and is referred to by nobody: it may come last.
     hooked = ("nat-post", "tunnel-in", "tunnel-fwd")
     written = [line for line in lines(before, after) if not any(name in line for name in hooked)]
@@ -81,24 +91,30 @@ def test_nothing_is_used_before_it_is_there_nor_gone_while_it_is_used(before: st
     ):
         places = _places(written, earlier), _places(written, later)
         if all(places):
-            assert max(places[0]) < min(places[1]), (earlier, later)
+            assert max(places[0]) < min(places[1]), (after, earlier, later)
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(STATES, 2)))
-def test_what_is_new_is_whole_before_anybody_is_sent_to_it(before: str, after: str):
+@pytest.mark.parametrize("before", STATES)
+def test_what_is_new_is_whole_before_anybody_is_sent_to_it(before: str):
+    for after in others(before):
+        _require_whole(before, after)
+
+
+def _require_whole(before: str, after: str) -> None:
     host = desired(STATES[before])
     host.take()
     known = host.table()
     first, *second = diff.changes(walk(host, STATES[before], STATES[after])) or [[]]
-    assert len(second) <= 1
-    assert not any(isinstance(each, AddChain) and each.hook for each in first if second)
+    assert len(second) <= 1, after
+    assert not any(isinstance(each, AddChain) and each.hook for each in first if second), after
     if second:
-        assert not any(isinstance(each, AddSet) for each in second[0])
-        assert all(each.hook for each in second[0] if isinstance(each, AddChain))
+        assert not any(isinstance(each, AddSet) for each in second[0]), after
+        assert all(each.hook for each in second[0] if isinstance(each, AddChain)), after
         made = (each for each in first if isinstance(each, AddSet | AddChain | AddElements))
         named = {each.name for each in made}
         named |= {each.chain for each in first if isinstance(each, AddRule)}
-        assert not named & (known.chains.keys() | known.sets.keys() | known.maps.keys())
+        there = known.chains.keys() | known.sets.keys() | known.maps.keys()
+        assert not named & there, after
 
 
 def test_a_rebuild_empties_and_deletes_what_it_does_not_know():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from netaddr import IPAddress
 
 from calico_ctl.errors import InvalidValue
@@ -233,7 +233,6 @@ def test_a_request_that_docker_refuses_stays_as_it_is(body):
     assert rewrite.without_network(body) == body
 
 
-@settings(max_examples=60, deadline=None)
 @given(create_bodies.bodies(["web"]))
 def test_docker_reads_the_same_as_before_but_for_the_network(body):
     before = go_json.create(body, old=True)
@@ -242,7 +241,6 @@ def test_docker_reads_the_same_as_before_but_for_the_network(body):
         assert after == create_bodies.without_network(before)
 
 
-@settings(max_examples=60, deadline=None)
 @given(create_bodies.bodies(["web"]))
 def test_a_newer_docker_reads_the_same_too(body):
     before = go_json.create(body, old=False)
@@ -256,7 +254,6 @@ def test_a_newer_docker_reads_the_same_too(body):
         assert after.host["NetworkMode"] == "none"
 
 
-@settings(max_examples=60, deadline=None)
 @given(create_bodies.bodies(["web"]))
 def test_a_wish_is_what_docker_would_give_the_container_as_environment(body):
     understood = go_json.create(body, old=True)

@@ -4,10 +4,11 @@ from random import Random
 import pytest
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import addresses, nodes, pools
+from calico_ctl.datastore import address_check, addresses, nodes, pools
+from calico_ctl.datastore.store import Store
 from calico_ctl.errors import Conflict, NotFound
 from calico_ctl.ipam.block import Owner
-from calico_ctl.ipam.check import Finding, Kind
+from calico_ctl.ipam.check import Finding, FreeAddress, Kind, Repair
 from calico_ctl.model import keys
 from calico_ctl.model.node import Node
 from calico_ctl.model.pool import Pool
@@ -85,6 +86,40 @@ def test_each_repair_stands_for_itself(cli) -> None:
         Outcome(found[1], fixed=True),
         Outcome(found[2]),
     ]
+
+
+def published_while_it_is_freed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The creation of the endpoint `web` comes to an end after the last look."""
+    real = address_check.repair
+
+    def repair(store: Store, wanted: Repair) -> bool:
+        if isinstance(wanted, FreeAddress) and wanted.owner == "web":
+            cli.endpoint("web", "10.0.0.5")
+        return real(store, wanted)
+
+    monkeypatch.setattr(address_check, "repair", repair)
+
+
+def test_what_a_container_got_while_it_was_freed_is_claimed_for_it_again(cli, monkeypatch) -> None:
+    claim(cli, "gone", IPAddress("10.0.0.9"))
+    found = confirmed(cli)
+    published_while_it_is_freed(cli, monkeypatch)
+    outcomes = address_repair.repair(cli.platform, found)
+    assert [(each.finding.subject, each.fixed, each.failure) for each in outcomes] == [
+        ("10.0.0.5", False, "a container that was in creation has it"),
+        ("10.0.0.9", True, ""),
+    ]
+    assert addresses.assigned(cli.store, IP) == WEB
+    assert address_repair.suspected(cli.platform) == []
+
+
+def test_an_address_that_a_container_got_while_it_was_released_stays_its_own(
+    cli, monkeypatch
+) -> None:
+    published_while_it_is_freed(cli, monkeypatch)
+    with pytest.raises(Conflict, match="was claimed anew meanwhile"):
+        address_repair.release(cli.platform, IP, WEB, 7.0)
+    assert addresses.assigned(cli.store, IP) == WEB
 
 
 def test_a_repair_that_fails_says_why(cli) -> None:

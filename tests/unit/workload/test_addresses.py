@@ -76,6 +76,15 @@ def test_an_address_that_it_has_already_is_refused(machine):
     assert "already" in refuse(machine, Conflict, FIRST)
 
 
+def test_an_address_that_was_taken_for_a_leak_meanwhile_is_not_used(machine):
+    def free(verb: str, key: str) -> None:
+        if verb == "swap" and "/endpoint/" in key:
+            ipam.release(machine.store, SECOND, None)
+
+    machine.store.before = free
+    assert "address 192.168.1.6 was freed" in refuse(machine, Conflict)
+
+
 def test_a_silent_agent_changes_nothing(machine):
     machine.store.answer = lambda revision: None
     refuse(machine, DeadlineExceeded)

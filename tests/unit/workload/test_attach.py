@@ -86,6 +86,17 @@ def test_an_endpoint_that_cannot_be_written_leaves_nothing(machine):
     assert failures == []
 
 
+def test_an_address_that_was_taken_for_a_leak_meanwhile_is_not_used(machine):
+    """Somebody else may get it."""
+
+    def free(verb: str, key: str) -> None:
+        if verb == "create" and "/endpoint/" in key:
+            assert addresses.release(machine.store, ADDRESS, None)
+
+    machine.store.before = free
+    assert "address 192.168.1.5 was freed" in refuse(machine, Conflict)
+
+
 def test_an_endpoint_that_was_written_although_the_answer_got_lost_is_removed(machine):
     def lose(revision: int) -> status.EndpointStatus | None:
         raise DatastoreUnavailable("127.0.0.1:4001", "the connection was cut")

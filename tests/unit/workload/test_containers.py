@@ -276,6 +276,20 @@ def test_an_address_that_is_just_being_released_is_waited_for(machine):
     assert len(waited) == 1
 
 
+def test_an_address_that_another_door_releases_before_we_can_is_free(machine, monkeypatch):
+    containers.reserve(machine, OTHER, WISH)
+    (endpoint,) = stored(machine, OTHER)
+
+    @contextmanager
+    def held(_name: str) -> Iterator[None]:
+        endpoints.remove(machine.store, endpoint.key)
+        addresses.release_all(machine.store, endpoint.key.id)
+        yield
+
+    monkeypatch.setattr(locks, "held", held)
+    containers.check(machine, WISH)
+
+
 def test_an_address_that_nobody_releases_is_not_waited_for_in_vain(machine):
     containers.reserve(machine, OTHER, WISH)
     (endpoint,) = stored(machine, OTHER)
