@@ -3,7 +3,8 @@
 #   calicoctl                                one file, which unpacks itself each time
 #   calicoctl-<version>-linux-<machine>.tar.gz  one directory, which starts sooner
 #   calicoctl-<version>.cdx.json, SHA256SUMS    what is in them (CycloneDX), and their digests
-# Equal sources give equal files; `build_binary.sh --again` builds elsewhere once more and compares.
+# Equal sources give equal files: `build_binary.sh --again` builds elsewhere once more and compares,
+# `build_binary.sh --compare` does only that, with what dist/ has already.
 set -eu
 cd "$(dirname "$0")"
 
@@ -90,12 +91,20 @@ build_again() {
     echo "built twice, and both are equal"
 }
 
+build() {
+    freeze
+    pack
+    compare dist/calicoctl
+    compare "build/$directory/calicoctl"
+    [ "$(stat -c %s dist/calicoctl)" -le $LARGEST ] || die "dist/calicoctl is over $LARGEST bytes"
+    ls -l dist
+}
+
 require_tools
 make_environment
-freeze
-pack
-compare dist/calicoctl
-compare "build/$directory/calicoctl"
-[ "$(stat -c %s dist/calicoctl)" -le $LARGEST ] || die "dist/calicoctl is over $LARGEST bytes"
-ls -l dist
-[ "${1:-}" != --again ] || build_again
+case ${1:-} in
+'') build ;;
+--again) build && build_again ;;
+--compare) build_again ;;
+*) die "there is no option $1" ;;
+esac

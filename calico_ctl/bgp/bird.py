@@ -17,8 +17,8 @@ What it says, and why:
   error about a part of another host's block would draw its containers' packets to itself, because
   the longer route wins: where the hosts' own word is heard (the mesh, or a reflector), no part of
   any block is taken either. Such an address may be lent to another host, and come around; so it is
-  taken if the path of the route ends in the cluster. Any other route in a pool is used only if no
-  host and no reflector says anything about the same prefix.
+  taken if the path of the route ends in the cluster, or the router reflects it. Any other route in
+  a pool is used only if no host and no reflector says anything about the same prefix.
 - Only routes from peers, and the aggregates, go into the kernel. They *persist* when BIRD ends, so
   that a restart loses no packet; the next BIRD takes them over (graceful restart). Routes to
   encapsulated pools are left to whoever makes the tunnels.
@@ -153,7 +153,8 @@ filter from_router{f} {{
   # What a host of the cluster says about the same addresses is better.
   if in_pools{f}() then preference = 90;
   if ! ({of_hosts}) then accept;
-  if bgp_path.len = 0 || bgp_path.last ~ [ {as_numbers} ] then accept;
+  if bgp_path.last ~ [ {as_numbers} ] then accept;
+  if bgp_path.len = 0 && defined(bgp_originator_id) then accept;
   reject;
 }}
 

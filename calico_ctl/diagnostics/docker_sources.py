@@ -1,6 +1,7 @@
 """What the Docker Engine tells, and what the services in calico-node tell through it."""
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -30,48 +31,71 @@ _INSIDE = {
 }
 
 
+class _Door:
+    """The way to the engine. One that does not answer is waited for once, not by everybody."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._lock = threading.Lock()
+        self._version: Json | CalicoError | None = None
+
+    def version(self) -> Json:
+        """Return what the engine said of its version; raise what became of the question."""
+        with self._lock:
+            if self._version is None:
+                try:
+                    self._version = self._platform.docker.hurried().version()
+                except CalicoError as error:
+                    self._version = error
+        if isinstance(self._version, CalicoError):
+            raise self._version
+        return self._version
+
+    def docker(self) -> Docker:
+        """Return the engine, in a hurry; raise as `version` if it does not answer."""
+        self.version()
+        return self._platform.docker.hurried()
+
+
 def collectors(platform: Platform) -> list[Collector]:
     """Return the collectors; none of them changes anything."""
+    door = _Door(platform)
     return [
-        Collector("docker/version", partial(_version, platform)),
-        Collector("docker/info", partial(_info, platform)),
-        Collector("docker/containers", partial(_listing, platform)),
-        Collector("docker/inspect", partial(_inspected, platform), 2 * _SECONDS_TO_INSPECT),
-        Collector("node/output", partial(_output, platform)),
-        *(
-            Collector(name, partial(_inside, platform, argv))
-            for name, argv in sorted(_INSIDE.items())
-        ),
+        Collector("docker/version", partial(_version, door)),
+        Collector("docker/info", partial(_info, door)),
+        Collector("docker/containers", partial(_listing, door)),
+        Collector("docker/inspect", partial(_inspected, door), 2 * _SECONDS_TO_INSPECT),
+        Collector("node/output", partial(_output, door)),
+        *(Collector(name, partial(_inside, door, argv)) for name, argv in sorted(_INSIDE.items())),
     ]
 
 
-def _version(platform: Platform) -> str:
-    return _shown(redact.value(platform.docker.hurried().version()))
+def _version(door: _Door) -> str:
+    return _shown(redact.value(door.version()))
 
 
-def _info(platform: Platform) -> str:
-    return _shown(redact.value(platform.docker.hurried().info()))
+def _info(door: _Door) -> str:
+    return _shown(redact.value(door.docker().info()))
 
 
-def _listing(platform: Platform) -> str:
-    containers = platform.docker.hurried().listing()
+def _listing(door: _Door) -> str:
+    containers = door.docker().listing()
     # The command line may hold a password.
     return _shown([{**each, "Command": redact.PLACEHOLDER} for each in containers])
 
 
-def _output(platform: Platform) -> str:
-    return platform.docker.hurried().output(NODE, _OUTPUT_LINES)
+def _output(door: _Door) -> str:
+    return door.docker().output(NODE, _OUTPUT_LINES)
 
 
-def _inside(platform: Platform, argv: list[str]) -> str:
+def _inside(door: _Door, argv: list[str]) -> str:
     """Run a program in calico-node; return what it printed and how it ended."""
-    docker = platform.docker.hurried()
-    return docker.execute(NODE, ["sh", "-c", _AND_ITS_CODE, "sh", *argv])
+    return door.docker().execute(NODE, ["sh", "-c", _AND_ITS_CODE, "sh", *argv])
 
 
-def _inspected(platform: Platform) -> Evidence:
+def _inspected(door: _Door) -> Evidence:
     """Inspect our own containers, and all others that have to do with Calico."""
-    docker = platform.docker.hurried()
+    docker = door.docker()
     until = time.monotonic() + _SECONDS_TO_INSPECT
     files: dict[str, str] = {}
     secrets: set[str] = set()

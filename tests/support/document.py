@@ -51,6 +51,8 @@ _PROMPT = re.compile(r"(host[0-9])\$ (.*)")
 _FENCE = re.compile(r"```(\w*)")
 STATE = "/run/document"
 """Where a host keeps its variables; they can be written there before a page is played."""
+_HOME = "/run/document-home"
+"""Where every step is typed: files that it makes there are the host's, and gone with it."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def _type(typed: str, host: Host) -> command.Result:
     """Run lines as in a terminal that has been open all the time; everybody here is root."""
     lines = re.sub(r"\bsudo (-E )?", "", typed)
     script = (
-        f"cd /root; set -ae; if [ -e {STATE} ]; then . {STATE}; fi\n"
+        f"mkdir -p {_HOME}; cd {_HOME}; set -ae; if [ -e {STATE} ]; then . {STATE}; fi\n"
         f"trap 'code=$?; unset OLDPWD; export -p >{STATE}; exit $code' EXIT\n{lines}\n"
     )
     return host.run(script, check=False, quiet=True, timeout=240)

@@ -20,7 +20,7 @@ FILES = {
     "status": ("test_status.py",),
     "checksystem": ("test_checksystem.py",),
     "diags": ("test_diags.py",),
-    "drops": ("test_drops.py",),
+    "drops": ("test_finding_faults.py",),
     "endpoint --counters": ("test_status.py",),
     "profile --counters": ("test_status.py",),
 }

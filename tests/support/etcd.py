@@ -97,18 +97,23 @@ class Etcd:
         except (OSError, http.client.HTTPException, command.CommandFailedError):
             return False
 
-    def request(self, method: str, path: str, value: str | None = None) -> dict[str, Any]:
-        """One plain HTTP call, as an orchestrator makes it; the decoded answer, errors included."""
+    def request(
+        self, method: str, path: str, value: str | None = None, *, timeout: int = 30
+    ) -> dict[str, Any]:
+        """One plain HTTP call, as an orchestrator makes it; the decoded answer, errors included.
+
+        Raise OSError if it does not come within so many seconds.
+        """
         if self.host:
             data = ["--data-urlencode", f"value={value}"] if value is not None else []
             url = f"http://{self.authority}{path}"
-            argv = ["curl", "-sS", "-L", "-m", "30", "-X", method, url, *data]
+            argv = ["curl", "-sS", "-L", "-m", str(timeout), "-X", method, url, *data]
             return _decoded(self.host.run(argv, quiet=True).out)
         body = urllib.parse.urlencode({"value": value}).encode() if value is not None else None
         url = f"http://{self.authority}{path}"
         request = urllib.request.Request(url, body, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
                 return _decoded(answer.read())
         except urllib.error.HTTPError as error:
             with error:

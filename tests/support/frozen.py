@@ -17,8 +17,12 @@ _ENTER = """
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 [ -z "$2" ] || mount -t tmpfs -o "$2" tmpfs "$1/tmp"
+if [ "$3" = docker ]; then
+    : >"$1/run/docker.sock"
+    mount --bind /run/docker.sock "$1/run/docker.sock"
+fi
 root=$1
-shift 2
+shift 3
 exec chroot "$root" "$@"
 """
 
@@ -56,16 +60,22 @@ class Root:
         self,
         *argv: str,
         tmp: str = "",
+        docker: bool = False,
         env: Mapping[str, str] | None = None,
         check: bool = True,
     ) -> Result:
-        """Run a program there as root; `tmp`: mount options of a /tmp of its own."""
+        """Run a program there as root.
+
+        `tmp`: mount options of a /tmp of its own; `docker`: the machine's Docker Engine is there.
+        """
         unshare = ["unshare", "--mount", "--net", "--fork", "--kill-child"]
+        options = [str(self.path), tmp, "docker" if docker else ""]
         return command.run(
-            [*unshare, "sh", "-ec", _ENTER, "enter", str(self.path), tmp, *argv],
+            [*unshare, "sh", "-ec", _ENTER, "enter", *options, *argv],
             show=f"debian# {command.plain(argv)}",
             env=command.clean_environment(env),
             check=check,
+            timeout=800,
         )
 
     def has(self, path: str) -> bool:

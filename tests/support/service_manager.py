@@ -4,6 +4,7 @@ It is the machine's own program. What a test installs beside it is gone with the
 journal: a service whose words count has to write them into a file.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,20 +45,25 @@ def start(host: Host, units: Mapping[str, str]) -> ServiceManager:
         file = host.directory / "units" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    # nsenter, then unshare, then systemd
     process = host.spawn(["sh", str(_SCRIPT), str(host.directory)], "systemd.log")
-    command.wait_until(lambda: len(_below(process.pid)) == 2, 20, "systemd begins")
-    manager = ServiceManager(host, _below(process.pid)[-1])
+    command.wait_until(lambda: _systemd_below(process.pid), 20, "systemd begins")
+    manager = ServiceManager(host, _systemd_below(process.pid))
     command.wait_until(
         lambda: manager.ask("is-system-running") == "running", 20, "systemd runs", every=0.2
     )
     return manager
 
 
-def _below(pid: int) -> list[int]:
-    """The only child of a process, that one's only child, and so on."""
-    found = list[int]()
-    while children := Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        pid = int(children[0])
-        found.append(pid)
-    return found
+def _systemd_below(pid: int) -> int:
+    """The number of systemd as this machine counts, 0 until it is there.
+
+    Above it are nsenter and unshare; the shell that will be one of these has others below it, too.
+    """
+    with contextlib.suppress(OSError):
+        while Path(f"/proc/{pid}/comm").read_text() != "systemd\n":
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            if not children:
+                return 0
+            pid = int(children[0])
+        return pid
+    return 0

@@ -142,12 +142,12 @@ def test_of_a_pair_of_reflectors_one_is_enough(cluster: Cluster) -> None:
         mesh.all_reach_each_other(cluster)
         leads_straight_to(here, there)
 
-        one.docker("exec", "calico-node", "sv", "-w", "60", "down", "/run/calico/service/bird")
+        bird_is(one, "down")
         # What was there would go on: routes survive a BIRD that may come back.
         mesh.add(cluster, here, "late", "192.168.90.1")
         mesh.reaches(there, "192.168.90.1")
     finally:
-        one.docker("exec", "calico-node", "sv", "up", "/run/calico/service/bird")
+        bird_is(one, "up")
         cluster.calicoctl(here, "container remove late", check=False)
         here.docker("rm", "-f", "late")
         cluster.calicoctl(one, "bgp node-mesh on")
@@ -155,6 +155,20 @@ def test_of_a_pair_of_reflectors_one_is_enough(cluster: Cluster) -> None:
             cluster.calicoctl(one, f"bgp route-reflector remove {address}", check=False)
             cluster.calicoctl(one, f"bgp peer remove {address}", check=False)
     mesh.all_reach_each_other(cluster)
+
+
+def bird_is(host: Host, wanted: str) -> None:
+    """Start or stop a host's BIRD; wait until it is."""
+    service = "/run/calico/service/bird"
+    host.docker("exec", "calico-node", "sv", wanted, service)
+    calico.eventually(
+        f"BIRD of {host.name} is {wanted}",
+        lambda: (
+            host.docker("exec", "calico-node", "cat", f"{service}/supervise/stat").out.strip()
+            in {"down": {"down"}, "up": {"run"}}[wanted]
+        ),
+        timeout=mesh.PATIENCE,
+    )
 
 
 def password_file(host: Host) -> str:

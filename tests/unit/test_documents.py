@@ -349,6 +349,8 @@ def test_an_answer_without_a_question_is_an_error(tmp_path):
 
 
 FOLLOWED = (
+    "how-to/keep-policy-in-git.md",
+    "how-to/peer-with-a-router.md",
     "how-to/add-a-container.md",
     "how-to/use-ipv6.md",
     "how-to/isolate-with-profiles.md",

@@ -37,6 +37,25 @@ protocol bgp h2 from hosts4 {{ neighbor 10.99.7.2 as 65002; {password} }}
 protocol bgp h1v6 from hosts6 {{ neighbor fd99:7::1 as 64511; }}
 """
 
+REFLECTING = """\
+log stderr all;
+router id 10.99.7.254;
+protocol device { scan time 10; }
+protocol direct { ipv4; interface "eth0"; }
+protocol static announced4 {
+  ipv4;
+  route 198.51.100.0/24 blackhole; route 10.65.0.5/32 blackhole; route 10.65.0.0/26 blackhole;
+}
+template bgp hosts {
+  local 10.99.7.254 as 64511;
+  connect delay time 1; connect retry time 1; error wait time 1, 2;
+  rr client;
+  ipv4 { import all; export where source = RTS_BGP || proto = "announced4"; next hop keep; };
+}
+protocol bgp h1 from hosts { neighbor 10.99.7.1 as 64511; }
+protocol bgp h2 from hosts { neighbor 10.99.7.2 as 64511; }
+"""
+
 HARMLESS4 = ("198.51.100.0/24", "10.65.9.0/26", "10.65.0.0/17")
 OF_OWN_BLOCK = ("10.65.0.0/26", "10.65.0.5/32")
 OF_OTHERS_BLOCK = ("10.65.2.5/32", "10.65.2.32/27")
@@ -138,6 +157,27 @@ def test_a_router_outside_gets_aggregates_and_gives_only_what_is_its_to_give(sit
     eventually(lambda: two.learned().get("10.65.0.0/26") == ipv4(1), "so has the other")
     _takes_a_default_route_when_told_to(one, values)
     _takes_no_more_routes_than_it_may(one, router, values)
+
+
+def test_a_router_in_the_as_of_the_cluster_passes_on_what_hosts_lend_and_adds_nothing(
+    site: Site,
+) -> None:
+    """It reflects, and no host was told that it does."""
+    values = host_keys(1, 2) | MESH_OFF | block(1, "10.65.0.0/26") | block(2, "10.65.2.0/26")
+    values[f"{BGP}/global/peer_v4/{ipv4(254)}"] = peer(ipv4(254), 64511)
+    router = site.plain(254)
+    site.stack.callback(router.stop)
+    router.write(REFLECTING)
+    router.start()
+    one, two = site.up(values, 1, 2)
+    two.container("caliaaa", "10.65.0.9/32")
+    wanted = {
+        "198.51.100.0/24": ipv4(254),
+        "10.65.0.9": ipv4(2),
+        "10.65.2.0/26": ipv4(2),
+        "10.65.0.0/26": "blackhole",
+    }
+    eventually(lambda: one.learned() == wanted, "the host has what the other one announces")
 
 
 def test_hosts_in_different_networks_exchange_routes_through_their_gateway(site: Site) -> None:

@@ -209,12 +209,15 @@ def test_what_a_former_life_left_goes_and_what_is_others_stays(host):
 
 
 def test_all_of_ours_can_be_removed_again_and_again(host):
-    before = host.run(["ip", "route", "show", "table", "all"]).out
+    routes = ["ip", "route", "show", "table", "all"]
+    # The kernel adds them once nobody else on the link has the address.
+    wait_until(lambda: host.run(routes).out.count("local fe80::") == 2, 30, "its own routes")
+    before = host.run(routes).out
     KernelTunnels().make(PLAN)
     for _ in range(2):
         tunnel.remove_all()
         assert state(host) == []
-        assert host.run(["ip", "route", "show", "table", "all"]).out == before
+        assert host.run(routes).out == before
 
 
 def test_one_route_that_the_kernel_refuses_is_told_and_keeps_no_other_back(host):

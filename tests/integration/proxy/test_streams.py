@@ -277,7 +277,7 @@ def test_a_client_that_goes_in_the_middle_of_its_request_leaves_nothing(both, se
 
 @pytest.mark.usefixtures("_proxy_closes", "_engine_closes")
 def test_a_client_that_does_not_read_makes_the_engine_wait_and_not_the_proxy_swell(both):
-    script = "head -c 150000000 /dev/zero | tr '\\0' x | fold -w 10000"
+    script = "head -c 60000000 /dev/zero | tr '\\0' x | fold -w 10000"
     with both.running("sh", "-c", script) as name, Wire(both.proxy.address) as connection:
         connection.request(f"GET /containers/{name}/logs?follow=1&stdout=1")
         connection.until(b"\r\n\r\n")

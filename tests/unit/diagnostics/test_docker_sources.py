@@ -1,9 +1,11 @@
 """What the engine tells ends up in files, without what containers keep to themselves."""
 
 import json
+from collections.abc import Sequence
 
 from calico_ctl.diagnostics import docker_sources
 from calico_ctl.diagnostics.collector import Collected, collect
+from calico_ctl.errors import DockerUnavailable
 from tests.support.diagnosed import Diagnosed, FakeEngine, Json, container
 
 SECRET = "hunter2-s3cr3t"
@@ -67,3 +69,25 @@ def test_without_a_node_its_files_say_so_and_no_other():
     found = collected(Diagnosed(docker=engine()))
     assert found["node/services"].failure == "there is no container calico-node"
     assert found["docker/version"].failure == ""
+
+
+def test_an_engine_that_does_not_answer_is_waited_for_once():
+    docker = Hanging()
+    found = collected(Diagnosed(docker=docker))
+    assert {each.failure for each in found.values()} == {"the engine does not answer in time"}
+    assert docker.asked == 1
+
+
+class Hanging(FakeEngine):
+    """An engine that takes as long as anybody has patience."""
+
+    asked = 0
+
+    def version(self) -> Json:
+        """Say nothing."""
+        self.asked += 1
+        raise DockerUnavailable("the engine does not answer in time", "restart it")
+
+    def execute(self, name: str, argv: Sequence[str]) -> str:
+        """Be asked although nobody answers."""
+        raise AssertionError(f"{name} was asked for {argv}")

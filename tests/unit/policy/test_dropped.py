@@ -1,11 +1,14 @@
 """The rules that a packet came through say why it was dropped."""
 
+import re
+
 import pytest
 
 from calico_ctl.model.rule import Direction
 from calico_ctl.policy import compile as policy_compile
 from calico_ctl.policy import dropped, layout
 from calico_ctl.policy.dropped import Step, Why
+from tests.support.paths import CHECKOUT
 
 OURS = "inet calico"
 NOBODY = policy_compile.endpoint_chain((), Direction.INBOUND)
@@ -107,3 +110,9 @@ def test_another_table_is_named_with_its_chain():
     reason = dropped.reason([Step(OURS, "flt-fwd"), Step("ip filter", "FORWARD")], OURS)
     assert reason.why is Why.OTHER_FIREWALL
     assert "table ip filter, chain FORWARD" in reason.message
+
+
+def test_what_to_do_about_each_reason_is_on_the_page():
+    page = (CHECKOUT / "docs/how-to/why-is-my-traffic-dropped.md").read_text()
+    rows = re.findall(r"^\| (`.*?`) \| \S.*\|$", page, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(Why)
