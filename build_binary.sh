@@ -104,7 +104,7 @@ require_tools
 make_environment
 case ${1:-} in
 '') build ;;
---again) build && build_again ;;
+--again) build; build_again ;;
 --compare) build_again ;;
 *) die "there is no option $1" ;;
 esac

@@ -9,7 +9,6 @@ from calico_ctl.diagnostics.collector import Collector, Evidence
 from calico_ctl.diagnostics.platform import Platform
 from calico_ctl.errors import CalicoError
 from calico_ctl.host import local_answers
-from calico_ctl.model import keys
 from calico_ctl.model.root import ROOT
 
 _SECONDS_FOR_THE_AGENT = 15.0

@@ -9,6 +9,7 @@ import re
 
 from calico_ctl.errors import ExitCode
 from calico_ctl.model import rule_text
+from calico_ctl.model.address import FAMILIES
 from calico_ctl.model.rule import Direction, Rules
 from calico_ctl.policy import compile as policy
 from calico_ctl.policy import layout
@@ -72,7 +73,7 @@ def test_every_chain_and_set_of_the_table_is_on_its_page_and_no_other() -> None:
     sets = {
         *layout.static_sets(),
         *layout.host_sets([]),
-        *(policy.tag_set("<tag>", family) for family in layout.ADDRESS_TYPE),
+        *(policy.tag_set("<tag>", family) for family in FAMILIES),
         *(name.replace("80.443", "<ports>") for name in policy.port_sets(ports)),
     }
     assert names(first_cells("nftables-layout.md")) == chains | sets

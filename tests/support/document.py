@@ -36,6 +36,8 @@ VARIABLE = re.compile(
             r"\b[0-9.]+ (?:B|[KM]iB)(?![\w/])",
             r"\b[0-9]{2}:[0-9]{2}:[0-9]{2}\b",
             r"(?<=[0-9]:)[0-9]{5}(?= ->)",  # the port of who asks
+            r"(?<=--vxlan \| )(?:ok|warning)",  # what some kernels have
+            r"(?<=--ipip \| )(?:ok|warning)",
         )
     )
 )

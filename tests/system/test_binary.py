@@ -54,14 +54,28 @@ def test_it_carries_what_the_node_image_is_built_from(frozen_calicoctl: Frozen) 
     assert build_context.tar(inside, "ca") == build_context.tar(CHECKOUT, "ca")
 
 
+def test_equal_sources_give_equal_files(frozen_calicoctl: Frozen) -> None:
+    assert (frozen_calicoctl.dist / "SHA256SUMS").exists()
+    again = command.run([str(CHECKOUT / "build_binary.sh"), "--compare"], env=os.environ)
+    assert again.out.endswith("built twice, and both are equal\n")
+
+
 def test_one_file_is_all_that_a_debian_needs(debian: Root) -> None:
     assert not debian.has("/usr/bin/python3")
     assert debian.run("calicoctl", "version").out == f"{__version__}\n"
     found = debian.run("calicoctl", "pool", "show", check=False)
     assert (found.code, found.out) == (1, "")
     assert "cannot reach etcd at 127.0.0.1:4001" in found.err
+    asked = debian.path / "usr/local/bin/ip"
+    asked.write_text("#!/bin/sh\nenv >>/environment\nexit 1\n")
+    asked.chmod(0o755)
     found = debian.run("calicoctl", "checksystem", check=False)
+    asked.unlink()
     assert "this is a bug" not in found.text
+    variables = (debian.path / "environment").read_text()
+    assert "PATH=" in variables
+    assert "LD_LIBRARY_PATH" not in variables, "libraries of ours are for Python alone"
+    assert "_PYI_" not in variables
     assert list((debian.path / "tmp").iterdir()) == []
 
 

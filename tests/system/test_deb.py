@@ -104,7 +104,7 @@ def test_its_service_runs_the_node_and_goes_with_the_package(
         shutil.copy(package, host.directory)
 
     def dpkg(*arguments: str) -> None:
-        # nothing outside /usr, /etc and dpkg's own files is the host's alone
+        # of what dpkg writes, only /usr, /etc and what it knows are the host's alone
         systemd.run("dpkg", "--log=/dev/null", "--no-triggers", "--force-unsafe-io", *arguments)
 
     dpkg("--install", f"{host.directory}/{__version__}.deb")

@@ -5,13 +5,12 @@ And both pages on finding faults, word for word.
 
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import cluster as calico
-from tests.support import command, document, probes
+from tests.support import command, document, folders, probes
 from tests.support.cluster import ETCD, Cluster
 from tests.support.host import Host
 from tests.support.lab import Lab
@@ -55,14 +54,14 @@ def cluster(lab2: Lab) -> Cluster:
     return cluster
 
 
-@pytest.fixture
-def homes(cluster: Cluster) -> Iterator[None]:
-    """Each host gets, for a while, a /root and a /tmp of its own, where pages put files."""
+@pytest.fixture(scope="module")
+def homes(cluster: Cluster) -> None:
+    """Files that pages tell to write stay in the host, which has settings of its own."""
     for host in cluster.hosts:
-        host.run("mount -t tmpfs tmpfs /root; mount -t tmpfs tmpfs /tmp")
-    yield
-    for host in cluster.hosts:
-        host.run("umount /root /tmp")
+        # a new network namespace begins with the machine's
+        host.run("sysctl -qw net.ipv4.conf.all.rp_filter=0")
+        for folder in ("/root", "/tmp"):
+            folders.keep_apart(host, folder)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 from calico_ctl.model import metric
 from tests.support import cluster as calico
-from tests.support import command, probes
+from tests.support import command, folders, probes
 from tests.support.cluster import ETCD, Cluster
 from tests.support.command import Result
 from tests.support.host import Host
@@ -80,7 +80,8 @@ def engineless(agentless: Cluster, host: Host, client: list[str]) -> Cluster:
     command.wait_until(
         lambda: host.docker("version", check=False).code != 0, PATIENCE, "the engine is gone"
     )
-    host.run("; ".join(f"mount -t tmpfs -o size=4k tmpfs {folder}" for folder in FULL))
+    for folder in FULL:
+        folders.keep_apart(host, folder, size="4k")
     return agentless
 
 

@@ -269,6 +269,8 @@ def test_what_a_page_tells_to_type_is_found_with_its_answers(tmp_path):
         ("from 10.0.0.1:41544 -> 10.0.0.2:80", "from 10.0.0.1:41544 -> 10.0.0.2:81", False),
         ("file: /a (24 KiB)", "file: /a (1.2 MiB)", True),
         ("file: /a (24 KiB)", "file: /a (none)", False),
+        ("| pools with --ipip | ok |", "| pools with --ipip | warning |", True),
+        ("| a port for BGP | ok |", "| a port for BGP | failed |", False),
         ("`kill 976` ends it", "`kill 12` ends it", True),
     ],
 )

@@ -74,6 +74,10 @@ def test_T43_a_namespace_gets_its_network_by_its_path(inside, tmp_path, monkeypa
     cli.done("container", path, "ip", "add", "192.168.1.6", "--interface=eth1")
     assert sorted(addresses(inside)) == ["192.168.1.5", "192.168.1.6"]
     assert "eth2" in cli.refused("container", path, "ip", "add", "ipv4", "--interface=eth2")
+    cli.done("pool", "add", "192.168.0.0/16", "--disabled")
+    assert "is disabled" in cli.refused("container", path, "ip", "add", "192.168.1.7")
+    assert "pools are disabled" in cli.refused("container", path, "ip", "add", "ipv4")
+    assert sorted(addresses(inside)) == ["192.168.1.5", "192.168.1.6"]
     cli.done("container", path, "ip", "remove", "192.168.1.5", "--interface=eth1")
     assert addresses(inside) == ["192.168.1.6"]
     cli.done("container", "remove", path)

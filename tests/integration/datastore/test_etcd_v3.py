@@ -133,7 +133,7 @@ def test_streams_that_nobody_continues_are_closed_in_the_end(
 ) -> None:
     start = store.create(f"{base}/a", "0").revision
     store.put(f"{base}/a", "1")
-    for _ in range(20):
+    for _ in range(10):
         assert store.watch(base, start, 30)
     still = [each for each in connections if not each.closed]
     assert len(still) == 1 + 8

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from calico_ctl.daemons import reports as agent_reports
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.reports import Reports
 from calico_ctl.datastore import status
@@ -143,7 +144,10 @@ def values(meters: Meters) -> dict[str, object]:
     return {each.metric.name: each.value for each in meters.measured().samples}
 
 
-def test_the_thread_writes_what_is_submitted_and_outlives_an_absence_of_etcd(store, reports):
+def test_the_thread_writes_what_is_submitted_and_outlives_an_absence_of_etcd(
+    store, reports, monkeypatch
+):
+    monkeypatch.setattr(agent_reports, "_RETRY_SECONDS", 0.1)
     stopping = threading.Event()
     thread = threading.Thread(target=reports.run, args=(lambda _: None, stopping))
     thread.start()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from calico_ctl.daemons import service_report
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.datastore import status
@@ -89,7 +90,8 @@ def test_what_stays_as_it_is_is_kept_alive_and_nobody_is_told(store):
     assert changed.trouble == "no Docker"
 
 
-def test_etcd_that_is_away_is_told_when_it_is_back(store, report, caplog):
+def test_etcd_that_is_away_is_told_when_it_is_back(store, report, caplog, monkeypatch):
+    monkeypatch.setattr(service_report, "_RETRY_SECONDS", 0.1)
     store.away = True
     report.say()
     wait_until(lambda: "cannot report" in caplog.text, 5, "the failure is logged")

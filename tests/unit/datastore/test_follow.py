@@ -22,7 +22,7 @@ class Following:
         self.stop = threading.Event()
         self._thread = threading.Thread(
             target=follow.follow,
-            args=(store, Scope("/calico", without), self.posted.put, self.stop, Random(1), 0.05),
+            args=(store, Scope("/calico", without), self.posted.put, self.stop, Random(1), 0.02),
             daemon=True,  # a test that fails must not keep the suite from ending
         )
         self._thread.start()
@@ -53,7 +53,8 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def following(store: MemoryStore) -> Iterator[Following]:
+def following(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Following]:
+    monkeypatch.setattr(follow, "_FIRST_DELAY", 0.02)
     following = Following(store)
     assert isinstance(following.next(), Resync)
     yield following

@@ -41,7 +41,8 @@ def own_port() -> Iterator[int]:
 @contextmanager
 def serving() -> Iterator[int]:
     stopping = threading.Event()
-    with pages.listen(LOOPBACK, 0) as listener:
+    with pytest.MonkeyPatch.context() as patched, pages.listen(LOOPBACK, 0) as listener:
+        patched.setattr(pages, "_LOOK_SECONDS", 0.05)  # how long it takes to stop
         thread = threading.Thread(target=pages.serve, args=(listener, answer, stopping))
         thread.start()
         yield listener.getsockname()[1]

@@ -62,7 +62,7 @@ PACKETS = st.one_of(
 )
 
 
-@settings(max_examples=2 * settings.default.max_examples)
+@settings(max_examples=2 * settings().max_examples)
 @given(rules, PACKETS)
 def test_a_rule_matches_exactly_if_nothing_is_said_against_it(rule, packet):
     matches = verdict.matches(rule, packet, carries)
