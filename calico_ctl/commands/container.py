@@ -39,9 +39,8 @@ from calico_ctl.host import namespaces
 from calico_ctl.model import address, names
 from calico_ctl.model.endpoint import DEFAULT_INTERFACE
 from calico_ctl.usage import Words
-from calico_ctl.workload import addresses, attach, detach, membership, workload
+from calico_ctl.workload import attach, workload
 from calico_ctl.workload.platform import Platform
-from calico_ctl.workload.which_endpoint import Filter
 from calico_ctl.workload.workload import Workload
 
 LONGEST_TIMEOUT = 3600.0
@@ -75,6 +74,9 @@ def _add(words: Words, platform: Platform, console: Console) -> None:
 
 
 def _change_addresses(words: Words, platform: Platform, console: Console) -> None:
+    # `add`, which people wait for, loads nothing that only the others need.
+    from calico_ctl.workload import addresses
+
     name, text, interface = _container(words), words.text("<IP>"), _interface(words)
     if words.flag("add"):
         request = address.parse_address_request(text)
@@ -94,6 +96,8 @@ def _interface(words: Words) -> str | None:
 
 
 def _remove(words: Words, platform: Platform, console: Console) -> None:
+    from calico_ctl.workload import detach
+
     name = _container(words)
     console.require_root("calicoctl container remove")
     detach.detach(platform, workload.known(platform, name))
@@ -109,6 +113,9 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
 
 
 def _change_profiles(words: Words, platform: Platform, console: Console) -> None:
+    from calico_ctl.workload import membership
+    from calico_ctl.workload.which_endpoint import Filter
+
     profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
     found = workload.known(platform, _container(words))
     if _endpoints(platform, found) == ([], []):

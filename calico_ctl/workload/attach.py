@@ -6,8 +6,8 @@ should be taken back, `recover` finishes the job later.
 """
 
 import json
+import os
 import random
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -186,4 +186,5 @@ def _require_unattached(platform: Platform, workload: Workload) -> None:
 
 
 def _new_key(hostname: str, workload: Workload) -> EndpointKey:
-    return EndpointKey(hostname, workload.orchestrator, workload.id, uuid.uuid4().hex)
+    # As long and as random as a UUID, of which the library's module takes long to load.
+    return EndpointKey(hostname, workload.orchestrator, workload.id, os.urandom(16).hex())

@@ -102,7 +102,7 @@ class Etcd:
     ) -> dict[str, Any]:
         """One plain HTTP call, as an orchestrator makes it; the decoded answer, errors included.
 
-        Raise OSError if it does not come within so many seconds.
+        `timeout`: for how many seconds to wait for it.
         """
         if self.host:
             data = ["--data-urlencode", f"value={value}"] if value is not None else []

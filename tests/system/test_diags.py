@@ -159,7 +159,7 @@ def test_the_page_on_dropped_traffic_is_right_word_for_word(
     one.run([*client, "ip", "address", "add", f"{FALSE_ADDRESS}/32", "dev", "eth1"])
     one.run("ip route add 192.0.2.7 dev eth0")
     chain = "chain forward { type filter hook forward priority 10; ip daddr 192.0.2.7 drop; }"
-    one.run(f"nft 'table {OTHERS_TABLE} {{ {chain} }}'")
+    one.run(["nft", "-f", "-"], stdin=f"table {OTHERS_TABLE} {{\n{chain}\n}}\n")
     typed = first.removeprefix("host1$ sudo ")
     script = f"echo $$ >{log}.pid; exec {typed}"
     running = one.spawn(["sh", "-c", script], log.name)

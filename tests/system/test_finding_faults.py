@@ -201,7 +201,8 @@ def test_each_decision_is_a_line_of_a_log_and_logs_are_rotated(host):
     # as the agent's log service runs it, in another folder
     there = "/var/log/calico/rotated"
     script = f"sed s,/var/log/calico/felix,{there}, /opt/calico/service/felix/log/run"
-    feed = f'mkdir {there}; yes {"x" * 99} | head -c 2500000 | sh -c "$({script})"; ls {there}'
+    feed = f'yes {"x" * 99} | head -c 2500000 | sh -c "$({script})"'
+    feed = f"mkdir {there}; {feed}; ls {there}; rm -r {there}"
     shown = host.docker("exec", "calico-node", "sh", "-c", feed).out.split()
     assert "current" in shown
     assert len([name for name in shown if name.startswith("@")]) >= 2

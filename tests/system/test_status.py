@@ -199,5 +199,8 @@ def test_a_node_that_was_stopped_is_not_running(cluster: Cluster) -> None:
     assert found.code == 1
     assert found.out.startswith("calico-node is not running on host2 (Exited (0) ")
     assert "hint: `docker logs calico-node` shows why; `sudo calicoctl node` starts it" in found.err
+    assert page(host2, "readyz") == ""
+    # What was in force stays, so what is dropped can be told.
+    assert "dropped in 0.2 s" in cluster.calicoctl(host2, "drops --for=200ms").err
     host2.docker("start", "calico-node")
     is_well(cluster, host2)

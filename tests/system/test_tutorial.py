@@ -1,11 +1,13 @@
 """The tutorial and how-to pages do on two Docker hosts what they say, word for word."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import cluster as calico
 from tests.support import document, leftovers
+from tests.support.frozen import Frozen
 from tests.support.lab import Lab
 from tests.support.paths import CHECKOUT
 
@@ -13,6 +15,15 @@ pytestmark = pytest.mark.system
 
 TUTORIALS = CHECKOUT / "docs/tutorials"
 HOW_TO = CHECKOUT / "docs/how-to"
+
+
+@pytest.fixture(scope="module")
+def lab2(frozen_calicoctl: Frozen) -> Iterator[Lab]:
+    """Two hosts with what a reader has: calicoctl as one file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CALICOCTL", str(frozen_calicoctl.file))
+        with Lab(2, node_image=True) as lab:
+            yield lab
 
 
 def follow(lab: Lab, page: Path) -> int:

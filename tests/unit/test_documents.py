@@ -12,6 +12,7 @@ from calico_ctl.errors import InvalidValue
 from calico_ctl.model import codec, keys, manifest, rule_json, rule_text
 from calico_ctl.model.address import Family
 from calico_ctl.model.endpoint import EndpointKey
+from calico_ctl.model.pool import Pool
 from calico_ctl.model.profile import Profile
 from calico_ctl.model.rule import NAMED_PROTOCOLS, Action, Rule, Rules
 from tests.support import document
@@ -197,6 +198,18 @@ def test_values_on_the_page_of_the_keys_can_be_read():
     assert codec.decode_bgp_peer(IPAddress("10.99.0.254"), peer[1]).as_number == 65000
     cluster = codec.decode_reflector(IPAddress("10.99.0.3"), reflector[1]).cluster_id
     assert str(cluster) == "1.0.0.1"
+
+
+def test_manifests_on_their_page_are_ones_and_have_every_option_of_a_pool():
+    text = (DOCS / "reference/manifest.md").read_text()
+    blocks = re.findall(r"```(yaml|json)\n(.*?)```", text, re.DOTALL)
+    kinds = {
+        type(stated.thing)
+        for language, block in blocks
+        for stated in manifest.read(block, f"page.{language}")
+    }
+    assert kinds == {Profile, Pool}
+    assert [word for word in manifest.POOL_FIELDS if f"`{word}`" not in text] == []
 
 
 def test_manifests_in_examples_are_ones():

@@ -11,9 +11,10 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -31,7 +32,7 @@ PLANTED = {
     name: f"planted-{name}-7f3a"
     for name in (
         *("etcd", "etcdfile", "bgp", "token", "plain", "cmd", "registry", "log", "url", "bird"),
-        *("health", "nodeenv", "key"),
+        *("health", "nodeenv", "key", "upload"),
     )
 }
 LOGIN = base64.b64encode(f"joe:{PLANTED['registry']}".encode()).decode()
@@ -147,13 +148,39 @@ def planted(etcd: Etcd, tmp_path: Path) -> Iterator[Shell]:
         )
 
 
-def test_no_secret_is_in_the_bundle_wherever_it_was(planted: Shell, tmp_path: Path):
+class Receiver(BaseHTTPRequestHandler):
+    """A server of the operator's, which takes one file and says where it is."""
+
+    taken: ClassVar[list[tuple[str, bytes]]] = []
+
+    def do_PUT(self) -> None:
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.taken.append((self.path, content))
+        self.send_response(201)
+        self.end_headers()
+        self.wfile.write(b"https://files.example.org/7\n")
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_no_secret_is_in_the_bundle_wherever_it_was_and_it_is_what_is_uploaded(
+    planted: Shell, tmp_path: Path
+):
     out = tmp_path / "out"
     out.mkdir()
-    finished = planted.run(f"diags --no-serve --output-dir={out} --log-dir={tmp_path}/logs")
+    with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        thread = Thread(target=receiver.handle_request)
+        thread.start()
+        url = f"http://joe:{PLANTED['upload']}@127.0.0.1:{receiver.server_port}/incoming/"
+        line = f"diags --upload={url} --output-dir={out} --log-dir={tmp_path}/logs"
+        finished = planted.run(line)
+        thread.join(PATIENCE)
     assert finished.exit == 0
-    assert "Traceback" not in finished.err
+    assert finished.out.splitlines()[-1] == "https://files.example.org/7"
     (file,) = out.iterdir()
+    assert Receiver.taken == [(f"/incoming/{file.name}", file.read_bytes())]
+    assert "Traceback" not in finished.err
     assert f"file: {file} (" in finished.out
     assert file.stat().st_mode & 0o777 == 0o600
     texts = contents(file)
