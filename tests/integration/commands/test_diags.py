@@ -170,6 +170,7 @@ def test_no_secret_is_in_the_bundle_wherever_it_was_and_it_is_what_is_uploaded(
     out = tmp_path / "out"
     out.mkdir()
     with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        receiver.timeout = PATIENCE
         thread = Thread(target=receiver.handle_request)
         thread.start()
         url = f"http://joe:{PLANTED['upload']}@127.0.0.1:{receiver.server_port}/incoming/"

@@ -235,7 +235,7 @@ def test_a_burst_in_a_large_store_is_followed_within_seconds_by_differences(
         written = time.monotonic()
         last = there(store)
         while mirror.copy != last:
-            assert time.monotonic() - written < 3 * PACE, "the last values did not arrive in time"
+            assert time.monotonic() - written < 10 * PACE, "the last values did not arrive in time"
             with contextlib.suppress(queue.Empty):
                 mirror.until(Changes, seconds=0.1)
         assert set(mirror.kinds[1:]) == {Changes}
