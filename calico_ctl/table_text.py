@@ -22,7 +22,7 @@ def write(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _lines(row: Sequence[str]) -> Iterable[Sequence[str]]:
     """Return the lines of a row, each with a piece of every cell."""
-    if not any("\n" in cell for cell in row):
+    if "\n" not in "".join(row):
         return (row,)
     pieces = [cell.split("\n") for cell in row]
     height = max(map(len, pieces))

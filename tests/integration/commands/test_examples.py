@@ -25,7 +25,6 @@ from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
 from calico_ctl.model.node import Node
 from tests.support import command, elsewhere
 from tests.support.etcd import Etcd as ServerOfAll
-from tests.support.etcd_server import EtcdServer
 from tests.support.paths import CHECKOUT
 from tests.support.shell import RUNS, Shell
 
@@ -203,27 +202,9 @@ def publish(store: Etcd) -> None:
         endpoints.create(store, made)
 
 
-@pytest.fixture
-def shell_for(
-    name: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Shell]:
-    """A shell with an etcd; one of its own for what fills etcd's v3 store, which others share."""
-    if name != "datastore":
-        yield request.getfixturevalue("shell")
-        return
-    server = EtcdServer(tmp_path_factory.mktemp("etcd"))
-    server.start()
-    store = server.store()
-    nodes.register(store, Node("host1", IPAddress("10.99.0.1")))
-    store.close()
-    yield Shell(str(server.authority))
-    server.stop()
-
-
 @pytest.mark.usefixtures("only_v2")
 @pytest.mark.parametrize("name", [name for name in COMMANDS if COMMANDS[name].summary])
-def test_every_example_works(shell_for, engine, programs, tmp_path, name) -> None:
-    shell = shell_for
+def test_every_example_works(shell, engine, programs, tmp_path, name) -> None:
     make_state(shell, name, tmp_path)
     lines = examples(name)
     assert lines
