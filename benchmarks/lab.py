@@ -130,7 +130,9 @@ class Host:
         )
         calicoctl.chmod(0o755)
         argv = ["sh", str(self._checkout / "calico_node/service/felix/run")]
-        environment = command.clean_environment({"ETCD_AUTHORITY": f"127.0.0.1:{_PORT}"})
+        # which API it is was found out by `calicoctl node`
+        settings = {"ETCD_AUTHORITY": f"127.0.0.1:{_PORT}", "ETCD_API": "2"}
+        environment = command.clean_environment(settings)
         environment["PATH"] = f"{self._scratch}:{environment['PATH']}"
         # As where it is installed: what it imports was compiled by an earlier start.
         del environment["PYTHONDONTWRITEBYTECODE"]

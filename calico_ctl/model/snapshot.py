@@ -59,21 +59,33 @@ class Snapshot:
         if parsed is None:
             return None
         self.problems.pop(key, None)
-        self._forget(parsed)
-        if value is not None:
-            try:
-                self._learn(parsed, value)
-            except InvalidValue as error:
-                self.problems[key] = error.message
-        if value is not None and parsed.endpoint is not None and parsed.host == self.hostname:
-            self.revisions[parsed.endpoint] = revision
+        try:
+            # By far the most are endpoints.
+            if parsed.endpoint is not None:
+                self._apply_endpoint(parsed.endpoint, value, revision)
+            else:
+                self._forget(parsed)
+                if value is not None:
+                    self._learn(parsed, value)
+        except InvalidValue as error:
+            self.problems[key] = error.message
         return parsed
+
+    def _apply_endpoint(self, key: EndpointKey, value: str | None, revision: int) -> None:
+        self.members.pop(key, None)
+        if key.host != self.hostname:
+            if value is not None:
+                self.members[key] = codec.decode_membership(value)
+            return
+        self.endpoints.pop(key, None)
+        self.revisions.pop(key, None)
+        if value is not None:
+            self.revisions[key] = revision
+            self.endpoints[key] = codec.decode_endpoint(key, value)
+            self.members[key] = self.endpoints[key].membership
 
     def _learn(self, parsed: ParsedKey, value: str) -> None:
         match parsed:
-            # by far the most first
-            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
-                self._learn_endpoint(key, value)
             case ParsedKey(Leaf.READY):
                 self.ready = value == "true"
             case ParsedKey(Leaf.PROFILE_RULES, name=name):
@@ -90,13 +102,6 @@ class Snapshot:
             case _:
                 self._learn_host(parsed, value)
 
-    def _learn_endpoint(self, key: EndpointKey, value: str) -> None:
-        if key.host == self.hostname:
-            self.endpoints[key] = codec.decode_endpoint(key, value)
-            self.members[key] = self.endpoints[key].membership
-        else:
-            self.members[key] = codec.decode_membership(value)
-
     def _learn_host(self, parsed: ParsedKey, value: str) -> None:
         """Take in the address of a host; one that cannot be read is routing's to complain of."""
         if _is_of_host(parsed):
@@ -105,10 +110,6 @@ class Snapshot:
 
     def _forget(self, parsed: ParsedKey) -> None:
         match parsed:
-            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as key):
-                self.members.pop(key, None)
-                self.endpoints.pop(key, None)
-                self.revisions.pop(key, None)
             case ParsedKey(Leaf.READY):
                 self.ready = False
             case ParsedKey(Leaf.PROFILE_RULES, name=name):

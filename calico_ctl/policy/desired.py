@@ -188,11 +188,14 @@ class Desired:
         """Fold in one key (`value` None: it is gone); return what it was about if we follow it."""
         self._unread.pop(key, None)
         parsed = self.snapshot.apply(key, value, revision)
+        if parsed is not None and parsed.endpoint is not None:
+            self._note_endpoint(parsed.endpoint)
+        else:
+            self._note(parsed)
+        return parsed
+
+    def _note(self, parsed: ParsedKey | None) -> None:
         match parsed:
-            case ParsedKey(Leaf.ENDPOINT, endpoint=EndpointKey() as endpoint_key):
-                self.tags.set_endpoint(endpoint_key, self.snapshot.members.get(endpoint_key))
-                if endpoint_key.host == self._hostname:
-                    self._note_local(endpoint_key)
             case ParsedKey(Leaf.PROFILE_RULES, name=name):
                 self._profiles_noted.add(name)
             case ParsedKey(Leaf.PROFILE_TAGS, name=name):
@@ -205,7 +208,11 @@ class Desired:
                 self._settings_noted = True
             case _:
                 pass
-        return parsed
+
+    def _note_endpoint(self, key: EndpointKey) -> None:
+        self.tags.set_endpoint(key, self.snapshot.members.get(key))
+        if key.host == self._hostname:
+            self._note_local(key)
 
     def take(self) -> Change:
         """Return what changed since the last call; after the first one `table` is complete."""
