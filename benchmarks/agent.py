@@ -173,8 +173,8 @@ def _memory(what: str, memory: lab.Memory, limit: float) -> Iterator[Line]:
     yield Line(f"memory {what}, peak", f"{memory.peak:.2f} MB")
 
 
-def _lines(only: list[str], checkout: Path, seconds: float) -> Iterator[Line]:
-    with lab.far_side() as far, lab.host(checkout) as host:
+def _lines(only: list[str], checkout: Path, seconds: float, api: int) -> Iterator[Line]:
+    with lab.far_side() as far, lab.host(checkout, api) as host:
         measured = Measured(host, far, host.store(), seconds)
         if "empty" in only:
             measured.empty()
@@ -201,13 +201,14 @@ def main() -> int:
     )
     parser.add_argument("--agent", default=CHECKOUT, type=Path, help="another checkout's agent")
     parser.add_argument("--seconds", default=20.0, type=float, help="limit for repeating one thing")
+    parser.add_argument("--api", default=2, type=int, choices=[2, 3], help="which API of etcd")
     given = parser.parse_args()
     if unknown := set(given.only) - set(names):
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(names)}")
     if os.geteuid() != 0:
         parser.error("needs root, for network namespaces")
     title = "The policy agent: 10,000 endpoints on 500 hosts, 1,000 profiles of 10 rules"
-    return report.show(title, _lines(given.only, given.agent, given.seconds))
+    return report.show(title, _lines(given.only, given.agent, given.seconds, given.api))
 
 
 if __name__ == "__main__":

@@ -78,10 +78,10 @@ class Agent:
 class Host:
     """The namespace, and what runs in it."""
 
-    def __init__(self, scratch: Path, checkout: Path) -> None:
-        """Make it; the agent will be run from `checkout`."""
+    def __init__(self, scratch: Path, checkout: Path, api: int) -> None:
+        """Make it; the agent will be run from `checkout`, and both speak that API of etcd."""
         self.namespace = NetNs()
-        self.address = store.Address(self.namespace, _PORT)
+        self.address = store.Address(self.namespace, _PORT, api)
         self._scratch = scratch
         self._checkout = checkout
         self._etcd: subprocess.Popen[bytes] | None = None
@@ -120,7 +120,7 @@ class Host:
 
     def store(self) -> Store:
         """Connect to etcd."""
-        return Store(self.address)
+        return store.connect(self.address)
 
     def start_agent(self) -> Agent:
         """Start an agent as calico-node does; it has not done anything yet."""
@@ -131,7 +131,8 @@ class Host:
         calicoctl.chmod(0o755)
         argv = ["sh", str(self._checkout / "calico_node/service/felix/run")]
         # which API it is was found out by `calicoctl node`
-        settings = {"ETCD_AUTHORITY": f"127.0.0.1:{_PORT}", "ETCD_API": "2"}
+        api = str(self.address.api)
+        settings = {"ETCD_AUTHORITY": f"127.0.0.1:{_PORT}", "ETCD_API": api}
         environment = command.clean_environment(settings)
         environment["PATH"] = f"{self._scratch}:{environment['PATH']}"
         # As where it is installed: what it imports was compiled by an earlier start.
@@ -180,10 +181,10 @@ class Host:
 
 
 @contextlib.contextmanager
-def host(checkout: Path = CHECKOUT) -> Iterator[Host]:
+def host(checkout: Path = CHECKOUT, api: int = 2) -> Iterator[Host]:
     """Have a host with an empty etcd, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="calico-bench-", dir=MEMORY) as scratch:
-        made = Host(Path(scratch), checkout)
+        made = Host(Path(scratch), checkout, api)
         try:
             made.start_etcd()
             yield made
@@ -234,12 +235,12 @@ def until_statuses(host: Host, done: Callable[[Mapping[str, str]], bool], timeou
     try:
         while not done(statuses):
             connection.give_up_after(end - time.monotonic())
-            node = connection.event(keys.host_status(HOSTNAME), index + 1)
-            index = node["modifiedIndex"]
-            if "value" in node:
-                statuses[node["key"]] = node["value"]
+            changed = connection.event(keys.host_status(HOSTNAME), index + 1)
+            index = changed.revision
+            if changed.value is None:
+                statuses.pop(changed.key, None)
             else:
-                statuses.pop(node["key"], None)
+                statuses[changed.key] = changed.value
         return time.monotonic()
     except TimeoutError:
         return float("inf")
