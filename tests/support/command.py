@@ -134,6 +134,31 @@ def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM, wait: f
         process.wait(wait)
 
 
+def freeze(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process, and the group that it leads, if it does, where they stand (see SIGCONT)."""
+    leads = os.getpgid(process.pid) == process.pid
+    (os.killpg if leads else os.kill)(process.pid, signal.SIGSTOP)
+    # Each thread stops where the kernel next looks at it, which on a busy machine may be late.
+    wait_until(lambda: _stands_still(process.pid), 10, f"process {process.pid} stands still", 0.001)
+
+
+def _stands_still(pid: int) -> bool:
+    """Say whether no thread of a process runs, nor of the group that it leads."""
+    states = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if pid in {int(stat.parent.name), int(_fields(stat)[2])}:
+                states += [_fields(each)[0] for each in stat.parent.glob("task/*/stat")]
+        except OSError:  # it has just ended
+            continue
+    return all(state in "TtZX" for state in states)
+
+
+def _fields(stat: Path) -> list[str]:
+    """Return what follows the name in a `stat` of proc(5): state, parent, group, …"""
+    return stat.read_text().rpartition(")")[2].split()
+
+
 def wait_until(
     condition: Callable[[], object], timeout: float, what: str, every: float = 0.05
 ) -> None:

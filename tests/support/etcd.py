@@ -74,7 +74,8 @@ class Etcd:
 
     def pause(self) -> None:
         """Let it hang: it accepts connections and answers nothing."""
-        self._signal(signal.SIGSTOP)
+        assert self._process is not None
+        command.freeze(self._process)
 
     def resume(self) -> None:
         """Let it go on after `pause`."""

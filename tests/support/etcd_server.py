@@ -151,9 +151,8 @@ class EtcdServer:
 
     def freeze(self) -> None:
         """Let it accept connections and never answer."""
-        self._signal(signal.SIGSTOP)
-        # Each thread stops where the kernel next looks at it, which on a busy machine may be late.
-        command.wait_until(self._has_stopped, 10, "etcd stands still", every=0.001)
+        assert self._process is not None
+        command.freeze(self._process)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -182,14 +181,6 @@ class EtcdServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
-
-    def _has_stopped(self) -> bool:
-        assert self._process is not None
-        try:
-            threads = list(Path(f"/proc/{self._process.pid}/task").glob("*/stat"))
-            return all(each.read_text().rpartition(")")[2].split()[0] in "Tt" for each in threads)
-        except OSError:  # a thread has just ended
-            return False
 
     def _healthy(self) -> bool:
         store = self.own_store()
