@@ -7,7 +7,7 @@ is our own processor time around the store's requests, and beside it the whole a
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from netaddr import IPAddress, IPNetwork
 
 from benchmarks import report
 from benchmarks.report import Line
-from calico_ctl.datastore import addresses, blocks, nodes, pools
+from calico_ctl.datastore import addresses, blocks, in_order, nodes, pools
 from calico_ctl.datastore.etcd import Etcd
-from calico_ctl.datastore.store import Api, Entry, Event, Tree
+from calico_ctl.datastore.store import Api, Change, Entry, Event, Made, Tree
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Block, Owner
 from calico_ctl.model import keys
@@ -71,6 +71,12 @@ class Clocked:
     def delete(self, key: str, seen: Entry | None = None) -> bool:
         """Do what the store does."""
         return self._clock(lambda: self.store.delete(key, seen))
+
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        """Do what the store does: one request for each change."""
+        return in_order.write(self, changes, made)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Do what the store does."""

@@ -8,7 +8,7 @@ from random import Random
 
 from netaddr import IPNetwork
 
-from calico_ctl.datastore import addresses, blocks, endpoints, handles, nodes, pools
+from calico_ctl.datastore import addresses, block_changes, blocks, endpoints, handles, nodes, pools
 from calico_ctl.datastore.entries import Problem
 from calico_ctl.datastore.store import Entry, Store
 from calico_ctl.errors import Conflict, InvalidValue, NoSuchPool
@@ -81,9 +81,9 @@ def repair(store: Store, wanted: Repair) -> bool:
         case RewriteHandle():
             return _rewrite_handle(store, wanted)
         case DropBlock(cidr):
-            return blocks.change(store, cidr, lambda seen: seen) is None
+            return not block_changes.change(store, [cidr], lambda seen: seen)
         case ForgetHost(hostname, cidr):
-            blocks.change(store, cidr, lambda seen: seen.without_preference(hostname))
+            block_changes.change(store, [cidr], lambda seen: seen.without_preference(hostname))
         case CorrectNote():
             pass
     blocks.correct_note(store, wanted.hostname, wanted.cidr)
@@ -97,7 +97,7 @@ def _free(store: Store, wanted: FreeAddress) -> bool:
     if found is None or found[1].revision != wanted.revision:
         return False
     seen, entry = found
-    return blocks.replace(store, seen, entry, seen.release(wanted.ip, None))
+    return block_changes.replace(store, seen, entry, seen.release(wanted.ip, None))
 
 
 def _claim(store: Store, wanted: ClaimAddress) -> bool:
@@ -126,16 +126,7 @@ def _hand_over(store: Store, wanted: HandOver) -> bool:
         same = holder is not None and holder.id == wanted.owner
         return seen.hand_over(ip, to) if same else seen
 
-    found = blocks.get(store, cidr)
-    if found is None or handed_over(found[0]) == found[0]:
-        return False
-    handles.note(store, key.id, cidr, handed_over(found[0]).count(key.id))
-    changed = blocks.change(store, cidr, handed_over)
-    if changed is None:
-        return False
-    if wanted.owner is not None:
-        handles.note(store, wanted.owner, cidr, changed[1].count(wanted.owner))
-    return True
+    return bool(block_changes.change(store, [cidr], handed_over))
 
 
 def _has(store: Store, wanted: ClaimAddress | HandOver) -> bool:
@@ -149,7 +140,7 @@ def _rewrite_handle(store: Store, wanted: RewriteHandle) -> bool:
     entry = store.get(keys.handle(wanted.owner))
     if (0 if entry is None else entry.revision) != wanted.revision:
         return False
-    return handles.write(store, wanted.owner, entry, Handle(wanted.owner, dict(wanted.counts)))
+    return handles.write(store, entry, Handle(wanted.owner, dict(wanted.counts)))
 
 
 def _blocks(store: Store) -> tuple[dict[IPNetwork, tuple[Block, int]], list[Problem]]:

@@ -1,19 +1,20 @@
 """Blocks and the notes of which host prefers which (affinities): how they come, change and go.
 
-A note is written before its block and deleted after it, and whoever does either looks once more
-when it is done: so a block that a host makes while another process gives it back keeps its note.
+A note is written before its block and deleted after it, or together with it, and whoever does
+either looks once more when it is done: so a block that a host makes while another process gives it
+back keeps its note.
 A note whose value is `full` says that the block has nothing left. That is a hint: it saves reading
 the block, and a search that finds nothing elsewhere does not believe it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from netaddr import IPNetwork
 
 from calico_ctl.datastore import entries
-from calico_ctl.datastore.store import Entry, Store
-from calico_ctl.errors import AlreadyExists, Conflict, DatastoreError, InvalidValue
+from calico_ctl.datastore.store import Change, Entry, Put, Store
+from calico_ctl.errors import Conflict, InvalidValue
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Block
 from calico_ctl.model import keys
@@ -29,72 +30,13 @@ def get(store: Store, cidr: IPNetwork) -> tuple[Block, Entry] | None:
     return None if entry is None else (decode(cidr, entry), entry)
 
 
-def change(
-    store: Store, cidr: IPNetwork, wish: Callable[[Block], Block]
-) -> tuple[Block, Block] | None:
-    """Swap a block for what `wish` makes of it; return it before and after, or None if the same.
+def noting(store: Store, hostname: str, cidr: IPNetwork) -> Change:
+    """Return the change by which a host notes a block that it is going to prefer.
 
-    A block in which nobody has anything any more goes, with the note of its host.
+    The note is written even if it is there: so who takes it away at this moment is noticed.
     """
-    for _ in range(entries.ATTEMPTS):
-        found = get(store, cidr)
-        if found is None:
-            return None
-        seen, entry = found
-        wanted = wish(seen)
-        if wanted == seen and (seen.owners or _give_back(store, seen, entry)):
-            return None
-        if replace(store, seen, entry, wanted):
-            return seen, wanted
-    raise entries.gave_up(keys.block(cidr))
-
-
-def replace(store: Store, seen: Block, entry: Entry, wanted: Block) -> bool:
-    """Write a block over what was read, with all that follows; False if somebody was faster.
-
-    Whoever takes a host's preference away has to correct its note.
-    """
-    if not wanted.owners:
-        return _give_back(store, seen, entry)
-    if swap(store, entry, wanted) is None:
-        return False
-    if wanted.host is not None:
-        mark(store, wanted.host, wanted.cidr, "")
-    return True
-
-
-def create(store: Store, hostname: str, new: Block) -> Entry | None:
-    """Make a block that this host prefers; None if somebody else made it meanwhile."""
-    note = keys.affinity(hostname, new.cidr)
-    noted = entries.ensure(store, note, "")
-    try:
-        made = store.create(keys.block(new.cidr), block.encode(new))
-    except AlreadyExists:
-        correct_note(store, hostname, new.cidr)
-        return None
-    except DatastoreError:
-        if noted:
-            store.delete(note)
-        raise
-    correct_note(store, hostname, new.cidr)
-    return made
-
-
-def adopt(store: Store, hostname: str, entry: Entry, wanted: Block) -> Entry | None:
-    """Write a block that nobody preferred and this host does now; None if somebody was faster."""
-    entries.ensure(store, keys.affinity(hostname, wanted.cidr), "")
-    written = swap(store, entry, wanted)
-    if written is None:
-        correct_note(store, hostname, wanted.cidr)
-    return written
-
-
-def swap(store: Store, entry: Entry, wanted: Block) -> Entry | None:
-    """Write a block over what was read of it; None if somebody was faster."""
-    try:
-        return store.swap(entry, block.encode(wanted))
-    except Conflict:
-        return None
+    note = keys.affinity(hostname, cidr)
+    return Put(note, "", store.get(note))
 
 
 def correct_note(store: Store, hostname: str, cidr: IPNetwork) -> None:
@@ -102,16 +44,18 @@ def correct_note(store: Store, hostname: str, cidr: IPNetwork) -> None:
 
     Looks again after each change, so that of all who do this at once the last one is right.
     """
-    note = keys.affinity(hostname, cidr)
+    key = keys.affinity(hostname, cidr)
     for _ in range(entries.ATTEMPTS):
+        note = store.get(key)
         wanted = _is_own(store, hostname, cidr)
-        if wanted == (store.get(note) is not None):
+        if wanted == (note is not None):
             return
-        if wanted:
-            entries.ensure(store, note, "")
+        if note is None:
+            entries.ensure(store, key, "")
         else:
-            store.delete(note)
-    raise entries.gave_up(note)
+            with suppress(Conflict):  # whoever makes the block now has written it, too
+                store.delete(key, seen=note)
+    raise entries.gave_up(key)
 
 
 def drop_notes(store: Store, hostname: str) -> None:
@@ -169,18 +113,6 @@ def cidrs_of(listed: Iterable[str]) -> Iterator[IPNetwork]:
 def decode(cidr: IPNetwork, entry: Entry) -> Block:
     """Return what a block's entry means. Raises InvalidValue naming the key."""
     return entries.decode(entry, lambda text: block.decode(cidr, text))
-
-
-def _give_back(store: Store, seen: Block, entry: Entry) -> bool:
-    """Delete a block that is to be empty, and the note of it; False if somebody was faster."""
-    try:
-        if not store.delete(entry.key, seen=entry):
-            return False
-    except Conflict:
-        return False
-    if seen.host is not None:
-        correct_note(store, seen.host, seen.cidr)
-    return True
 
 
 def _is_own(store: Store, hostname: str, cidr: IPNetwork) -> bool:

@@ -208,7 +208,7 @@ class Connection:
 def _connected(host: str, port: int, ends: float) -> socket.socket:
     """Try each address of a name, with an equal share of the time that is left."""
     failure = OSError("the name has no address")
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = socket.getaddrinfo(for_resolver(host), port, type=socket.SOCK_STREAM)
     for at, (family, kind, protocol, _, address) in enumerate(addresses):
         connected = socket.socket(family, kind, protocol)
         connected.settimeout(_left(ends) / (len(addresses) - at))
@@ -220,6 +220,11 @@ def _connected(host: str, port: int, ends: float) -> socket.socket:
         else:
             return connected
     raise failure
+
+
+def for_resolver(host: str) -> bytes | str:
+    """Return a name as the resolver takes it soonest: for text, Python loads what IDNA is first."""
+    return host.encode() if host.isascii() else host
 
 
 def _left(ends: float) -> float:

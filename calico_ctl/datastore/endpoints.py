@@ -5,19 +5,21 @@ being read: `listed`, then `decoded` of those that count.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from functools import partial
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
 
 from calico_ctl.datastore import entries
 from calico_ctl.datastore.entries import Problem
-from calico_ctl.datastore.store import Entry, Store
+from calico_ctl.datastore.store import Change, Delete, Entry, Put, Store
 from calico_ctl.errors import AlreadyExists, InvalidValue, NotFound
 from calico_ctl.model import codec, keys
-from calico_ctl.model.endpoint import Endpoint, EndpointKey
-from calico_ctl.model.keys import Leaf
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, ShownEndpoint
 
 _SHOW_HINT = "`calicoctl endpoint show --detailed` lists the endpoints"
 
 Found = tuple[list[Endpoint], list[Problem]]
+_E = TypeVar("_E", Endpoint, ShownEndpoint)
 
 
 class Listed(NamedTuple):
@@ -47,7 +49,9 @@ def listed(
     workload: str | None = None,
 ) -> Sequence[Listed]:
     """Return the keys of the same endpoints as `all`, with their values as they are."""
-    wanted = (host, orchestrator, workload)
+    wanted = [
+        (at, part) for at, part in enumerate((host, orchestrator, workload)) if part is not None
+    ]
     found = store.tree(_narrowest(host, orchestrator, workload)).entries
     keyed = ((_key_of(entry), entry) for entry in found)
     return [Listed(key, entry) for key, entry in keyed if key is not None and _fits(key, wanted)]
@@ -55,14 +59,12 @@ def listed(
 
 def decoded(found: Iterable[Listed]) -> Found:
     """Read the values; return the endpoints, sorted by key, and the keys that cannot be used."""
-    endpoints: list[Endpoint] = []
-    problems: list[Problem] = []
-    for key, entry in found:
-        try:
-            endpoints.append(_decode(key, entry))
-        except InvalidValue as error:
-            problems.append(Problem(entry.key, error.message))
-    return sorted(endpoints, key=lambda endpoint: endpoint.key), problems
+    return _read(found, codec.decode_endpoint)
+
+
+def shown(found: Iterable[Listed]) -> tuple[list[ShownEndpoint], list[Problem]]:
+    """Return the same as `decoded`, but of each endpoint only what people are shown."""
+    return _read(found, codec.decode_shown)
 
 
 def having_profile(store: Store, profile: str) -> Found:
@@ -87,6 +89,16 @@ def get(store: Store, key: EndpointKey) -> tuple[Endpoint, Entry]:
     if entry is None or entry.is_directory:
         raise _not_found(key)
     return _decode(key, entry), entry
+
+
+def publication(endpoint: Endpoint) -> Change:
+    """Return the change that publishes a new endpoint."""
+    return Put(keys.endpoint(endpoint.key), codec.encode_endpoint(endpoint))
+
+
+def removal(key: EndpointKey) -> Change:
+    """Return the change that removes an endpoint, if it is there."""
+    return Delete(keys.endpoint(key))
 
 
 def create(store: Store, endpoint: Endpoint) -> int:
@@ -124,10 +136,15 @@ def remove(store: Store, key: EndpointKey) -> bool:
     Says whether the endpoint was there; the directories go in any case.
     """
     was_there = store.delete(keys.endpoint(key))
+    remove_directories(store, key)
+    return was_there
+
+
+def remove_directories(store: Store, key: EndpointKey) -> None:
+    """Delete a workload's directory if its last endpoint is gone."""
     workload = keys.workload(key.host, key.orchestrator, key.workload)
     if entries.delete_if_empty(store, f"{workload}/endpoint"):
         entries.delete_if_empty(store, workload)
-    return was_there
 
 
 def _narrowest(host: str | None, orchestrator: str | None, workload: str | None) -> str:
@@ -140,10 +157,22 @@ def _narrowest(host: str | None, orchestrator: str | None, workload: str | None)
     return keys.workload(host, orchestrator, workload)
 
 
+def _read(
+    found: Iterable[Listed], read: Callable[[EndpointKey, str], _E]
+) -> tuple[list[_E], list[Problem]]:
+    endpoints: list[_E] = []
+    problems: list[Problem] = []
+    for key, entry in found:
+        try:
+            endpoints.append(entries.decode(entry, partial(read, key)))
+        except InvalidValue as error:
+            problems.append(Problem(entry.key, error.message))
+    return sorted(endpoints, key=attrgetter("key")), problems
+
+
 def _key_of(entry: Entry) -> EndpointKey | None:
     # Two thirds of the entries are directories: they are not worth taking a key apart.
-    parsed = None if entry.is_directory else keys.parse(entry.key)
-    return parsed.endpoint if parsed is not None and parsed.leaf is Leaf.ENDPOINT else None
+    return None if entry.value is None else keys.parse_endpoint(entry.key)
 
 
 def _mentions(entry: Entry, name: str) -> bool:
@@ -152,9 +181,9 @@ def _mentions(entry: Entry, name: str) -> bool:
     return name in value or "\\" in value
 
 
-def _fits(key: EndpointKey, wanted: tuple[str | None, ...]) -> bool:
-    parts = (key.host, key.orchestrator, key.workload)
-    return not any(want not in {None, part} for want, part in zip(wanted, parts, strict=True))
+def _fits(key: EndpointKey, wanted: Iterable[tuple[int, str]]) -> bool:
+    """Say whether the key has each of the parts, given with their places, that are wanted."""
+    return not any(key[at] != part for at, part in wanted)
 
 
 def _decode(key: EndpointKey, entry: Entry) -> Endpoint:

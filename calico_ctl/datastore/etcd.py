@@ -1,4 +1,4 @@
-"""etcd's v2 API behind the seven verbs of `store`: the only place that knows its keys and codes.
+"""etcd's v2 API behind the verbs of `store`: the only place that knows its keys and codes.
 
 What it promises:
 
@@ -32,9 +32,11 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from calico_ctl.datastore import in_order
 from calico_ctl.datastore.connection import Answer, Connection
 from calico_ctl.datastore.etcd_requests import (
     Ask,
+    Client,
     Requests,
     changed_meanwhile,
     left,
@@ -42,7 +44,7 @@ from calico_ctl.datastore.etcd_requests import (
 )
 from calico_ctl.datastore.etcd_requests import EtcdSettings as EtcdSettings  # noqa: PLC0414
 from calico_ctl.datastore.etcd_servers import Round, ServerFailed
-from calico_ctl.datastore.store import Api, Entry, Event, Tree
+from calico_ctl.datastore.store import Change, Entry, Event, Made, Tree
 from calico_ctl.errors import AlreadyExists, CalicoError, HistoryLost
 
 # A single change is returned at once; of a backlog, several together, since who takes them in costs
@@ -77,35 +79,15 @@ _KEY_ERRORS = {
 }
 
 
-class Etcd:
+class Etcd(Client):
     """A `Store` over etcd's v2 API. Usable from several threads."""
+
+    version = 2
 
     def __init__(self, settings: EtcdSettings) -> None:
         """Contact nobody yet."""
-        self._requests = Requests(settings, _NOT_V2, _authorization(settings))
-        self._servers = self._requests.servers
+        super().__init__(Requests(settings, _NOT_V2, _authorization(settings)))
         self._cluster: str | None = None
-        # those of watches: free, or with a question that is still out
-        self._watching = self._servers.pool()
-
-    @property
-    def address(self) -> str:
-        """Where etcd is, for messages: `<host>:<port>`, or several with commas between."""
-        return self._servers.address
-
-    @property
-    def member(self) -> str:
-        """Which of them answers, as far as it is known."""
-        return self._servers.member
-
-    @property
-    def api(self) -> Api:
-        """Which of etcd's APIs this is."""
-        return Api(2, "ETCD_API says so")
-
-    def close(self) -> None:
-        """Close idle connections; the store stays usable."""
-        self._servers.close()
 
     def get(self, key: str) -> Entry | None:
         """Return the entry, or None if there is none. Reads are linearized (quorum)."""
@@ -188,6 +170,12 @@ class Etcd:
         if outcome == _NOT_FOUND:
             return False
         raise changed_meanwhile(key)
+
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        """Make changes one after the other, up to the first that is refused."""
+        return in_order.write(self, changes, made)
 
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Wait for changes below a directory with a revision greater than `after`, oldest first.

@@ -4,13 +4,13 @@ The two keep their keys apart. So whoever speaks another one than the rest of th
 empty store, and that must never happen without a word.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
 from calico_ctl.datastore.etcd_requests import EtcdSettings, Forbidden, NotServed
-from calico_ctl.datastore.store import Api, Entry, Event, Store, Tree
+from calico_ctl.datastore.store import Api, Change, Entry, Event, Made, Store, Tree
 from calico_ctl.errors import DatastoreError
 from calico_ctl.model import etcd_access
 from calico_ctl.model.etcd_access import EtcdAuthority
@@ -98,6 +98,12 @@ class AnyEtcd:
     def delete(self, key: str, seen: Entry | None = None) -> bool:
         """Delete a key, or a directory with all that is below it; say whether it was there."""
         return self._store.delete(key, seen)
+
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        """Make changes in the order given, all or none where that is possible."""
+        return self._store.write_together(changes, made)
 
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Wait for changes below a directory."""

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from calico_ctl.datastore.connection import Answer, Connection, TlsFailed
 from calico_ctl.datastore.etcd_servers import Round, ServerFailed, Servers
-from calico_ctl.datastore.store import StoreReplaced
+from calico_ctl.datastore.store import Api, StoreReplaced
 from calico_ctl.errors import Conflict, DatastoreError
 from calico_ctl.model.etcd_access import EtcdAuthority, EtcdTls
 
@@ -168,6 +168,39 @@ class Requests:
         return Forbidden(
             f"etcd at {self.address} refused {key}: insufficient credentials", hint=hint
         )
+
+
+class Client:
+    """What the clients of both APIs have in common: which etcd it is, and how to leave it."""
+
+    version: int
+    """Of the API."""
+
+    def __init__(self, requests: Requests) -> None:
+        """Contact nobody yet."""
+        self._requests = requests
+        self._servers = requests.servers
+        # those of watches: free, or with a question that is still out
+        self._watching = self._servers.pool()
+
+    @property
+    def address(self) -> str:
+        """Where etcd is, for messages: `<host>:<port>`, or several with commas between."""
+        return self._servers.address
+
+    @property
+    def member(self) -> str:
+        """Which of them answers, as far as it is known."""
+        return self._servers.member
+
+    @property
+    def api(self) -> Api:
+        """Which of etcd's APIs this is."""
+        return Api(self.version, "ETCD_API says so")
+
+    def close(self) -> None:
+        """Close idle connections; the store stays usable."""
+        self._servers.close()
 
 
 def left(ends: float) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from calico_ctl.datastore.connection import Connection, TlsFailed
+from calico_ctl.datastore.connection import Connection, TlsFailed, for_resolver
 from calico_ctl.errors import DatastoreUnavailable
 from calico_ctl.model.etcd_access import EtcdAuthority, EtcdTls
 
@@ -211,7 +211,7 @@ def _lookup(host: str, patience: float) -> str:
 
     def ask() -> None:
         try:
-            socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            socket.getaddrinfo(for_resolver(host), None, type=socket.SOCK_STREAM)
             outcome[0] = ""
         except (OSError, UnicodeError):
             outcome[0] = "name does not resolve"

@@ -1,4 +1,4 @@
-"""etcd's v3 API, as JSON over HTTP, behind the seven verbs of `store`.
+"""etcd's v3 API, as JSON over HTTP, behind the verbs of `store`.
 
 What it promises beside what `etcd_requests` does:
 
@@ -26,12 +26,19 @@ from typing import Any
 from calico_ctl.datastore import etcd_v3_messages as messages
 from calico_ctl.datastore import etcd_v3_session
 from calico_ctl.datastore.connection import Connection
-from calico_ctl.datastore.etcd_requests import EtcdSettings, changed_meanwhile, left, misplaced
+from calico_ctl.datastore.etcd_requests import (
+    Client,
+    EtcdSettings,
+    changed_meanwhile,
+    left,
+    misplaced,
+)
 from calico_ctl.datastore.etcd_servers import Round
 from calico_ctl.datastore.etcd_v3_messages import Object
 from calico_ctl.datastore.etcd_v3_session import Question, Session, TokenRefused
-from calico_ctl.datastore.store import Api, Entry, Event, Tree
-from calico_ctl.errors import AlreadyExists, HistoryLost
+from calico_ctl.datastore.etcd_v3_transaction import BELOW_A_KEY, Transaction
+from calico_ctl.datastore.store import Change, Entry, Event, Made, Put, Tree
+from calico_ctl.errors import HistoryLost
 
 _PAGE = 2000
 """Keys that are read at once: 2 MB of endpoints."""
@@ -54,40 +61,19 @@ _GRANT = "/v3/lease/grant"
 _KEEP_ALIVE = "/v3/lease/keepalive"
 _WATCH = "/v3/watch"
 
-_BELOW_A_KEY = "lies below a key that is not a directory"
 
-
-class EtcdV3:
+class EtcdV3(Client):
     """A `Store` over etcd's v3 API. Usable from several threads."""
+
+    version = 3
 
     def __init__(self, settings: EtcdSettings) -> None:
         """Contact nobody yet."""
         self._session = Session(settings)
-        self._requests = self._session.requests
-        self._servers = self._requests.servers
-        self._watching = self._servers.pool()
+        super().__init__(self._session.requests)
         self._cluster: str | None = None
         # of keys that were put with a lifetime: with which lease
         self._leases: dict[str, str] = {}
-
-    @property
-    def address(self) -> str:
-        """Where etcd is, for messages: `<host>:<port>`, or several with commas between."""
-        return self._servers.address
-
-    @property
-    def member(self) -> str:
-        """Which of them answers, as far as it is known."""
-        return self._servers.member
-
-    @property
-    def api(self) -> Api:
-        """Which of etcd's APIs this is."""
-        return Api(3, "ETCD_API says so")
-
-    def close(self) -> None:
-        """Close idle connections; the store stays usable."""
-        self._servers.close()
 
     def get(self, key: str) -> Entry | None:
         """Return the entry, or None if there is none. Reads are linearized (quorum)."""
@@ -144,7 +130,7 @@ class EtcdV3:
             self._leases[key] = lease
             return Entry(key, value, _revision(said))
         _, inside = (messages.found_in(each) for each in said["responses"])
-        raise misplaced(key, "is a directory" if inside else _BELOW_A_KEY)
+        raise misplaced(key, "is a directory" if inside else BELOW_A_KEY)
 
     def refresh(self, key: str, ttl: int) -> bool:
         """Let a key that was put here with this `ttl` stay for that many seconds from now."""
@@ -157,31 +143,11 @@ class EtcdV3:
 
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key, or a directory if `value` is None; raise AlreadyExists if it is there."""
-        itself = {"key": messages.coded(key)}
-        written = messages.putting(f"{key}/", "") if value is None else messages.putting(key, value)
-        said = self._write(
-            key,
-            {
-                "compare": [*messages.absent(itself), *messages.placeable(key)],
-                "success": [written],
-                "failure": messages.whether(key),
-            },
-        )
-        if said.get("succeeded"):
-            return Entry(key, value, _revision(said))
-        if any(messages.found_in(each) for each in said["responses"]):
-            raise AlreadyExists(f"{key} exists already")
-        raise misplaced(key, _BELOW_A_KEY)
+        return self.write_together([Put(key, value)])[key]
 
     def swap(self, seen: Entry, value: str) -> Entry:
         """Write if the key is still as `seen`; raise Conflict if it changed or is gone."""
-        if seen.is_directory:
-            raise changed_meanwhile(seen.key)
-        written = [messages.putting(seen.key, value)]
-        said = self._write(seen.key, {"compare": [messages.unchanged(seen)], "success": written})
-        if said.get("succeeded"):
-            return Entry(seen.key, value, _revision(said))
-        raise changed_meanwhile(seen.key)
+        return self.write_together([Put(seen.key, value, seen)])[seen.key]
 
     def delete(self, key: str, seen: Entry | None = None) -> bool:
         """Delete a key, or a directory with all that is below it; say whether it was there.
@@ -210,6 +176,25 @@ class EtcdV3:
         if any(messages.found_in(each) for each in said["responses"]):
             raise changed_meanwhile(key)
         return False
+
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        """Make changes, all or none; of more than etcd takes at once, some and then the others."""
+        written: dict[str, Entry] = {}
+        waiting = deque(changes)
+        while waiting:
+            transaction = Transaction(written)
+            while waiting and transaction.takes(waiting[0]):
+                waiting.popleft()
+            said = self._write(transaction.key, transaction.wanted())
+            if not said.get("succeeded"):
+                raise transaction.refusal([messages.found_in(each) for each in said["responses"]])
+            written |= transaction.written(_revision(said))
+            if made is not None:
+                for change in transaction.changes:
+                    made(change)
+        return written
 
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         """Wait for changes below a directory with a revision greater than `after`, oldest first.

@@ -20,7 +20,6 @@ Object = dict[str, Any]
 # Of google.rpc.Code.
 TIMED_OUT = 4
 DENIED = 7
-EXHAUSTED = 8
 OUT_OF_RANGE = 11
 UNAVAILABLE = 14
 UNAUTHENTICATED = 16
@@ -61,9 +60,14 @@ def page(directory: str, start: str, limit: int, revision: int) -> Object:
 def whether(key: str) -> Sequence[Object]:
     """Return the operations that look for a key, and for anything below it."""
     return [
-        {"request_range": {"key": coded(key)}},
+        looking(key),
         {"request_range": {**below(key), "limit": "1", "keys_only": True}},
     ]
+
+
+def looking(key: str) -> Object:
+    """Return the operation that looks for a key."""
+    return {"request_range": {"key": coded(key)}}
 
 
 def parents(key: str) -> Sequence[str]:

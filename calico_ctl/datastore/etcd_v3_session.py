@@ -25,7 +25,10 @@ _NOT_V3 = (
     "this etcd does not serve the v3 API as JSON, which is there from 3.4 on unless it is started"
     " with --enable-grpc-gateway=false"
 )
-_NO_SPACE = "`etcdctl compact` and `etcdctl defrag` free some, then `etcdctl alarm disarm`"
+_HINTS = {
+    "space exceeded": "`etcdctl compact` and `etcdctl defrag` free some, then `alarm disarm`",
+    "too many operations": "etcd's --max-txn-ops has to be 128 at least, as it is by default",
+}
 _UNKNOWN_USER = (
     "invalid auth token",
     "revision of auth store is old",
@@ -135,8 +138,7 @@ class Session:
         if code == messages.OUT_OF_RANGE:
             raise HistoryLost(f"etcd at {self.requests.address}: {message}")
         error = self.requests.refused(key, message)
-        if code == messages.EXHAUSTED and "space" in message:
-            error.hint = _NO_SPACE
+        error.hint = next((hint for words, hint in _HINTS.items() if words in message), "")
         raise error
 
     def _new_token(self, key: str) -> str:

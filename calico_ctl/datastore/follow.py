@@ -161,9 +161,9 @@ class _Follower:
         return Resync(leaves, tree.revision)
 
     def _resync(self, reading: Resync) -> None:
-        self._remember(reading)
         self._told = ""
         self._post(reading)
+        self._remember(reading)
 
     def _catch_up(self, position: int, lost: HistoryLost) -> None:
         """Read everything again; post the differences, unless it is another store."""

@@ -4,52 +4,45 @@ A handle is written before the block and cleared after it. So it may name too ma
 crash, never too few, and whoever gives back all that an owner has needs nothing else.
 """
 
+from collections.abc import Mapping, Sequence
+
 from netaddr import IPNetwork
 
 from calico_ctl.datastore import entries
 from calico_ctl.datastore.entries import Problem
-from calico_ctl.datastore.store import Entry, Store
+from calico_ctl.datastore.store import Change, Delete, Entry, Put, Store
 from calico_ctl.errors import AlreadyExists, Conflict, InvalidValue
 from calico_ctl.ipam import handle
 from calico_ctl.ipam.handle import Handle
 from calico_ctl.model import keys
 
 
-def note_claim(store: Store, owner: str, cidr: IPNetwork, count: int) -> None:
-    """Do what `note` does, with one request if it is the owner's first address."""
-    first = Handle(owner).with_count(cidr, count)
-    if count > 1 or not write(store, owner, None, first):
-        note(store, owner, cidr, count)
+def changes(
+    store: Store, owner: str, counts: Mapping[IPNetwork, int], *, is_new: bool = False
+) -> list[Change]:
+    """Return what has to be written, if anything, so that an owner has so many addresses in blocks.
+
+    The handle goes with the last one. One that nobody can read is replaced if there is something to
+    say. `is_new` spares reading it, if it is probably not there.
+    """
+    entry = None if is_new else store.get(keys.handle(owner))
+    seen = wanted = _readable(owner, entry)
+    for cidr, count in counts.items():
+        wanted = wanted.with_count(cidr, count)
+    return _changes(entry, wanted) if wanted != seen or not wanted.counts else []
 
 
 def note(store: Store, owner: str, cidr: IPNetwork, count: int) -> None:
-    """Say that an owner has so many addresses in a block; the handle goes with its last one.
-
-    A handle that nobody can read is replaced if there is something to say.
-    """
+    """Say that an owner has so many addresses in a block."""
     for _ in range(entries.ATTEMPTS):
-        entry = store.get(keys.handle(owner))
-        seen = _readable(owner, entry)
-        wanted = seen.with_count(cidr, count)
-        if wanted == seen and (entry is None or wanted.counts):
-            return
-        if write(store, owner, entry, wanted):
+        if _try(store, changes(store, owner, {cidr: count})):
             return
     raise entries.gave_up(keys.handle(owner))
 
 
-def write(store: Store, owner: str, entry: Entry | None, wanted: Handle) -> bool:
+def write(store: Store, entry: Entry | None, wanted: Handle) -> bool:
     """Put a handle in the place of what was read of it; False if somebody was faster."""
-    try:
-        if entry is None and wanted.counts:
-            store.create(keys.handle(owner), handle.encode(wanted))
-        elif entry is not None and wanted.counts:
-            store.swap(entry, handle.encode(wanted))
-        elif entry is not None:
-            store.delete(entry.key, seen=entry)
-    except (AlreadyExists, Conflict):
-        return False
-    return True
+    return _try(store, _changes(entry, wanted))
 
 
 def get(store: Store, owner: str) -> Handle | None:
@@ -79,6 +72,20 @@ def read(store: Store) -> tuple[dict[str, tuple[Handle, Entry]], list[Problem]]:
         except InvalidValue as error:
             problems.append(Problem(entry.key, error.message))
     return found, problems
+
+
+def _changes(entry: Entry | None, wanted: Handle) -> list[Change]:
+    if wanted.counts:
+        return [Put(keys.handle(wanted.id), handle.encode(wanted), entry)]
+    return [] if entry is None else [Delete(entry.key, entry)]
+
+
+def _try(store: Store, wanted: Sequence[Change]) -> bool:
+    try:
+        store.write_together(wanted)
+    except (AlreadyExists, Conflict):
+        return False
+    return True
 
 
 def _readable(owner: str, entry: Entry | None) -> Handle:

@@ -3,12 +3,13 @@
 The directory is the profile: an orchestrator may have made it with neither key, or with one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 
 from calico_ctl.datastore import entries
 from calico_ctl.datastore.entries import Problem
-from calico_ctl.datastore.store import Entry, Store
-from calico_ctl.errors import AlreadyExists, InvalidValue, NotFound
+from calico_ctl.datastore.store import Change, Entry, Put, Store
+from calico_ctl.errors import AlreadyExists, Conflict, InvalidValue, NotFound
 from calico_ctl.model import codec, keys
 from calico_ctl.model.profile import Profile as Profile  # noqa: PLC0414 - profiles.Profile
 from calico_ctl.model.profile import Tags
@@ -68,13 +69,20 @@ def create(store: Store, name: str) -> None:
     """Make a profile whose members may talk to each other and to anyone; AlreadyExists."""
     if name.startswith("_"):
         raise InvalidValue("profile name", name, "a name that does not start with _: etcd hides it")
+    whole = [
+        Put(keys.profile(name), None),
+        Put(keys.profile_tags(name), codec.encode_tags([name])),
+        Put(keys.profile_rules(name), codec.encode_rules(default_rules(name))),
+    ]
+    made: list[Change] = []
     try:
-        store.create(keys.profile(name), None)
+        store.write_together(whole, made.append)
     except AlreadyExists as error:
-        hint = f"`calicoctl profile {name} rule show` shows its rules"
-        raise AlreadyExists(f"profile {name} exists already", hint) from error
-    entries.ensure(store, keys.profile_tags(name), codec.encode_tags([name]))
-    entries.ensure(store, keys.profile_rules(name), codec.encode_rules(default_rules(name)))
+        if not made:
+            hint = f"`calicoctl profile {name} rule show` shows its rules"
+            raise AlreadyExists(f"profile {name} exists already", hint) from error
+        for each in whole[len(made) :]:  # somebody else has begun to fill what we made
+            entries.ensure(store, each.key, each.value)
 
 
 def remove(store: Store, name: str) -> None:
@@ -107,19 +115,87 @@ def edit_rules(store: Store, name: str, change: Callable[[Rules], Rules]) -> Rul
     return codec.decode_rules(_edit(store, name, keys.profile_rules(name), changed))
 
 
-def ensure(store: Store, name: str) -> None:
-    """Make a profile without tags and rules, which allows nothing, unless there is one."""
-    entries.ensure(store, keys.profile(name), None)
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to a profile: that it is there (both None), its tags, or its rules."""
+
+    profile: str
+    tags: Tags | None = None
+    rules: Rules | None = None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is about the directory alone."""
+        return self.tags is None and self.rules is None
+
+    @property
+    def key(self) -> str:
+        """The key that is written."""
+        if self.is_bare:
+            return keys.profile(self.profile)
+        of_kind = keys.profile_rules if self.tags is None else keys.profile_tags
+        return of_kind(self.profile)
+
+    @property
+    def value(self) -> str | None:
+        """What is written; None for the directory."""
+        if self.tags is not None:
+            return codec.encode_tags(self.tags)
+        return None if self.rules is None else codec.encode_rules(self.rules)
 
 
-def replace_tags(store: Store, name: str, tags: Tags) -> None:
-    """Replace a profile's tags whatever they were, broken ones too."""
-    _edit(store, name, keys.profile_tags(name), lambda _entry: codec.encode_tags(tags))
+def write(
+    store: Store, writes: Sequence[Write], done: Callable[[Write], object] | None = None
+) -> None:
+    """Make writes to profiles in the order given, whatever was there, broken values too.
+
+    A store that can makes them together. If somebody else is faster with a key, it is written all
+    the same. `done` is told of each write. Raises NotFound for a profile that is neither there nor
+    among what is to be made.
+    """
+    new = {each.profile for each in writes if each.is_bare}
+    waiting = list(writes)
+    for _ in range(entries.ATTEMPTS):
+        changes = _changes(store, waiting, new)
+        made: list[Change] = []
+        try:
+            store.write_together([each for each in changes if each is not None], made.append)
+        except (AlreadyExists, Conflict):
+            continue  # to read again what is left
+        finally:
+            finished = _finished(changes, len(made))
+            if done is not None:
+                for each in waiting[:finished]:
+                    done(each)
+            waiting = waiting[finished:]
+        return
+    raise entries.gave_up(waiting[0].key)
 
 
 def replace_rules(store: Store, name: str, rules: Rules) -> None:
     """Replace a profile's rules whatever they were, broken ones too."""
-    _edit(store, name, keys.profile_rules(name), lambda _entry: codec.encode_rules(rules))
+    write(store, [Write(name, rules=rules)])
+
+
+def _changes(store: Store, writes: Sequence[Write], new: Set[str]) -> list[Change | None]:
+    """Return the change for each write; None: it has that value then."""
+    there = {key: store.get(key) for key in dict.fromkeys(each.key for each in writes)}
+    now = {key: entry.value for key, entry in there.items() if entry is not None}
+    changes: list[Change | None] = []
+    for each in writes:
+        key, value = each.key, each.value
+        if key not in now and each.profile not in new:
+            _require(store, each.profile)
+        is_there = key in now and (each.is_bare or now[key] == value)
+        changes.append(None if is_there else Put(key, value, there[key]))
+        now[key] = value
+    return changes
+
+
+def _finished(changes: Sequence[Change | None], made: int) -> int:
+    """Return how many of the writes are done if so many changes were made."""
+    numbers = [number for number, change in enumerate(changes) if change is not None]
+    return numbers[made] if made < len(numbers) else len(changes)
 
 
 def _edit(store: Store, name: str, key: str, change: Callable[[Entry | None], str]) -> str:

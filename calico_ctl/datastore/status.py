@@ -105,14 +105,27 @@ class ServiceStatus:
 
 def write_agent(store: Store, host: str, report: AgentStatus, ttl: int = LIFETIME) -> None:
     """Report how a host's agent is."""
-    store.put(keys.agent_status(host), json.dumps(asdict(report)), ttl)
+    store.put(keys.agent_status(host), encode_agent(report), ttl)
+
+
+def encode_agent(report: AgentStatus) -> str:
+    """Return an agent's report as it is written."""
+    return json.dumps(asdict(report))
 
 
 def read_agent(store: Store, host: str) -> AgentStatus | None:
     """Return what a host's agent reported lately, or None."""
     fields = _read(store, keys.agent_status(host))
-    if fields is None:
-        return None
+    return None if fields is None else _agent(fields)
+
+
+def decode_agent(text: str) -> AgentStatus | None:
+    """Read what `encode_agent` wrote; None if it is nothing of the kind."""
+    fields = _object(text)
+    return None if fields is None else _agent(fields)
+
+
+def _agent(fields: dict[str, object]) -> AgentStatus:
     listed = fields.get("bad_keys")
     bad_keys = (
         [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []

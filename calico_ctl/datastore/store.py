@@ -1,4 +1,4 @@
-"""The seven verbs by which everything else speaks to the datastore, and what they exchange.
+"""The verbs by which everything else speaks to the datastore, and what they exchange.
 
 `Etcd` in `etcd.py` and `EtcdV3` in `etcd_v3.py` are the real things; the tests' in-memory store
 obeys the same contract tests. Keys are absolute paths (`/calico/...`); a directory is a key that
@@ -6,7 +6,7 @@ has other keys below it, or one that was made as such. The latter stays when it 
 former does or does not. Revisions are etcd's: they grow with every change anywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -29,8 +29,7 @@ class Entry(NamedTuple):
         return self.value is None
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(NamedTuple):
     """All entries below a directory (itself not among them), as they were at `revision`.
 
     `entries` holds directories too, so that an empty one is seen. They are in the order of their
@@ -41,8 +40,7 @@ class Tree:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One change. `value` is None if the key (with all below it) is gone or is a directory.
 
     A directory that is deleted is told of by one event about it, or by one about each of its keys.
@@ -56,7 +54,32 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class Put:
+    """A key that is to have a value, or to be a directory if that is None.
+
+    `seen` is what it replaces; None: nothing may be there.
+    """
+
+    key: str
+    value: str | None
+    seen: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A key that is to go if its value is still as `seen`; without that, with all below it."""
+
+    key: str
+    seen: Entry | None = None
+
+
+Change = Put | Delete
+
+Made = Callable[[Change], object]
+"""Is told of each change that was made, in their order."""
+
+
+class Api(NamedTuple):
     """Which of etcd's APIs is spoken, 2 or 3, and why that one, in words."""
 
     version: int
@@ -121,6 +144,23 @@ class Store(Protocol):
 
         With `seen`, raise Conflict if the key changed since; a directory given as `seen` must be
         empty.
+        """
+        ...
+
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        """Make changes in the order given; return what was written, by key.
+
+        A store that can makes all of them or none, as one change for whoever watches; of very many
+        (64 or more) some and then the others. Another one makes them one after the other and stops
+        at the first that it refuses: what was made until then stays, so the order has to keep that
+        harmless. `made` is told what was.
+
+        Raises AlreadyExists for what is to be new and is not, Conflict for what is not as it was
+        seen. A key may be put more than once: from the second time on it has to be as the one
+        before has left it. Other than that, no key may be named twice, or lie below another one
+        that is deleted or has a value.
         """
         ...
 

@@ -99,8 +99,10 @@ def migrate(source: Store, target: Store, say: Callable[[str], None]) -> Differe
         say(f"{keys.READY} in {_called(source)} is not true now: agents leave everything as it is")
         entries.assign(target, _MARK, _called(source))
         _copy(source, target)
-        store_is_complete(target, content(source))
         entries.assign(source, keys.READY, MOVED)
+        # and what was written up to here, where nobody could know yet
+        _copy(source, target)
+        store_is_complete(target, content(source))
     target.delete(_MARK)
     entries.assign(target, keys.READY, _TRUE)
     return found

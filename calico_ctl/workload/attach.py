@@ -1,4 +1,4 @@
-"""Give a workload its endpoint: claim addresses, publish, plumb, wait for the agent.
+"""Give a workload its endpoint: claim addresses and publish, plumb, wait for the agent.
 
 Each step that is done registers how to take it back; on any failure all of them run, in reverse.
 Around it all stands an intent on disk: if this process is killed, or etcd is away when something
@@ -102,9 +102,8 @@ def recover(platform: Platform) -> list[EndpointKey]:
         except (ValueError, TypeError):
             # The process was killed before it had written the file: nothing else was done yet.
             continue
-        endpoints.remove(platform.store, key)
         platform.network.unplug(names.host_interface(key.id))
-        addresses.release_all(platform.store, key.id)
+        addresses.retire(platform.store, key)
         recovered.append(key)
     return recovered
 
@@ -136,29 +135,31 @@ def _reserve(
     undo: list[Step],
 ) -> Endpoint:
     store = platform.store
-    # Each undo stands before its step: a step may fail with half of it done, and an answer of
-    # etcd may get lost after the change was made.
-    undo.append(partial(addresses.release_all, store, key.id))
-    chance = random.Random()  # noqa: S311 - spreads hosts over blocks, hides nothing
-    ips = [
-        addresses.claim(store, platform.hostname, request, key.id, chance)
-        for request in _definite_first(wanted.requests)
-    ]
-    endpoint = Endpoint(
+    unaddressed = Endpoint(
         key=key,
         state=State.INACTIVE,
         name=names.host_interface(key.id),
         mac=names.mac_address(key.id),
         profiles=wanted.profiles,
-        addresses=tuple(ips),
+        addresses=(),
         ipv4_gateway=gateways.get(4),
         ipv6_gateway=gateways.get(6),
         extra=model_endpoint.named_inside(wanted.interface),
     )
-    undo.append(partial(endpoints.remove, store, key))
-    endpoints.create(store, endpoint)
+    chance = random.Random()  # noqa: S311 - spreads hosts over blocks, hides nothing
+    # The undo stands before its step: a step may fail with half of it done, and an answer of etcd
+    # may get lost after the change was made.
+    undo.append(partial(addresses.retire, store, key))
+    ips = addresses.claim_all(
+        store,
+        platform.hostname,
+        _definite_first(wanted.requests),
+        key.id,
+        chance,
+        lambda ips: [endpoints.publication(unaddressed.with_addresses(tuple(ips)))],
+    )
     require_claims(store, key.id, ips)
-    return endpoint
+    return unaddressed.with_addresses(tuple(ips))
 
 
 def _definite_first(requests: Sequence[AddressRequest]) -> list[AddressRequest]:

@@ -1,7 +1,8 @@
-"""Take Calico networking from a workload: unpublish, unplumb, release.
+"""Take Calico networking from a workload: unplumb, then unpublish and release.
 
-Every step is tried for every endpoint; what failed is reported together at the end. Unpublishing
-comes first, so that no other host still lets traffic to an address that somebody new may get.
+Every step is tried for every endpoint; what failed is reported together at the end. An address is
+free only when no interface has it any more and no endpoint says so: then no other host still lets
+traffic to it, or sends it here.
 """
 
 from functools import partial
@@ -45,9 +46,8 @@ def _remove(platform: Platform, endpoint: Endpoint) -> None:
     with intents.declared(key.id, attach.describe(key)):
         failures = try_all(
             [
-                partial(endpoints.remove, platform.store, key),
                 partial(platform.network.unplug, endpoint.name),
-                partial(addresses.release_all, platform.store, key.id),
+                partial(addresses.retire, platform.store, key),
             ]
         )
         if failures:

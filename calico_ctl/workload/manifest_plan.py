@@ -1,8 +1,9 @@
 """What has to be written so that etcd holds what manifests state, and in which order.
 
-A plan decides and writes nothing; `workload.manifests` carries it out. etcd changes one key at a
-time, so others see states between the old policy and the new one. The order keeps those from
-allowing what neither does (docs/decisions/0018-manifests.md says how far that goes):
+A plan decides and writes nothing; `workload.manifests` carries it out. Over etcd's v3 API all of it
+is one change (of more than some twenty profiles, several). Over v2 keys change one at a time, so
+others see states between the old policy and the new one. The order keeps those from allowing what
+neither does (docs/decisions/0018-manifests.md says how far that goes):
 
 1. tags that are taken away,
 2. rules: first those of profiles that allow nothing new, then the others,
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from calico_ctl.datastore import pools
+from calico_ctl.datastore.profiles import Write as Write  # noqa: PLC0414 - it is what is planned
 from calico_ctl.errors import AlreadyExists
 from calico_ctl.model import keys, manifest
 from calico_ctl.model.manifest import Stated
@@ -53,15 +55,6 @@ class Step:
 
     def __str__(self) -> str:
         return f"{' '.join(manifest.identity(self.wanted))} {self.outcome}"
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write to a profile: that it is there (both None), its tags, or its rules."""
-
-    profile: str
-    tags: Tags | None = None
-    rules: Rules | None = None
 
 
 def plan(present: Present, stated: Sequence[Stated]) -> list[Step]:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 
 from calico_ctl.datastore import config, pools, profiles
 from calico_ctl.datastore.entries import Problem
+from calico_ctl.datastore.profiles import Write
 from calico_ctl.datastore.store import Store
 from calico_ctl.errors import AlreadyExists, CalicoError
 from calico_ctl.model import manifest
 from calico_ctl.model.pool import Pool
 from calico_ctl.model.profile import Profile
 from calico_ctl.workload import manifest_plan
-from calico_ctl.workload.manifest_plan import Outcome, Present, Step, Write
+from calico_ctl.workload.manifest_plan import Outcome, Present, Step
 
 
 def present(store: Store) -> tuple[Present, list[Problem]]:
@@ -28,7 +29,8 @@ def carry_out(
 ) -> None:
     """Write what the steps say; call `done` for each one that is finished.
 
-    Every write is compare-and-swap. Raises CalicoError that says which things are not finished;
+    Every write is compare-and-swap; those of profiles are made together where the store can do
+    that. Raises CalicoError that says which things are not finished;
     planning and carrying out again finishes them.
     """
     left = {manifest.identity(step.wanted): step for step in steps}
@@ -76,17 +78,10 @@ def _write_profiles(
     for name, step in of_profiles.items():
         if not left[name]:
             finish(step)
-    for write in writes:
-        _write(store, write)
+
+    def done(write: Write) -> None:
         left[write.profile] -= 1
         if not left[write.profile]:
             finish(of_profiles[write.profile])
 
-
-def _write(store: Store, write: Write) -> None:
-    if write.tags is not None:
-        profiles.replace_tags(store, write.profile, write.tags)
-    elif write.rules is not None:
-        profiles.replace_rules(store, write.profile, write.rules)
-    else:
-        profiles.ensure(store, write.profile)
+    profiles.write(store, writes, done)

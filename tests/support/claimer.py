@@ -7,12 +7,14 @@ again, as `container remove` does.
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from random import Random
 
 from netaddr import IPAddress
 
-from calico_ctl.datastore import addresses, endpoints
-from calico_ctl.datastore.etcd import Etcd, EtcdSettings
+from calico_ctl.datastore import addresses, endpoints, etcd_api
+from calico_ctl.datastore.etcd_requests import EtcdSettings
+from calico_ctl.datastore.store import Change, Store
 from calico_ctl.model import names
 from calico_ctl.model.address import AnyAddress
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
@@ -21,10 +23,11 @@ from tests.support.paths import CHECKOUT
 
 
 class Claimer:
-    """One such process, on a host of that name."""
+    """One such process, on a host of that name, which speaks that API of an etcd."""
 
-    def __init__(self, port: int, hostname: str, count: int) -> None:
-        program = [sys.executable, "-m", "tests.support.claimer", str(port), hostname, str(count)]
+    def __init__(self, port: int, api: str, hostname: str, count: int) -> None:
+        words = [str(port), api, hostname, str(count)]
+        program = [sys.executable, "-m", "tests.support.claimer", *words]
         self._process = subprocess.Popen(
             [*DIES_WITH_US, *program],
             cwd=CHECKOUT,
@@ -46,30 +49,31 @@ class Claimer:
         return lines
 
 
-def claim_many(store: Etcd, hostname: str, count: int, random: Random) -> None:
+def claim_many(store: Store, hostname: str, count: int, random: Random) -> None:
     """Give so many endpoints an address each, one after the other."""
     for number in range(count):
         endpoint = _endpoint(store, hostname, random)
         if number % 3 == 2:
-            endpoints.remove(store, endpoint.key)
-            addresses.release_all(store, endpoint.key.id)
+            addresses.retire(store, endpoint.key)
             print("removed", flush=True)
         else:
             print(f"kept {endpoint.addresses[0]}", flush=True)
 
 
-def _endpoint(store: Etcd, hostname: str, random: Random) -> Endpoint:
+def _endpoint(store: Store, hostname: str, random: Random) -> Endpoint:
     id_ = uuid.uuid4().hex
-    ip = addresses.claim(store, hostname, AnyAddress.IPV4, id_, random)
     endpoint = Endpoint(
         EndpointKey(hostname, DOCKER, id_, id_),
         State.ACTIVE,
         names.host_interface(id_),
         names.mac_address(id_),
-        addresses=(ip,),
     )
-    endpoints.create(store, endpoint)
-    return endpoint
+
+    def published(ips: Sequence[IPAddress]) -> Sequence[Change]:
+        return [endpoints.publication(endpoint.with_addresses(tuple(ips)))]
+
+    ips = addresses.claim_all(store, hostname, [AnyAddress.IPV4], id_, random, published)
+    return endpoint.with_addresses(tuple(ips))
 
 
 def kept(lines: list[str]) -> list[IPAddress]:
@@ -78,6 +82,6 @@ def kept(lines: list[str]) -> list[IPAddress]:
 
 
 if __name__ == "__main__":
-    port, hostname, count = sys.argv[1:]
-    etcd = Etcd(EtcdSettings("127.0.0.1", int(port), connect_timeout=60.0, timeout=60.0))
-    claim_many(etcd, hostname, int(count), Random())
+    port, api, hostname, count = sys.argv[1:]
+    settings = EtcdSettings("127.0.0.1", int(port), connect_timeout=60.0, timeout=60.0)
+    claim_many(etcd_api.store(settings, api), hostname, int(count), Random())

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from netaddr import IPAddress
 
 from calico_ctl.datastore import nodes, status
-from calico_ctl.datastore.store import Entry, Event, Tree
+from calico_ctl.datastore.store import Change, Entry, Event, Made, Tree
 from calico_ctl.errors import AlreadyExists, CalicoError, NotFound
 from calico_ctl.model import keys
 from calico_ctl.model.container import Container, ContainerEvent, OwnContainer
@@ -176,6 +177,10 @@ class FakeCounters:
         return self.interfaces
 
 
+class Killed(BaseException):
+    """The process is gone: nothing of it runs any more, not even what takes things back."""
+
+
 class AnsweringStore(MemoryStore):
     """A store with an agent behind it: `answer` makes its report on each endpoint, or None."""
 
@@ -187,6 +192,20 @@ class AnsweringStore(MemoryStore):
         self.before: Callable[[str, str], None] = lambda verb, key: None
         self._clock = clock
 
+    def kill_at(self, request: int) -> None:
+        """Let no request through from that one on: whoever asks is killed."""
+        asked = count()
+
+        def die(_verb: str, _key: str) -> None:
+            if next(asked) >= request:
+                raise Killed
+
+        self.before = die
+
+    def revive(self) -> None:
+        """Let everything through again."""
+        self.before = lambda verb, key: None
+
     def create(self, key: str, value: str | None) -> Entry:
         """Make a key; the agent answers if it is an endpoint."""
         self.before("create", key)
@@ -196,6 +215,18 @@ class AnsweringStore(MemoryStore):
         """Replace a key's value; the agent answers if it is an endpoint."""
         self.before("swap", seen.key)
         return self._answered(super().swap(seen, value))
+
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        """Make changes, in one step if it is transactional; the agent answers on endpoints."""
+        if self.transactional and changes:
+            self.before("together", changes[0].key)
+        written = super().write_together(changes, made)
+        if self.transactional:
+            for entry in written.values():
+                self._answered(entry)
+        return written
 
     def _answered(self, entry: Entry) -> Entry:
         parsed = keys.parse(entry.key)
@@ -232,6 +263,7 @@ class Machine:
     docker: FakeDocker = field(default_factory=FakeDocker)
     counters: FakeCounters = field(default_factory=FakeCounters)
     hostname: str = HOST
+    agent: str = ""
 
     def __post_init__(self) -> None:
         """Register the node."""
@@ -242,6 +274,12 @@ class Machine:
     def drop_watch(self) -> DropWatch:
         """Nobody looks at drops here."""
         raise AssertionError("nobody was to look at drops")
+
+    def agent_report(self) -> str:
+        """Let the agent say what the test has it say."""
+        if not self.agent:
+            raise NotFound("no process answers")
+        return self.agent
 
     def left(self) -> list[str]:
         """Return what a container has left behind; the agent's report is the agent's to remove."""

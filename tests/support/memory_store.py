@@ -1,14 +1,17 @@
 """A `Store` in memory that behaves like etcd's v2 store, down to its short memory.
 
+If it is `transactional`, several keys change at once, as in etcd's v3 store.
+
 It is held to the same contract tests as the real one. Time passes only through `advance`.
 """
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from calico_ctl.datastore.store import Api, Entry, Event, StoreReplaced, Tree
+from calico_ctl.datastore import in_order
+from calico_ctl.datastore.store import Api, Change, Entry, Event, Made, StoreReplaced, Tree
 from calico_ctl.errors import (
     AlreadyExists,
     Conflict,
@@ -30,6 +33,7 @@ class _Node:
 class MemoryStore:
     """See `store.Store` for the verbs. `fail_with` makes every verb raise DatastoreUnavailable."""
 
+    transactional = False
     address = "memory:0"
     member = address
     api = Api(2, "it is like that one")
@@ -108,6 +112,21 @@ class MemoryStore:
             self._remove(key)
             return True
 
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        if not self.transactional:
+            return in_order.write(self, changes, made)
+        if not changes:
+            return {}
+        with self._changed:
+            self._begin()
+            written = self._write_at_once(changes)
+        if made is not None:
+            for change in changes:
+                made(change)
+        return written
+
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
         with self._changed:
             self._begin(reading=True)
@@ -138,6 +157,19 @@ class MemoryStore:
         with self._changed:
             self.fail_with = reason
             self._changed.notify_all()
+
+    def _write_at_once(self, changes: Sequence[Change]) -> Mapping[str, Entry]:
+        """Let another store make the changes; take from it what it has then, at one revision."""
+        draft = MemoryStore()
+        draft._nodes, draft._index = dict(self._nodes), self._index
+        written = in_order.write(draft, changes)
+        revision = self._index + 1
+        for node in draft._nodes.values():
+            node.revision = min(node.revision, revision)
+        self._nodes, self._index = draft._nodes, revision
+        for event in {event.key: event for event in draft._history}.values():
+            self._record(Event(event.key, event.value, revision, event.deleted))
+        return {key: Entry(key, entry.value, revision) for key, entry in written.items()}
 
     def _begin(self, *, reading: bool = False) -> None:
         self.reads += reading
@@ -201,3 +233,44 @@ def _concerns(event: Event, directory: str) -> bool:
     if event.deleted and directory.startswith(key + "/"):
         return True
     return key == directory or key.startswith(directory.rstrip("/") + "/")
+
+
+class Breaking(MemoryStore):
+    """Goes away after so many writes: `left`; None: it stays. `before_write` is called before each.
+
+    Changes that are made together are one write if it is transactional.
+    """
+
+    left: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before_write: Callable[[], object] = lambda: None
+
+    def create(self, key: str, value: str | None) -> Entry:
+        self._count()
+        return super().create(key, value)
+
+    def swap(self, seen: Entry, value: str) -> Entry:
+        self._count()
+        return super().swap(seen, value)
+
+    def delete(self, key: str, seen: Entry | None = None) -> bool:
+        self._count()
+        return super().delete(key, seen)
+
+    def write_together(
+        self, changes: Sequence[Change], made: Made | None = None
+    ) -> Mapping[str, Entry]:
+        if self.transactional and changes:
+            self._count()
+        return super().write_together(changes, made)
+
+    def _count(self) -> None:
+        act, self.before_write = self.before_write, lambda: None
+        act()
+        self.before_write = act
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise DatastoreUnavailable(self.address, "gone")

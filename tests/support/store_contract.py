@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-from calico_ctl.datastore.store import Entry, Event, Store, StoreReplaced
+from calico_ctl.datastore.store import Change, Delete, Entry, Event, Put, Store, StoreReplaced
 from calico_ctl.errors import AlreadyExists, Conflict, DatastoreError, HistoryLost
 
 _numbers = count()
@@ -26,6 +26,8 @@ class StoreContract:
     """
 
     hides_underscores = True
+    all_or_none = False
+    """Of changes that are made together."""
 
     @pytest.fixture
     def forget(self, store: Store) -> Forget:
@@ -408,8 +410,115 @@ class StoreContract:
         outcomes = _in_threads(16, lambda number: _try_to_swap(store, seen, str(number)))
         assert outcomes.count(True) == 1
 
+    def test_several_changes_are_made_and_told_in_their_order(
+        self, store: Store, base: str
+    ) -> None:
+        old = store.create(f"{base}/z", "old")
+        gone = store.create(f"{base}/gone", "x")
+        start = store.create(f"{base}/tree/a", "x").revision
+        changes: list[Change] = [
+            Put(f"{base}/z", "new", old),
+            Put(f"{base}/y", ""),
+            Delete(f"{base}/gone", gone),
+            Put(f"{base}/d", None),
+            Put(f"{base}/d/b", "ä"),
+            Delete(f"{base}/tree"),
+            Delete(f"{base}/nothing"),
+            Put(f"{base}/a", "last"),
+        ]
+        made: list[Change] = []
+        written = store.write_together(changes, made.append)
+        assert made == changes
+        assert [key.removeprefix(f"{base}/") for key in written] == ["z", "y", "d", "d/b", "a"]
+        there = {entry.key: entry for entry in store.tree(base).entries if entry.value is not None}
+        assert there == {key: each for key, each in written.items() if each.value is not None}
+        directory = store.get(f"{base}/d")
+        assert directory is not None
+        assert directory.is_directory
+        last = written[f"{base}/a"].revision
+        events = [
+            event for event in _collect(store, base, start, until=last) if event.value is not None
+        ]
+        assert [event.value for event in events] == ["new", "", "ä", "last"]
+        assert (len({event.revision for event in events}) == 1) == self.all_or_none
+        assert store.write_together([]) == {}
+
+    @pytest.mark.parametrize(
+        ("refused", "error"),
+        [
+            (Put("new", "x"), AlreadyExists),
+            (Put("directory", "x"), AlreadyExists),
+            (Put("new", None), AlreadyExists),
+            (Put("new/below", "x"), DatastoreError),
+            (Put("new", "x", Entry("new", "", 999_999_999)), Conflict),
+            (Put("nothing", "x", Entry("nothing", "", 999_999_999)), Conflict),
+            (Delete("new", Entry("new", "", 999_999_999)), Conflict),
+            (Delete("nothing", Entry("nothing", "", 999_999_999)), Conflict),
+        ],
+    )
+    def test_a_change_that_is_refused_ends_it(
+        self, store: Store, base: str, refused: Change, error: type[Exception]
+    ) -> None:
+        """Then nothing is changed, or what came before it and nothing behind."""
+        store.create(f"{base}/new", "old")
+        store.create(f"{base}/directory/a", "x")
+        seen = store.create(f"{base}/seen", "old")
+        before = store.tree(base).entries
+        changes: list[Change] = [Put(f"{base}/seen", "1", seen), Put(f"{base}/first", "2")]
+        late: list[Change] = [Put(f"{base}/late", "3"), Delete(f"{base}/directory/a")]
+        made: list[Change] = []
+        with pytest.raises(error, match=refused.key):
+            store.write_together([*changes, _below(base, refused), *late], made.append)
+        assert made == ([] if self.all_or_none else changes)
+        if self.all_or_none:
+            assert store.tree(base).entries == before
+        else:
+            values = [entry.value for entry in store.tree(base).entries]
+            assert values == [None, "x", "2", "old", "1"]
+
+    def test_a_key_that_is_put_twice_has_the_last_value(self, store: Store, base: str) -> None:
+        seen = store.create(f"{base}/a", "0")
+        twice: list[Change] = [
+            Put(f"{base}/a", "1", seen),
+            Put(f"{base}/b", "1"),
+            Put(f"{base}/a", "2", seen),
+            Put(f"{base}/b", "2"),
+        ]
+        written = store.write_together(twice)
+        assert [store.get(f"{base}/a"), store.get(f"{base}/b")] == list(written.values())
+        assert [entry.value for entry in written.values()] == ["2", "2"]
+        with pytest.raises(Conflict):
+            store.write_together(twice)
+
+    def test_hundreds_of_changes_are_made_in_their_order(self, store: Store, base: str) -> None:
+        """If one of them is refused, those that were made are the first ones."""
+        start = store.create(f"{base}/k250", "in the way").revision
+        changes = [Put(f"{base}/k{number}", "x") for number in range(300)]
+        made: list[Change] = []
+        with pytest.raises(AlreadyExists, match="k250"):
+            store.write_together(changes, made.append)
+        assert made == changes[: len(made)]
+        assert len(store.tree(base).entries) == len(made) + 1
+        assert store.delete(f"{base}/k250")
+        last = store.write_together(changes[len(made) :])[f"{base}/k299"]
+        events = _collect(store, base, start, until=last.revision)
+        told = [event.key for event in events if not event.deleted]
+        assert told == [change.key for change in changes]
+
+    def test_large_values_are_written_together_too(self, store: Store, base: str) -> None:
+        changes = [Put(f"{base}/{number}", str(number) * 400_000) for number in range(5)]
+        written = store.write_together(changes)
+        assert list(store.tree(base).entries) == list(written.values())
+
     def test_the_address_is_known(self, store: Store) -> None:
         assert ":" in store.address
+
+
+def _below(base: str, change: Change) -> Change:
+    """Return the change for a key below a directory; its entry is not what is there."""
+    key = f"{base}/{change.key}"
+    seen = None if change.seen is None else change.seen._replace(key=key)
+    return Delete(key, seen) if isinstance(change, Delete) else Put(key, change.value, seen)
 
 
 def _collect(store: Store, directory: str, after: int, until: int) -> list[Event]:

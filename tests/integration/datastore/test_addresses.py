@@ -1,13 +1,16 @@
 """IPAM against a real etcd, many at once."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.datastore import addresses, nodes, pools
+from calico_ctl.datastore.store import Store
 from calico_ctl.errors import CalicoError, Conflict, PoolExhausted
 from calico_ctl.model import keys
 from calico_ctl.model.address import AnyAddress
@@ -18,6 +21,19 @@ from tests.support.etcd_server import EtcdServer
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 Outcome = IPAddress | CalicoError
+
+
+@contextmanager
+def running(directory: Path, *, v2: bool) -> Iterator[Store]:
+    """An etcd of our own, spoken to over one of its APIs."""
+    server = EtcdServer(directory, v2=v2)
+    server.start()
+    store = server.own_store(connect_timeout=60.0, timeout=60.0)
+    try:
+        yield store
+    finally:
+        store.close()
+        server.stop()
 
 
 def at_once(count: int, act: Callable[[int], IPAddress]) -> list[Outcome]:
@@ -61,11 +77,15 @@ def test_of_fifty_who_want_one_address_exactly_one_gets_it(own_server: EtcdServe
     store.close()
 
 
-@pytest.mark.parametrize("hosts", [1, 4, 16])
+@pytest.mark.parametrize(("v2", "hosts"), [(True, 1), (True, 16), (False, 1), (False, 4)])
 def test_of_many_automatic_claims_at_once_no_two_get_the_same(
-    own_server: EtcdServer, hosts: int
+    tmp_path: Path, v2: bool, hosts: int
 ) -> None:
-    store = own_server.store(connect_timeout=60.0, timeout=60.0)
+    with running(tmp_path, v2=v2) as store:
+        _claim_all_of_two_blocks(store, hosts)
+
+
+def _claim_all_of_two_blocks(store: Store, hosts: int) -> None:
     pools.create(store, Pool(IPNetwork("10.0.0.0/25")))
     nodes.register(store, Node("h0", IPAddress("10.0.0.7")))
     outcomes = []
@@ -84,11 +104,15 @@ def test_of_many_automatic_claims_at_once_no_two_get_the_same(
     assert all(isinstance(o, PoolExhausted | IPAddress) for o in outcomes)
     notes = [e.key for e in store.tree(f"{keys.IPAM}/host").entries if e.value is not None]
     assert len({key.rpartition("/")[2] for key in notes}) == len(notes) == 2
-    store.close()
 
 
-def test_claims_and_releases_at_once_leave_an_empty_store(own_server: EtcdServer) -> None:
-    store = own_server.store(connect_timeout=60.0, timeout=60.0)
+@pytest.mark.parametrize("v2", [True, False])
+def test_claims_and_releases_at_once_leave_an_empty_store(tmp_path: Path, v2: bool) -> None:
+    with running(tmp_path, v2=v2) as store:
+        _claim_and_release(store)
+
+
+def _claim_and_release(store: Store) -> None:
     pools.create(store, Pool(IPNetwork("10.0.0.0/24")))
 
     def claim_and_release(number: int) -> IPAddress:
@@ -105,4 +129,3 @@ def test_claims_and_releases_at_once_leave_an_empty_store(own_server: EtcdServer
         addresses.leave(store, host)
     left = [e.key for e in store.tree(keys.IPAM).entries if e.value is not None]
     assert left == []
-    store.close()

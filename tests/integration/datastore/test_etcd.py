@@ -1,7 +1,6 @@
 """What happens when etcd is away, silent, forgetful, emptied, or not etcd at all."""
 
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,157 +12,22 @@ from pathlib import Path
 import pytest
 
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
-from calico_ctl.datastore.store import Entry, Event, Store, StoreReplaced
-from calico_ctl.errors import DatastoreError, DatastoreUnavailable, HistoryLost
-from calico_ctl.model.etcd_access import EtcdTls
-from tests.support import command
+from calico_ctl.datastore.store import Entry, Event, Store
+from calico_ctl.errors import DatastoreError, DatastoreUnavailable
 from tests.support.command import PACE
 from tests.support.etcd_server import EtcdServer
-from tests.support.paths import CHECKOUT
 
 pytestmark = pytest.mark.integration
 
-SEEN = Entry("/a", "1", 1)
 VERBS: dict[str, Callable[[Store], object]] = {
     "get": lambda store: store.get("/a"),
     "tree": lambda store: store.tree("/a"),
     "put": lambda store: store.put("/a", "1"),
     "create": lambda store: store.create("/a", "1"),
-    "swap": lambda store: store.swap(SEEN, "2"),
+    "swap": lambda store: store.swap(Entry("/a", "1", 1), "2"),
     "delete": lambda store: store.delete("/a"),
     "watch": lambda store: store.watch("/a", 1, 0.3),
 }
-each_verb = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS.keys())
-
-
-@contextmanager
-def taking_at_most(seconds: float) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < seconds * PACE
-
-
-@contextmanager
-def full_listener() -> Iterator[int]:
-    """A port whose queue of connections is full: SYNs vanish, as in a black hole."""
-    with socket.socket() as listener, socket.socket() as one, socket.socket() as two:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        for filler in (one, two):
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
-@each_verb
-def test_a_closed_port_is_reported_at_once(verb) -> None:
-    with socket.socket() as taken:
-        # It does not listen, and nobody else gets the port.
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        with taking_at_most(10), pytest.raises(DatastoreUnavailable) as caught:
-            verb(Etcd(EtcdSettings("127.0.0.1", port)))
-    assert caught.value.message == f"cannot reach etcd at 127.0.0.1:{port} (connection refused)"
-    assert "ETCD_AUTHORITY" in caught.value.hint
-
-
-@each_verb
-def test_a_black_hole_is_given_up_in_time(verb) -> None:
-    with (
-        full_listener() as port,
-        taking_at_most(10),
-        pytest.raises(DatastoreUnavailable, match=r"no connection within 0\.2 s"),
-    ):
-        verb(Etcd(impatient(port)))
-
-
-@each_verb
-def test_a_server_that_never_answers_is_given_up_in_time(verb) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        taking_at_most(10),
-        pytest.raises(DatastoreUnavailable, match=r"no answer within 0\.4 s"),
-    ):
-        verb(Etcd(impatient(listener.getsockname()[1])))
-
-
-def test_a_command_ends_within_five_seconds_in_a_black_hole() -> None:
-    with (
-        full_listener() as port,
-        taking_at_most(30),
-        pytest.raises(DatastoreUnavailable, match="no connection within 2 s"),
-    ):
-        Etcd(EtcdSettings("127.0.0.1", port)).get("/a")
-
-
-def test_a_command_ends_within_five_seconds_if_nobody_answers() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        taking_at_most(30),
-        pytest.raises(DatastoreUnavailable, match="no answer within 4 s"),
-    ):
-        Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
-
-
-def impatient(port: int) -> EtcdSettings:
-    return EtcdSettings("127.0.0.1", port, connect_timeout=0.2, timeout=0.4)
-
-
-def test_a_frozen_etcd_is_given_up_in_time(own_server: EtcdServer) -> None:
-    writer = own_server.store()
-    entry = writer.create("/a", "1")
-    writer.close()
-    store = own_server.store(timeout=0.5)
-    own_server.freeze()
-    with taking_at_most(10), pytest.raises(DatastoreUnavailable, match="no answer"):
-        store.swap(entry, "2")
-    with taking_at_most(15), pytest.raises(DatastoreUnavailable, match="no answer"):
-        store.watch("/a", entry.revision, 0.3)
-    own_server.thaw()
-    store.close()
-
-
-def test_a_write_is_never_sent_twice_and_a_read_is() -> None:
-    """A server that drops the connection after each request counts how often it was asked."""
-    asked = []
-
-    def answer(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                asked.append(connection.recv(4096))
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=answer, args=(listener,), daemon=True).start()
-        store = Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1]))
-        for verb in ("swap", "put"):
-            with pytest.raises(DatastoreUnavailable, match="connection lost"):
-                VERBS[verb](store)
-            assert len(asked) == 1
-            asked.clear()
-        for verb in ("get", "tree"):
-            with pytest.raises(DatastoreUnavailable, match="connection lost"):
-                VERBS[verb](store)
-            assert len(asked) == 2
-            asked.clear()
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-def test_a_name_that_does_not_resolve_is_said_to() -> None:
-    with taking_at_most(30), pytest.raises(DatastoreUnavailable) as caught:
-        Etcd(EtcdSettings("no-such-host.invalid", connect_timeout=25)).get("/a")
-    assert "no-such-host.invalid:4001 (name does not resolve)" in caught.value.message
-
-
-def test_a_silent_name_server_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    asleep = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: asleep.wait(50))
-    with taking_at_most(30), pytest.raises(DatastoreUnavailable, match="name server"):
-        Etcd(EtcdSettings("etcd.example")).get("/a")
-    asleep.set()
 
 
 def test_an_etcd_without_v2_is_named_as_such(tmp_path: Path) -> None:
@@ -240,70 +104,10 @@ def test_a_server_that_does_not_speak_http_is_unavailable() -> None:
             Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
 
 
-@pytest.mark.parametrize("verb", ["get", "tree", "put", "watch"])
-def test_https_against_plain_http_says_tls(verb: str, shared_server: EtcdServer) -> None:
-    store = Etcd(EtcdSettings("127.0.0.1", shared_server.client_port, tls=EtcdTls()))
-    with pytest.raises(DatastoreUnavailable, match="TLS"):
-        VERBS[verb](store)
-
-
-def test_every_verb_does_without_what_takes_long_to_import(shared_server: EtcdServer) -> None:
-    program = f"""
-import sys
-from calico_ctl.datastore.etcd import Etcd, EtcdSettings
-store = Etcd(EtcdSettings("127.0.0.1", {shared_server.client_port}))
-written = store.put("/light", "1", ttl=60)
-assert store.tree("/light").revision >= written.revision
-assert store.watch("/light", written.revision - 1, 30)
-made = store.create("/heavy", "1")
-assert store.delete("/heavy", store.swap(made, store.get("/heavy").value))
-print(sorted({{"etcd", "urllib3", "ssl", "http.client", "logging"}} & sys.modules.keys()))
-store.close()
-"""
-    environment = command.clean_environment({"PYTHONPATH": str(CHECKOUT)})
-    done = command.run([sys.executable, "-c", program], env=environment)
-    assert done.out == "[]\n"
-
-
 def test_a_write_to_a_directory_says_that_it_is_one(store: Etcd) -> None:
     store.create("/full/of", "keys")
     with pytest.raises(DatastoreError, match="cannot write /full: it is a directory"):
         store.put("/full", "1")
-
-
-def test_a_wiped_store_is_noticed_by_a_watch(own_server: EtcdServer) -> None:
-    store = own_server.store()
-    entry = [store.put("/a", str(n)) for n in range(20)][-1]
-    own_server.stop()
-    own_server.wipe()
-    own_server.start()
-    with pytest.raises(HistoryLost):
-        store.watch("/", entry.revision, 0.3)
-    store.close()
-
-
-def test_another_cluster_at_the_same_place_is_noticed_by_a_watch(
-    own_server: EtcdServer, tmp_path: Path
-) -> None:
-    """Its index is as high, and would let the watch go on."""
-    store = own_server.store()
-    store.put("/a", "1")
-    position = store.tree("/").revision
-    own_server.stop()
-    other = EtcdServer(tmp_path, name="other")
-    other.client_port = own_server.client_port
-    other.start()
-    try:
-        writer = other.store()
-        for _ in range(position + 5):
-            writer.put("/a", "other")
-        with pytest.raises(StoreReplaced):
-            store.watch("/", position, 0.3)
-        assert store.watch("/", store.tree("/").revision - 1, 30)
-        writer.close()
-        store.close()
-    finally:
-        other.stop()
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Etcd-Index: 1\r\nx-etcd-cluster-id: c\r\n"

@@ -6,6 +6,7 @@ import pytest
 
 from calico_ctl.datastore import etcd_api
 from calico_ctl.datastore.etcd_api import AnyEtcd
+from calico_ctl.datastore.store import Delete, Put
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable
 from tests.support.etcd_server import EtcdServer
 
@@ -20,6 +21,8 @@ def test_a_server_without_v2_is_spoken_to_by_v3(v3_server: EtcdServer) -> None:
     put = store.put("/any/b", "1")
     assert store.tree("/any").entries == (swapped, put)
     assert [each.value for each in store.watch("/any", made.revision, 30)][:1] == ["2"]
+    together = store.write_together([Put("/any/c", "1"), Delete("/any/b", put)])
+    assert store.tree("/any").entries == (swapped, together["/any/c"])
     assert store.delete("/any")
     assert store.address == str(v3_server.authority) == store.member
     store.close()

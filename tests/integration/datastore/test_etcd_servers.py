@@ -13,7 +13,7 @@ import pytest
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.datastore.etcd_servers import Servers
 from calico_ctl.datastore.etcd_v3 import EtcdV3
-from calico_ctl.datastore.store import Entry, Store, StoreReplaced
+from calico_ctl.datastore.store import Delete, Entry, Store, StoreReplaced
 from calico_ctl.errors import Conflict, DatastoreUnavailable
 from calico_ctl.model.etcd_access import EtcdAuthority
 from tests.support.etcd_server import EtcdCluster, EtcdServer
@@ -36,6 +36,7 @@ VERBS: dict[str, Callable[[Store], object]] = {
     "create": lambda store: store.create("/new", "1"),
     "swap": swapped_in_vain,
     "delete": lambda store: store.delete("/nothing"),
+    "write_together": lambda store: store.write_together([Delete("/nothing"), Delete("/too")]),
     "watch": lambda store: store.watch("/", 0, 30),
 }
 each_verb = pytest.mark.parametrize("verb", VERBS)
@@ -126,7 +127,7 @@ def test_if_none_is_there_all_are_named_in_the_order_given(verb: str) -> None:
 
 
 def test_a_write_that_may_have_happened_goes_nowhere_else(shared_server: EtcdServer) -> None:
-    verbs = ("put", "create", "swap", "delete")
+    verbs = ("put", "create", "swap", "delete", "write_together")
     for verb in verbs:
         asked: list[bytes] = []
         with hanging_up(asked) as bad, opened(bad, shared_server.authority) as store:

@@ -19,6 +19,7 @@ class TestEtcd(StoreContract):
 
 class TestEtcdV3(StoreContract):
     hides_underscores = False
+    all_or_none = True
 
     @pytest.fixture
     def server(self, v3_server: EtcdServer) -> EtcdServer:

@@ -66,6 +66,8 @@ def test_a_broken_endpoint_is_reported_and_hides_no_other(store: MemoryStore) ->
     listed, problems = endpoints.all(store, "h1")
     assert [each.key for each in listed] == [KEY]
     assert [problem.key for problem in problems] == [broken]
+    shown = endpoints.shown(endpoints.listed(store))
+    assert shown == ([endpoint().shown], problems)
     with pytest.raises(InvalidValue, match=broken):
         endpoints.get(store, replace_id("e2"))
     with pytest.raises(InvalidValue, match=broken):

@@ -15,9 +15,9 @@ def store() -> MemoryStore:
 
 
 def test_a_handle_comes_with_the_first_address_and_goes_with_the_last(store) -> None:
-    handles.note_claim(store, "web", FIRST, 1)
-    handles.note_claim(store, "web", SECOND, 1)
-    handles.note_claim(store, "web", SECOND, 2)
+    handles.note(store, "web", FIRST, 1)
+    handles.note(store, "web", SECOND, 1)
+    handles.note(store, "web", SECOND, 2)
     assert handles.get(store, "web") == Handle("web", {FIRST: 1, SECOND: 2})
     handles.note(store, "web", FIRST, 0)
     handles.note(store, "web", SECOND, 0)
@@ -53,7 +53,7 @@ def test_who_was_slower_is_told(store) -> None:
     handles.note(store, "web", FIRST, 1)
     seen = store.get(keys.handle("web"))
     handles.note(store, "web", FIRST, 2)
-    assert not handles.write(store, "web", seen, Handle("web", {FIRST: 3}))
-    assert not handles.write(store, "web", seen, Handle("web"))
-    assert not handles.write(store, "web", None, Handle("web", {FIRST: 3}))
+    assert not handles.write(store, seen, Handle("web", {FIRST: 3}))
+    assert not handles.write(store, seen, Handle("web"))
+    assert not handles.write(store, None, Handle("web", {FIRST: 3}))
     assert handles.get(store, "web") == Handle("web", {FIRST: 2})

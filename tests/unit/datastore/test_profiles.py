@@ -3,10 +3,11 @@ import threading
 import pytest
 
 from calico_ctl.datastore import profiles
-from calico_ctl.errors import AlreadyExists, InvalidValue, NotFound
+from calico_ctl.datastore.profiles import Write
+from calico_ctl.errors import AlreadyExists, DatastoreUnavailable, InvalidValue, NotFound
 from calico_ctl.model import keys
 from calico_ctl.model.rule import Action, Rule, Rules, default_rules
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import Breaking, MemoryStore
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def test_a_removed_profile_is_gone(store: MemoryStore) -> None:
         lambda store: profiles.edit_tags(store, "web", lambda tags: tags),
         lambda store: profiles.edit_rules(store, "web", lambda rules: rules),
         lambda store: profiles.replace_rules(store, "web", Rules()),
-        lambda store: profiles.replace_tags(store, "web", ()),
+        lambda store: profiles.write(store, [profiles.Write("web", tags=())]),
     ],
 )
 def test_what_does_not_exist_is_not_made_by_using_it(store: MemoryStore, act) -> None:
@@ -135,17 +136,96 @@ def test_no_edit_of_many_at_once_is_lost(store: MemoryStore) -> None:
     assert set(profiles.read(store, "web").tags) == {"web", *(f"t{n}" for n in range(16))}
 
 
-def test_a_profile_is_made_without_anything_unless_it_is_there(store: MemoryStore) -> None:
-    profiles.ensure(store, "web")
-    assert profiles.read(store, "web") == profiles.Profile("web")
-    profiles.replace_tags(store, "web", ("a", "b"))
-    profiles.ensure(store, "web")
-    assert profiles.read(store, "web").tags == ("a", "b")
+WHOLE = (
+    Write("db"),
+    Write("web", tags=("a",)),
+    Write("web", rules=Rules((Rule(),))),
+    Write("db", rules=Rules()),
+    Write("web", tags=("a", "b")),
+)
+
+
+@pytest.fixture(params=[False, True], ids=["one by one", "together"])
+def half_written(request) -> Breaking:
+    store = Breaking()
+    store.transactional = request.param
+    profiles.create(store, "web")
+    return store
+
+
+def test_writes_to_profiles_are_made_in_order_and_again_make_nothing(half_written) -> None:
+    done: list[Write] = []
+    profiles.write(half_written, WHOLE, done.append)
+    assert done == list(WHOLE)
+    assert profiles.all(half_written)[0] == [
+        profiles.Profile("db"),
+        profiles.Profile("web", ("a", "b"), Rules((Rule(),))),
+    ]
+    written = half_written.writes
+    profiles.write(half_written, [*WHOLE[:1], *WHOLE[2:]], done.append)
+    assert done == [*WHOLE, *WHOLE[:1], *WHOLE[2:]]
+    assert half_written.writes == written
+
+
+@pytest.mark.parametrize("writes", range(len(WHOLE)))
+def test_writes_that_break_off_are_the_first_ones_or_none(half_written, writes) -> None:
+    half_written.left = writes
+    before = half_written.tree("/").entries
+    done: list[Write] = []
+    if half_written.transactional and writes:
+        profiles.write(half_written, WHOLE, done.append)
+        assert done == list(WHOLE)
+        return
+    with pytest.raises(DatastoreUnavailable):
+        profiles.write(half_written, WHOLE, done.append)
+    assert done == list(WHOLE[:writes])
+    if half_written.transactional:
+        assert half_written.tree("/").entries == before
+
+
+def test_who_is_faster_with_one_key_is_overwritten(half_written) -> None:
+    """What was written before that is not written again."""
+    others = iter([("x",), ("y",)])
+
+    def interfere() -> None:
+        for tags in others:
+            profiles.write(half_written, [Write("web", tags=tags)])
+            return
+
+    half_written.before_write = interfere
+    done: list[Write] = []
+    profiles.write(half_written, WHOLE, done.append)
+    assert done == list(WHOLE)
+    assert profiles.read(half_written, "web").tags == ("a", "b")
+
+
+def test_a_profile_is_made_whole_or_goes_on_from_there(half_written) -> None:
+    """One by one, an orchestrator may fill it while it is made."""
+    half_written.left = 1
+    if half_written.transactional:
+        profiles.create(half_written, "new")
+    else:
+        with pytest.raises(DatastoreUnavailable):
+            profiles.create(half_written, "new")
+        assert profiles.read(half_written, "new") == profiles.Profile("new")
+    half_written.left = None
+    filled = iter([keys.profile_tags("web2")])
+
+    def fill() -> None:
+        if half_written.get(keys.profile("web2")):
+            for key in filled:
+                MemoryStore.create(half_written, key, '["theirs"]')
+
+    half_written.before_write = fill
+    profiles.create(half_written, "web2")
+    found = profiles.read(half_written, "web2")
+    assert found.rules == default_rules("web2")
+    assert found.tags == (("web2",) if half_written.transactional else ("theirs",))
 
 
 def test_broken_tags_are_replaced(store: MemoryStore) -> None:
     store.put("/calico/policy/profile/web/tags", "{")
-    profiles.replace_tags(store, "web", ("a",))
+    profiles.write(store, [Write("web", tags=("a",))])
     assert profiles.read(store, "web").tags == ("a",)
 
 

@@ -14,3 +14,13 @@ class TestMemoryStore(StoreContract):
     @pytest.fixture
     def pass_time(self, store: MemoryStore) -> Wait:
         return store.advance
+
+
+class TestTransactionalMemoryStore(TestMemoryStore):
+    all_or_none = True
+
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        store = MemoryStore()
+        store.transactional = True
+        return store

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from calico_ctl.datastore import transfer
+from calico_ctl.datastore import entries, transfer
 from calico_ctl.datastore.store import Api, Entry
 from calico_ctl.errors import Conflict, DatastoreUnavailable, NotFound
 from calico_ctl.model import keys
@@ -129,9 +129,23 @@ def test_what_is_written_meanwhile_is_carried_too(source, target, monkeypatch):
 
     monkeypatch.setattr(transfer, "fill", slow)
     migrate(source, target)
-    assert len(turns) == 4
+    assert len(turns) == 4 + 1  # the last one when the old store says that it was moved
     assert value(target, POOL) == "change 2"
     assert target.get(PROFILE) is None
+
+
+def test_what_is_written_until_the_old_store_says_moved_is_carried_too(source, target, monkeypatch):
+    assign = entries.assign
+
+    def late(store: MemoryStore, key: str, text: str) -> None:
+        if text == transfer.MOVED:
+            source.put(POOL, "at the last moment")
+        assign(store, key, text)
+
+    monkeypatch.setattr(entries, "assign", late)
+    migrate(source, target)
+    assert value(target, POOL) == "at the last moment"
+    assert (value(source, READY), value(target, READY)) == ("moved", "true")
 
 
 def test_a_store_that_never_rests_is_given_up_and_as_before(source, target, monkeypatch):

@@ -1,11 +1,13 @@
 """An interface for a container: all of it, or nothing."""
 
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from netaddr import IPAddress
 
-from calico_ctl.datastore import addresses, endpoints, status
+from calico_ctl.datastore import address_check, addresses, endpoints, status
 from calico_ctl.errors import (
     AlreadyExists,
     CalicoError,
@@ -15,11 +17,13 @@ from calico_ctl.errors import (
     NotFound,
 )
 from calico_ctl.host import intents
+from calico_ctl.ipam import check
+from calico_ctl.ipam.check import Kind
 from calico_ctl.model.address import AnyAddress
 from calico_ctl.workload import attach
 from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.workload import Workload
-from tests.support.machine import CONTAINER, GATEWAY, HOST, Machine, Unplugged
+from tests.support.machine import CONTAINER, GATEWAY, HOST, Killed, Machine, Unplugged
 
 WEB = Workload("docker", CONTAINER, "web", "/proc/42/ns/net")
 ADDRESS = IPAddress("192.168.1.5")
@@ -217,3 +221,32 @@ def test_what_a_killed_process_had_done_is_taken_back(machine, directory):
     assert attach.recover(machine) == [endpoint.key]
     assert machine.left() == []
     assert list(directory.iterdir()) == []
+
+
+BETWEEN_WRITES = {Kind.LEAKED, Kind.HANDLE, Kind.AFFINITY}
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+def test_killed_at_any_request_it_leaves_nothing_half_done_or_what_is_taken_back(
+    directory, transactional
+):
+    """Where several keys change at once, claim and endpoint are both there or neither is."""
+    machine = Machine()
+    for request in count():
+        machine = Machine()
+        machine.store.transactional = transactional
+        machine.store.kill_at(request)
+        with suppress(Killed):
+            attach.attach(machine, wanted())
+            break
+        machine.store.revive()
+        found = {finding.kind for finding in check.check(address_check.read(machine.store))}
+        assert found <= (set() if transactional else BETWEEN_WRITES)
+        attach.recover(machine)
+        assert machine.left() == []
+        left = {finding.kind for finding in check.check(address_check.read(machine.store))}
+        assert left <= (set() if transactional else {Kind.AFFINITY})
+        assert list(directory.iterdir()) == []
+    assert request >= 5
+    machine.store.revive()
+    assert len(endpoints.all(machine.store)[0]) == 1

@@ -1,16 +1,21 @@
 """Taking an interface away does every step, and says what could not be done."""
 
+from contextlib import suppress
+from itertools import count
+
 import pytest
 from netaddr import IPAddress
 
-from calico_ctl.datastore import endpoints
+from calico_ctl.datastore import address_check, addresses, endpoints
 from calico_ctl.errors import CalicoError, DatastoreUnavailable, NotFound
 from calico_ctl.host import intents
+from calico_ctl.ipam import check
+from calico_ctl.ipam.check import Kind
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.workload import attach, detach
 from calico_ctl.workload.attach import Attachment
 from calico_ctl.workload.workload import Workload
-from tests.support.machine import CONTAINER, HOST, Machine, Unplugged
+from tests.support.machine import CONTAINER, HOST, Killed, Machine, Unplugged
 
 WEB = Workload("docker", CONTAINER, "web", "/proc/42/ns/net")
 
@@ -56,11 +61,30 @@ def test_every_endpoint_of_a_container_goes_and_those_of_others_stay(machine):
     assert [endpoint.key.id for endpoint in left] == ["0c" * 16]
 
 
-def test_other_hosts_are_told_before_the_address_is_free(machine):
-    gone: list[str] = []
-    machine.store.before = lambda verb, key: gone.append(key) if verb == "delete" else None
-    detach.detach(machine, WEB)
-    assert "/endpoint/" in gone[0]
+@pytest.mark.parametrize("transactional", [False, True])
+def test_an_address_is_free_when_it_has_no_interface_and_no_endpoint_any_more(
+    machine, transactional
+):
+    """At whatever request it is killed; the rest is done later."""
+    machine.store.transactional = transactional
+    for request in count():
+        (endpoint,) = endpoints.of_workload(machine.store, HOST, "docker", CONTAINER)
+        machine.store.kill_at(request)
+        with suppress(Killed):
+            detach.detach_endpoint(machine, endpoint)
+            break
+        machine.store.revive()
+        published = endpoints.all(machine.store)[0] != []
+        is_free = addresses.assigned(machine.store, endpoint.addresses[0]) is None
+        assert not is_free or not (published or machine.network.plugged)
+        assert published != is_free or not transactional
+        found = {finding.kind for finding in check.check(address_check.read(machine.store))}
+        assert found <= (set() if transactional else {Kind.LEAKED, Kind.HANDLE, Kind.AFFINITY})
+        assert attach.recover(machine) == [endpoint.key]
+        assert machine.left() == []
+        attach.attach(machine, Attachment(WEB, endpoint.addresses))
+    assert request >= 2
+    machine.store.revive()
     assert machine.left() == []
 
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from netaddr import IPNetwork
 
 from calico_ctl.datastore import config, pools, profiles
-from calico_ctl.errors import CalicoError, DatastoreUnavailable
+from calico_ctl.errors import CalicoError
 from calico_ctl.model import codec
 from calico_ctl.model.manifest import Stated
 from calico_ctl.model.pool import Pool
@@ -13,31 +13,11 @@ from calico_ctl.model.profile import Profile
 from calico_ctl.model.rule import Rule, Rules
 from calico_ctl.workload import manifest_plan, manifests
 from tests.support.manifests import things
-from tests.support.memory_store import MemoryStore
+from tests.support.memory_store import Breaking, MemoryStore
 
 WEB = Profile("web", ("web", "x"), Rules((Rule(src_tag="web"),), (Rule(),)))
 DB = Profile("db", ("db",), Rules((Rule(src_tag="web"),)))
 POOL = Pool(IPNetwork("10.65.0.0/16"), ipip=True)
-
-
-class Breaking(MemoryStore):
-    """Goes away after some writes; `left` None: it stays."""
-
-    left: int | None = None
-
-    def create(self, key: str, value: str | None):
-        self._count()
-        return super().create(key, value)
-
-    def swap(self, seen, value: str):
-        self._count()
-        return super().swap(seen, value)
-
-    def _count(self) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise DatastoreUnavailable(self.address, "gone")
 
 
 def apply(store: MemoryStore, *wanted: Profile | Pool) -> list[str]:
@@ -103,13 +83,26 @@ def test_a_profile_without_keys_is_one_without_tags_and_rules() -> None:
 
 
 ALL = (POOL, WEB, DB)
-WRITES_OF_ALL = 8
+OLD = Profile("web", ("old",))
+WRITES_OF_ALL = {False: 8, True: 3}
+"""One by one, and where all writes to profiles are one."""
 
 
-@pytest.mark.parametrize("writes", range(WRITES_OF_ALL))
-def test_stopped_after_any_write_it_names_what_is_left_and_a_second_run_finishes(writes) -> None:
+def breaking(transactional: bool) -> Breaking:
     store = Breaking()
-    apply(store, Profile("web", ("old",), Rules()))
+    store.transactional = transactional
+    apply(store, OLD)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("transactional", "writes"),
+    [(kind, number) for kind, limit in WRITES_OF_ALL.items() for number in range(limit)],
+)
+def test_stopped_after_any_write_it_names_what_is_left_and_a_second_run_finishes(
+    transactional, writes
+) -> None:
+    store = breaking(transactional)
     store.left = writes
     there, _ = manifests.present(store)
     steps = manifest_plan.plan(there, [Stated(each, "") for each in ALL])
@@ -123,6 +116,8 @@ def test_stopped_after_any_write_it_names_what_is_left_and_a_second_run_finishes
     assert left
     assert "cannot reach etcd at memory:0 (gone)" in message
     assert caught.value.hint == "the same command again goes on from here"
+    if transactional:
+        assert manifests.present(store)[0].profiles == {"web": OLD}
     store.left = None
     apply(store, *ALL)
     assert manifests.present(store)[0].profiles == {"db": DB, "web": WEB}
@@ -130,10 +125,10 @@ def test_stopped_after_any_write_it_names_what_is_left_and_a_second_run_finishes
     assert config.get(store, "IpInIpEnabled") == "true"
 
 
-def test_that_is_every_number_of_writes() -> None:
-    store = Breaking()
-    apply(store, Profile("web", ("old",), Rules()))
-    store.left = WRITES_OF_ALL
+@pytest.mark.parametrize("transactional", WRITES_OF_ALL)
+def test_that_is_every_number_of_writes(transactional) -> None:
+    store = breaking(transactional)
+    store.left = WRITES_OF_ALL[transactional]
     assert len(apply(store, *ALL)) == len(ALL)
     assert store.left == 0
 

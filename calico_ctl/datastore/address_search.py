@@ -1,0 +1,279 @@
+"""Where a claim may take an address from: what is asked for, and one block after the other.
+
+A full pool has thousands of blocks and hosts, and every claim looks at all of them. So what is only
+compared are numbers here, and nothing is read twice.
+
+Never given out: what lies in no pool, and the addresses of the hosts themselves, which are the
+gateways of containers. The first and the last address of a pool are given out like any other: each
+container has a route of its own, so nothing is a network's or broadcast address.
+"""
+
+import socket
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+
+from netaddr import IPAddress, IPNetwork
+
+from calico_ctl.datastore import blocks, entries, pools
+from calico_ctl.datastore.store import Entry, Store
+from calico_ctl.errors import Conflict, InvalidValue, NoSuchPool, PoolExhausted
+from calico_ctl.ipam import block, choose
+from calico_ctl.ipam.block import Block, Owner
+from calico_ctl.model import address, keys
+from calico_ctl.model.address import AddressRequest, AnyAddress, Family
+from calico_ctl.model.pool import Pool
+
+_SHOW_HINT = "`calicoctl pool show` lists the pools, `calicoctl pool add` adds one"
+_DISABLED_HINT = "use another pool; `calicoctl pool add` without --disabled enables it again"
+
+_SAMPLES = 8
+"""How many blocks of others are asked one by one before all are read at once."""
+
+_Reserved = Mapping[int, str]
+"""The hosts' own addresses as numbers, each with its host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which addresses may be claimed: all that are not reserved, of all pools or the one wanted.
+
+    `pools` has the disabled ones too: a block is full only if they have no room in it either.
+    """
+
+    request: AddressRequest
+    pools: Sequence[IPNetwork]
+    wanted: Sequence[IPNetwork]
+    reserved: _Reserved
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An address, in a block as it was read and as it is with the claim.
+
+    `entry` is None for a block that is not there yet.
+    """
+
+    ip: IPAddress
+    seen: Block
+    entry: Entry | None
+    wanted: Block
+
+    fills: bool
+    """Whether nothing is left in the block then."""
+
+    @property
+    def cidr(self) -> IPNetwork:
+        """The block."""
+        return self.seen.cidr
+
+    @property
+    def changes(self) -> bool:
+        """Whether the claim was not there before."""
+        return self.wanted is not self.seen
+
+    @property
+    def joins(self) -> bool:
+        """Whether the block gets a host's preference with this claim."""
+        return self.entry is None or self.seen.affinity != self.wanted.affinity
+
+    def is_among(self, written: Collection[str]) -> bool:
+        """Say whether it is claimed if those keys were written."""
+        return not self.changes or keys.block(self.cidr) in written
+
+
+_Pick = Callable[[Block], IPAddress | None]
+
+
+class Search:
+    """One search for an address. `pending` are choices that are to be written together with it."""
+
+    def __init__(
+        self,
+        store: Store,
+        holder: Owner,
+        scope: Scope,
+        random: Random,
+        pending: Mapping[IPNetwork, Choice],
+    ) -> None:
+        """Read nothing yet."""
+        self._store = store
+        self._holder = holder
+        self._host = holder.host or ""
+        self._notes: list[Entry] = []
+        self._scope = scope
+        self._random = random
+        self._pending = pending
+        self._family: Family = address.family(scope.wanted[0])
+
+    def choices(self) -> Iterator[Choice]:
+        """Yield what may be claimed; the next one if somebody else was faster with it.
+
+        That is in the same block again as long as it has room. Raises PoolExhausted at the end, or
+        Conflict if the one address that is asked for is taken, or is a host's own.
+        """
+        request = self._scope.request
+        if isinstance(request, IPAddress):
+            require_not_reserved(request, self._scope)
+            yield from self._in(block.cidr_of(request), lambda _: request)
+        for step in (self._from_own, self._from_unclaimed, self._from_any):
+            yield from step()
+        asked = str(request)
+        pool = asked if "/" in asked else f"any IPv{self._family} pool"
+        raise PoolExhausted(f"no free address is left in {pool}", hint=_SHOW_HINT)
+
+    def _from_own(self) -> Iterator[Choice]:
+        noted = _with_room(blocks.notes(self._store, self._host, self._family))
+        pending = [each.cidr for each in self._pending.values() if each.wanted.host == self._host]
+        own = [*(keys.block(cidr) for cidr in pending), *noted]
+        yield from self._in_each(self._wanted(own), self._free_in)
+
+    def _from_unclaimed(self) -> Iterator[Choice]:
+        self._notes = blocks.all_notes(self._store, self._family)
+        numbers = (self._first_number(note) for note in self._notes)
+        claimed = {number for number in numbers if number is not None}
+        unclaimed = choose.unclaimed(self._scope.wanted, claimed)
+        yield from self._in_each(unclaimed, self._free_if_nobodys)
+
+    def _from_any(self) -> Iterator[Choice]:
+        known = choose.shuffled(_with_room(self._notes), self._random)
+        yield from self._in_each(islice(self._wanted(known), _SAMPLES), self._free_in)
+        listed = self._store.tree(keys.blocks(self._family)).entries
+        found = [entry.key for entry in listed if self._has_room(entry)]
+        shuffled = choose.shuffled(found, self._random)
+        yield from self._in_each(self._wanted(shuffled), self._free_in)
+
+    def _first_number(self, note: Entry) -> int | None:
+        first = note.key.rpartition("/")[2].rpartition("-")[0]
+        return _number(first, self._family)
+
+    def _wanted(self, listed: Iterable[str]) -> Iterator[IPNetwork]:
+        return choose.within(blocks.cidrs_of(listed), self._scope.wanted)
+
+    def _in_each(self, cidrs: Iterable[IPNetwork], pick: _Pick) -> Iterator[Choice]:
+        """Yield choices in these blocks, but for those that cannot be read."""
+        for cidr in cidrs:
+            with suppress(InvalidValue):
+                yield from self._in(cidr, pick)
+
+    def _in(self, cidr: IPNetwork, pick: _Pick) -> Iterator[Choice]:
+        """Yield what `pick` chooses in a block, as long as it chooses something."""
+        for _ in range(entries.ATTEMPTS):
+            before = self._pending.get(cidr) or self._read(cidr)
+            ip = pick(before.wanted)
+            if ip is None:
+                self._mark_if_full(before)
+                return
+            wanted = before.wanted
+            if wanted.owner(ip) != self._holder:
+                wanted = wanted.claim(ip, self._holder).preferred_by(self._host)
+            yield Choice(ip, before.seen, before.entry, wanted, self._is_full(wanted))
+        raise entries.gave_up(keys.block(cidr))
+
+    def _read(self, cidr: IPNetwork) -> Choice:
+        """Return a block of which nothing is chosen yet; an empty one if it is not there."""
+        found = blocks.get(self._store, cidr)
+        seen, entry = (block.empty(cidr, self._host), None) if found is None else found
+        return Choice(IPAddress(cidr.first, cidr.version), seen, entry, seen, fills=False)
+
+    def _mark_if_full(self, read: Choice) -> None:
+        host = read.seen.host
+        if read.entry and host is not None and not read.changes and self._is_full(read.seen):
+            blocks.mark_full(self._store, host, read.cidr, read.entry)
+
+    def _is_full(self, seen: Block) -> bool:
+        return seen.free(self._scope.pools, self._scope.reserved) is None
+
+    def _free_in(self, seen: Block) -> IPAddress | None:
+        return seen.free(self._scope.wanted, self._scope.reserved)
+
+    def _free_if_nobodys(self, seen: Block) -> IPAddress | None:
+        """Return a free address of a block that no other host prefers.
+
+        If one does though it has no note, its note is made up for, lest everybody asks for it.
+        """
+        if seen.host in {None, self._host}:
+            return self._free_in(seen)
+        blocks.correct_note(self._store, seen.host or "", seen.cidr)
+        return None
+
+    def _has_room(self, entry: Entry) -> bool:
+        with suppress(InvalidValue):
+            cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
+            return self._free_in(blocks.decode(cidr, entry)) is not None
+        return False
+
+
+def scope(store: Store, request: AddressRequest, *, also_disabled: bool = False) -> Scope:
+    """Return what a request may get. Raises NoSuchPool."""
+    family = address.wanted_family(request)
+    live = pools.all(store, family)
+    giving = [pool for pool in live if also_disabled or not pool.disabled]
+    wanted = _wanted(request, live, giving)
+    reserved = _addresses_of_hosts(store, family)
+    return Scope(request, [pool.cidr for pool in live], wanted, reserved)
+
+
+def require_not_reserved(ip: IPAddress, within: Scope) -> None:
+    """Raise Conflict if an address is a host's own."""
+    host = within.reserved.get(int(ip))
+    if host is not None:
+        message = f"address {ip} is the address of host {host}"
+        raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
+
+
+def _with_room(notes: Iterable[Entry]) -> list[str]:
+    return [note.key for note in notes if note.value != blocks.FULL]
+
+
+def _addresses_of_hosts(store: Store, family: Family) -> dict[int, str]:
+    found = {}
+    for entry in store.tree(keys.BGP_HOSTS).entries:
+        if entry.value and entry.key.endswith(f"/ip_addr_v{family}"):
+            number = _number(entry.value, family)
+            if number is not None:
+                found[number] = entry.key.split("/")[-2]
+    return found
+
+
+def _number(text: str, family: Family) -> int | None:
+    """Return an address as a number, or None for what is no address of that family.
+
+    It takes a twentieth of the time that netaddr takes.
+    """
+    try:
+        packed = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return None
+    return int.from_bytes(packed)
+
+
+def _wanted(request: AddressRequest, live: list[Pool], giving: list[Pool]) -> list[IPNetwork]:
+    """Return the networks to search; `giving` are those of the live pools that give addresses."""
+    if isinstance(request, AnyAddress):
+        if not giving:
+            family = address.wanted_family(request)
+            raise NoSuchPool(
+                f"all IPv{family} pools are disabled" if live else f"there is no IPv{family} pool",
+                hint=_SHOW_HINT,
+            )
+        return [pool.cidr for pool in giving]
+    pool = _pool_of(request, live)
+    if pool not in giving:
+        raise NoSuchPool(f"pool {pool.cidr} is disabled: it gives no addresses", _DISABLED_HINT)
+    return [pool.cidr]
+
+
+def _pool_of(request: IPNetwork | IPAddress, live: list[Pool]) -> Pool:
+    """Return the pool that is asked for, or that has the address asked for."""
+    if isinstance(request, IPNetwork):
+        pool = next((each for each in live if each.cidr == request), None)
+        problem = f"{request} is not a configured pool"
+    else:
+        pool = pools.containing(live, request)
+        problem = f"address {request} is in no configured pool"
+    if pool is None:
+        raise NoSuchPool(problem, hint=_SHOW_HINT)
+    return pool
