@@ -2,8 +2,8 @@
 
 What a byte means and what is to be done about it is decided there; here it is done. Each connection
 has a task group: its connecting to the engine and its questions run there, and an exception of ours
-ends that connection alone. What is asked about workloads runs in threads of its own, because it
-takes its time. Nobody reads faster than the other side takes, so nothing gathers here.
+ends that connection alone. What is asked about workloads is answered elsewhere (`questions`).
+Nobody reads faster than the other side takes, so nothing gathers here.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import cast
 from calico_ctl.daemons import proxy_settings, questions
 from calico_ctl.daemons.proxy_settings import ProxySettings
 from calico_ctl.daemons.proxy_side import Side, TlsSide, Transport
-from calico_ctl.daemons.questions import Workloads
+from calico_ctl.daemons.questions import Questions, Workloads
 from calico_ctl.errors import CalicoError
 from calico_ctl.host import allocator, open_files
 from calico_ctl.proxy import answers, edge, events
@@ -29,9 +29,6 @@ __all__ = ["Listening", "ProxySettings", "Workloads", "run"]
 
 log = logging.getLogger(__name__)
 
-QUESTION_LIMIT = 64
-"""Questions of a kind that are being answered at a time; others wait for their turn."""
-
 _ENGINE_BUFFER = 1024 * 1024
 _SO_SNDBUFFORCE = 32
 _BACKLOG = 1024
@@ -40,8 +37,7 @@ _CONNECT_SECONDS = 10.0
 _LINGER_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
 _QUEUE_SECONDS = 0.01
-_OTHER_FILES = 256
-
+_OTHER_FILES = 512
 
 Listening = Callable[[str, int], None]
 """Told once where the proxy listens: address and port."""
@@ -76,8 +72,7 @@ class _Server:
         self.open_connections = 0
         self.tls = proxy_settings.tls_context(settings)
         self.tasks = asyncio.TaskGroup()
-        self._connecting = asyncio.Semaphore(QUESTION_LIMIT)
-        self._asking = asyncio.Semaphore(QUESTION_LIMIT)
+        self.questions = Questions(workloads)
 
     async def serve(self, stopping: threading.Event, listening: Listening) -> None:
         """Accept connections until told to stop."""
@@ -95,13 +90,19 @@ class _Server:
             server.close()
 
     async def answer(self, question: Question) -> object:
-        """Have a question answered when its turn comes.
-
-        Starts have turns of their own: they may wait for an agent that is down, others shall not.
-        """
-        is_start = isinstance(question, events.Connect)
-        async with self._connecting if is_start else self._asking:
-            return await asyncio.wrap_future(questions.ask(self.workloads, question))
+        """Return the answer to a question; raises DeadlineExceeded if it does not come in time."""
+        asked = self.questions.ask(question)
+        answer = asyncio.wrap_future(asked)
+        try:
+            # Not `wait_for`: a TimeoutError of the answer's own is none of ours.
+            await asyncio.wait([answer], timeout=questions.seconds(question))
+            if answer.done():
+                return answer.result()
+        finally:
+            answer.cancel()
+        undone = asyncio.wrap_future(self.questions.give_up(question, asked))
+        await asyncio.wait([undone], timeout=questions.UNDO_SECONDS)
+        raise questions.too_late(question)
 
     async def _bind(self) -> asyncio.Server:
         settings = self.settings
@@ -128,7 +129,16 @@ async def _until(stopping: threading.Event) -> None:
 class _Connection:
     """A client's connection, the engine's that belongs to it, and their conversation."""
 
-    __slots__ = ("_conversation", "_end", "_server", "_stop_timer", "_tasks", "client", "engine")
+    __slots__ = (
+        "_conversation",
+        "_end",
+        "_held",
+        "_server",
+        "_stop_timer",
+        "_tasks",
+        "client",
+        "engine",
+    )
 
     def __init__(self, server: "_Server") -> None:
         self.client: Side = TlsSide(self, server.tls) if server.tls else Side(self)
@@ -138,6 +148,7 @@ class _Connection:
         self._tasks = asyncio.TaskGroup()
         self._end = asyncio.get_running_loop().create_future()
         self._stop_timer: Callable[[], None] = _do_nothing
+        self._held = 0
 
     def made(self, side: Side, transport: Transport) -> None:
         """Begin, with a client's socket."""
@@ -166,6 +177,7 @@ class _Connection:
         finally:
             self._server.open_connections -= 1
             self._stop_timer()
+            self._free()
             self.client.abort()
             self.engine.abort()
 
@@ -204,9 +216,9 @@ class _Connection:
             return
         engine_takes = not self.engine.is_full
         if talk is not None:
-            engine_takes = engine_takes and talk.reads_client
             # A client that does not read answers makes no more requests: ours would gather here.
-            engine_takes = engine_takes and (talk.awaits_body or not self.client.is_full)
+            may_ask = talk.awaits_body or not self.client.is_full
+            engine_takes = engine_takes and talk.reads_client and may_ask
         self.client.read_if(engine_takes)
         self.engine.read_if(not self.client.is_full)
 
@@ -255,6 +267,8 @@ class _Connection:
                 self._stop_timer = self.later(seconds, partial(self._happened, events.TimeUp()))
             case events.StopTimer():
                 self._stop_timer()
+            case events.Free():
+                self._free()
             case events.Report(call, decision):
                 log.info("%s: %s", call, decision)
             case events.Tunnel():
@@ -284,7 +298,15 @@ class _Connection:
                 done = events.Done(await self._server.answer(question))
             except CalicoError as error:
                 done = events.Done(error=error)
+            else:
+                if isinstance(question, events.Hold):
+                    self._held += question.size
             self._happened(done)
+
+    def _free(self) -> None:
+        """Give back what is held; a connection that ends holds nothing any more."""
+        self._server.questions.free(self._held)
+        self._held = 0
 
     def _become_tunnel(self) -> None:
         """Let the sides pass to each other, and forget what a tunnel does not need."""

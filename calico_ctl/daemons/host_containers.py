@@ -53,14 +53,14 @@ class HostContainers:
             container = containers.find(self._platform, name)
         return container is not None and _wishes(container)
 
-    def connect(self, name: str) -> None:
-        """Give a container that was just started its network, or stop it again."""
+    def connect(self, name: str, seconds: float = containers.CONNECT_SECONDS) -> None:
+        """Give a container that was just started its network in so many seconds, or stop it."""
         # One that was to be removed at its end may be gone already.
         container = containers.find(self._platform, name)
         if container is not None and self._is_ours(container):
             began = time.monotonic()
             with self._counted("connect"):
-                containers.connect_or_kill(self._platform, container)
+                containers.connect_or_kill(self._platform, container, seconds)
                 self._learn(container.id)
             self._meters.observe(metric.ATTACH, time.monotonic() - began)
 
@@ -69,6 +69,14 @@ class HostContainers:
         with self._counted("release"):
             containers.release(self._platform, container_id)
             self._learn(container_id)
+
+    def stop(self, container_id: str) -> None:
+        """Stop a container at once, if it runs."""
+        self._platform.docker.kill(container_id)
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container, if it is there; what it had is released as soon as that is heard."""
+        self._platform.docker.remove(container_id)
 
     def endpoint(self, container_id: str) -> Endpoint | None:
         """Return a container's endpoint, from memory."""

@@ -18,7 +18,7 @@ from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
 from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.daemons.workers import Workers
 from calico_ctl.datastore import endpoints, status
-from calico_ctl.errors import CalicoError, InvalidValue
+from calico_ctl.errors import CalicoError, DatastoreUnavailable, InvalidValue
 from calico_ctl.model import metric
 from calico_ctl.model.container import Container, ContainerEvent
 from calico_ctl.model.endpoint import DOCKER
@@ -49,21 +49,24 @@ class Listed:
 class Settled:
     """A container was looked at.
 
-    `problem` is why it has no network yet, `left_alone` why it will not get one.
+    `problem` is why it has no network yet, `left_alone` why it will not get one. `waits_for_etcd`
+    says that nothing else is known to be wrong: it may not even wish a network.
     """
 
     id: str
     name: str
     problem: str = ""
     left_alone: str = ""
+    waits_for_etcd: bool = False
 
 
 @dataclass(slots=True)
 class _Again:
-    """When to look at a container again that could not be settled."""
+    """When to look at a container again that could not be settled, and what stood in the way."""
 
     due: float
     delay: float
+    settled: Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Lifecycle:
     workers: Workers = field(init=False)
     report: ServiceReport = field(init=False)
     _destroyed: set[str] = field(default_factory=set)
-    _unsettled: dict[str, Settled] = field(default_factory=dict)
+    _left_alone: dict[str, Settled] = field(default_factory=dict)
     _again: dict[str, _Again] = field(default_factory=dict)
     _unknown: dict[str, _Unknown] = field(default_factory=dict)
     _listed: Listed | None = None
@@ -154,18 +157,24 @@ class Lifecycle:
             self._look_at_all(self._listed)
         if any(isinstance(message, Tick) for message in batch):
             self._recover()
-            self._ask_for_what_is_due()
+            self._look_again()
+            self._collect()
         self._say()
 
     def _take_in(self, settled: Settled) -> None:
-        self._unsettled.pop(settled.id, None)
+        now = self.platform.clock.monotonic()
+        self._left_alone.pop(settled.id, None)
         former = self._again.pop(settled.id, None)
-        if settled.problem or settled.left_alone:
-            self._unsettled[settled.id] = settled
+        if settled.left_alone:
+            self._left_alone[settled.id] = settled
         if settled.problem:
+            if former is None or former.settled != settled:
+                log.warning("container %s has no network yet: %s", settled.name, settled.problem)
             delay = min(former.delay * 2, _LONGEST_DELAY) if former else _FIRST_DELAY
-            due = self.platform.clock.monotonic() + delay
-            self._again[settled.id] = _Again(due, delay)
+            self._again[settled.id] = _Again(now + delay, delay, settled)
+        if not settled.waits_for_etcd:
+            for again in self._waiting_for_etcd():
+                again.due = now
 
     def _look_at_all(self, listed: Listed) -> None:
         """Have every container looked at that Docker or etcd knows on this host."""
@@ -175,22 +184,34 @@ class Lifecycle:
             log.warning("cannot read this host's endpoints yet: %s", error.message)
             return
         self._listed = None
-        now = self.platform.clock.monotonic()
-        self._unknown = {}
+        interfaces: dict[str, list[str]] = {}
         for endpoint in stored:
-            container = endpoint.key.workload
-            if container not in listed.ids:
-                former = self._unknown.get(container, _Unknown(now, ()))
-                self._unknown[container] = _Unknown(now, (*former.interfaces, endpoint.name))
+            interfaces.setdefault(endpoint.key.workload, []).append(endpoint.name)
+        now = self.platform.clock.monotonic()
+        self._unknown = {
+            container: _Unknown(now, tuple(interfaces[container]))
+            for container in interfaces.keys() - listed.ids
+        }
         for container in sorted(listed.ids):
             self.workers.ask(container)
 
-    def _ask_for_what_is_due(self) -> None:
+    def _waiting_for_etcd(self) -> list[_Again]:
+        return [each for each in self._again.values() if each.settled.waits_for_etcd]
+
+    def _look_again(self) -> None:
+        """Have those looked at whose turn to be tried again has come."""
         now = self.platform.clock.monotonic()
+        # One finds out for all whether etcd is back; with many it would cost much to ask for each.
+        for again in self._waiting_for_etcd()[:1]:
+            again.due = now
         for container, again in self._again.items():
             if now >= again.due:
                 again.due = now + _LONGEST_DELAY
                 self.workers.ask(container)
+
+    def _collect(self) -> None:
+        """Have those released that Docker has not known for a while and that do not live."""
+        now = self.platform.clock.monotonic()
         for container, unknown in list(self._unknown.items()):
             alive = any(self.platform.network.is_there(name) for name in unknown.interfaces)
             if now - unknown.since >= _UNKNOWN_SECONDS and not alive:
@@ -217,8 +238,8 @@ class Lifecycle:
             name = container.name
             post(Settled(container_id, name, left_alone=self._connect(container)))
         except CalicoError as error:
-            log.warning("container %s has no network yet: %s", name, error.message)
-            post(Settled(container_id, name, problem=error.message))
+            is_etcd = isinstance(error, DatastoreUnavailable)
+            post(Settled(container_id, name, problem=error.message, waits_for_etcd=is_etcd))
 
     def _connect(self, container: Container) -> str:
         """Connect a container, or return why it is left alone."""
@@ -242,9 +263,9 @@ class Lifecycle:
         self._destroyed.discard(container_id)
 
     def _say(self) -> None:
-        unsettled = self._unsettled.values()
-        problems = {each.name: each.problem for each in unsettled if each.problem}
-        left_alone = {each.name: each.left_alone for each in unsettled if each.left_alone}
+        unsettled = (each.settled for each in self._again.values())
+        problems = {each.name: each.problem for each in unsettled}
+        left_alone = {each.name: each.left_alone for each in self._left_alone.values()}
         self.meters.set(metric.UNSETTLED, len(problems))
         self.meters.set(metric.LEFT_ALONE, len(left_alone))
         self.report.say(problems=problems, left_alone=left_alone)

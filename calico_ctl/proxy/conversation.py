@@ -31,7 +31,7 @@ T = TypeVar("T")
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CREATE_LIMIT = 16 * 1024 * 1024
 SMALL_BODY = 64 * 1024
-"""Bytes of a body that are read at once; reading longer ones takes milliseconds."""
+"""Bytes of a body that are read at once; reading longer ones takes milliseconds, and memory."""
 HEAD_SECONDS = 30.0
 CREATE_SECONDS = 60.0
 
@@ -52,6 +52,7 @@ class Conversation:
         self._edge = edge
         self._endpoint = endpoint
         self._head_seconds = head_seconds
+        self._holds = False
         self._lines = Lines()
         self._story = self._tell()
         next(self._story)
@@ -137,6 +138,9 @@ class Conversation:
             status, message = answers.status_of(error), answers.message_of(error)
             self._report(request, f"{status}: {answers.loggable(error)}")
             yield from self._refuse(request, status, message)
+        if self._holds:
+            self._holds = False
+            self._lines.do(events.Free())
         if self._lines.exchange:
             yield from relay.settle(self._lines, self._lines.exchange)
         if request.is_http10:
@@ -187,7 +191,9 @@ class Conversation:
             request, body = yield from self._start_without_network(request, call)
         kept = yield from self._pass(request, _HOLD, body)
         if kept:
-            yield from self._lines.ask(events.Connect(call.name))
+            container_id = yield from self._find(call.name)
+            if container_id is not None:
+                yield from self._lines.ask(events.Connect(container_id))
             kept.release()
 
     def _may_set_network(self, call: Call) -> bool:
@@ -243,9 +249,12 @@ class Conversation:
 
     def _identify(self, name: str) -> Story[str | None]:
         try:
-            container_id = yield from self._lines.ask(events.Identify(name))
+            return (yield from self._find(name))
         except CalicoError:
             return None
+
+    def _find(self, name: str) -> Story[str | None]:
+        container_id = yield from self._lines.ask(events.Identify(name))
         return container_id if isinstance(container_id, str) else None
 
     def _wishes(self, name: str) -> Story[bool]:
@@ -276,13 +285,33 @@ class Conversation:
             lines.do(events.ToClient(answers.CONTINUE))
         whole = bytearray()
 
+        def is_told() -> bool | None:
+            whole.extend(lines.requests.body())
+            return lines.requests.is_complete or len(whole) > SMALL_BODY or None
+
         def complete() -> bytes | None:
             whole.extend(lines.requests.body())
             if len(whole) > CREATE_LIMIT:
-                raise Refused(413, f"the body of this request is longer than {CREATE_LIMIT} bytes")
+                raise _too_long()
             return bytes(whole) if lines.requests.is_complete else None
 
+        yield from lines.patiently(is_told, CREATE_SECONDS)
+        if not lines.requests.is_complete:
+            yield from self._hold(request)
         return (yield from lines.patiently(complete, CREATE_SECONDS))
+
+    def _hold(self, request: Request) -> Story[None]:
+        """Wait for room for all of a long body: with some of each, none would become complete."""
+        length = request.values(b"content-length")
+        size = int(length[0]) if length else CREATE_LIMIT
+        if size > CREATE_LIMIT:
+            raise _too_long()
+        try:
+            yield from self._lines.ask(events.Hold(size))
+        except CalicoError as error:
+            self._report(request, f"503: {answers.loggable(error)}")
+            raise Refused(503, answers.message_of(error)) from error
+        self._holds = True
 
     def _pass(self, request: Request, plan: Plan, body: bytes | None = None) -> Story[Kept | None]:
         """Send a request on, with `body` if it was read already; see `relay.relay`."""
@@ -326,6 +355,10 @@ class Conversation:
 
     def _report(self, request: Request, decision: str) -> None:
         self._lines.do(events.Report(f"{request.method} {request.path}", decision))
+
+
+def _too_long() -> Refused:
+    return Refused(413, f"the body of this request is longer than {CREATE_LIMIT} bytes")
 
 
 def _succeeded(head: Head) -> bool:

@@ -105,9 +105,9 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Give the container that was started its network."""
+    """Give the container that was started, and is ours, its network."""
 
-    container: str
+    container_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,14 @@ class Compute:
     work: Callable[[], object]
 
 
-Question = Check | Reserve | Identify | Wishes | Connect | Release | Compute
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """May so many bytes of a request be held? All connections share the room for them."""
+
+    size: int
+
+
+Question = Check | Reserve | Identify | Wishes | Connect | Release | Compute | Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +178,11 @@ class StopTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class Free:
+    """What was held is held no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Log what was decided about a call of ours: method and path, and the decision."""
 
@@ -196,6 +208,7 @@ Command = (
     | Ask
     | StartTimer
     | StopTimer
+    | Free
     | Report
     | Tunnel
     | Close

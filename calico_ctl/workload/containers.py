@@ -98,10 +98,10 @@ def connect(platform: Platform, seen: Container, seconds: float = CONNECT_SECOND
     return ""
 
 
-def connect_or_kill(platform: Platform, seen: Container) -> None:
+def connect_or_kill(platform: Platform, seen: Container, seconds: float = CONNECT_SECONDS) -> None:
     """Connect a container that somebody has just started; if that fails, it is stopped again."""
     try:
-        connect(platform, seen)
+        connect(platform, seen, seconds)
     except CalicoError:
         platform.docker.kill(seen.id)
         raise

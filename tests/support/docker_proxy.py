@@ -50,7 +50,7 @@ class PretendedWorkloads:
     def reserve(self, container_id: str, wish: Wish) -> None:
         _say(f"reserve {container_id}")
         if NOT_RESERVED in wish.requests:
-            _Engine(self._engine).ask("DELETE", f"/containers/{container_id}?force=1")
+            self.remove(container_id)
             raise PoolExhausted("no address is left")
         addresses = tuple(each for each in wish.requests if isinstance(each, IPAddress))
         self._endpoints[container_id] = Endpoint(
@@ -70,20 +70,26 @@ class PretendedWorkloads:
     def wishes(self, name: str) -> bool:
         return self.identify(name) is not None
 
-    def connect(self, container: str) -> None:
+    def connect(self, container: str, seconds: float) -> None:
         container_id = self.identify(container)
         if container_id is None:
             return
         _say(f"connect {container_id}")
         found = self._endpoints[container_id]
         if NOT_CONNECTED in found.addresses:
-            _Engine(self._engine).ask("POST", f"/containers/{container_id}/kill")
+            self.stop(container_id)
             raise DeadlineExceeded("the agent does not answer", hint="look at its log")
         self._endpoints[container_id] = replace(found, state=State.ACTIVE)
 
     def release(self, container_id: str) -> None:
         _say(f"release {container_id}")
         del self._endpoints[container_id]
+
+    def stop(self, container_id: str) -> None:
+        _Engine(self._engine).ask("POST", f"/containers/{container_id}/kill")
+
+    def remove(self, container_id: str) -> None:
+        _Engine(self._engine).ask("DELETE", f"/containers/{container_id}?force=1")
 
     def endpoint(self, container_id: str) -> Endpoint | None:
         return self._endpoints.get(container_id)

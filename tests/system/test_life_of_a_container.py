@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -21,7 +22,8 @@ WISHES = ("--net=none", "-e", f"CALICO_IP={ADDRESS}", "-e", "CALICO_PROFILE=web"
 
 @pytest.fixture(scope="module")
 def cluster(lab1: Lab) -> Cluster:
-    return calico.start(lab1)
+    """One host with an etcd that speaks its v3 API only; most others have v2."""
+    return calico.start(lab1, usual_api=3)
 
 
 @pytest.fixture
@@ -171,32 +173,103 @@ def test_renamed_and_paused_it_stays_as_it_is(cluster: Cluster, host: Host) -> N
 
 
 def test_crash_loops_leave_nothing(cluster: Cluster, host: Host) -> None:
-    for number in range(3):
-        host.docker(
-            *("run", "-d", "--restart=always", "--name", f"crash{number}", "--net=none"),
-            *("-e", "CALICO_IP=auto", "busybox", "false"),
-        )
+    names = [f"crash{number}" for number in range(3)]
+    until_told = ("sh", "-c", "until test -e /crash; do sleep 0.1; done; exit 1")
+    wishes = ("--net=none", "-e", "CALICO_IP=auto", "--restart=always")
+    containers = [
+        host.docker("run", "-d", "--name", name, *wishes, "busybox", *until_told).out.strip()
+        for name in names
+    ]
+    for name, container in zip(names, containers, strict=True):
+        is_state(cluster, host, container, "active")
+        host.docker("exec", name, "touch", "/crash")
 
     def restarts() -> int:
-        line = "inspect -f {{.RestartCount}} crash0 crash1 crash2"
-        return sum(map(int, host.docker(*line.split()).out.split()))
+        line = ["inspect", "-f", "{{.RestartCount}}", *names]
+        return sum(map(int, host.docker(*line).out.split()))
 
     wait_until(lambda: restarts() >= 12, 30, "they crash again and again")
-    # Docker itself waits longer and longer: from now on as fast as it goes.
-    before = used(host)
-    host.run(
-        "for turn in $(seq 10); do for number in 0 1 2; do"
-        " docker start crash$number >/dev/null & done; wait; done"
+    # Docker itself waits longer and longer: from now on they crash as fast as it starts them.
+    host.docker("update", "--restart=no", *names)
+    wait_until(lambda: states(host, names) == {"exited"}, 30, "Docker starts them no more")
+    for container in containers:
+        is_state(cluster, host, container, "inactive")
+    before, keys = used(host), set(cluster.leaves("/calico"))
+    exits, seconds = crash(host, names, rounds=12)
+    print(f"{exits} exits in {seconds:.1f} s, {exits / seconds:.0f} per second")
+    assert exits == 12 * len(names)
+    assert len(calico.claims(cluster)) == len(names)
+    wait_until(lambda: not leftovers.links(host), 30, "no interface is left")
+    wait_until(lambda: cluster.leaves("/calico").keys() <= keys, 30, "no key is left in etcd")
+    wait_until(
+        lambda: used(host).is_like(before), 30, f"the service has given back what it had: {before}"
     )
-    assert len(calico.claims(cluster)) <= 3
-    assert len(leftovers.links(host)) <= 3
-    wait_until(lambda: used(host) < before + 15, 30, "the service gives back what it opened")
 
 
-def used(host: Host) -> int:
-    """How many files and threads the life-cycle service has open."""
-    line = "pid=$(pgrep -of 'daemon lifecycle'); ls /proc/$pid/fd /proc/$pid/task | wc -l"
-    return int(host.run(line, quiet=True).out)
+def states(host: Host, names: list[str]) -> set[str]:
+    return set(host.docker("inspect", "-f", "{{.State.Status}}", *names).out.split())
+
+
+def crash(host: Host, names: list[str], rounds: int) -> tuple[int, float]:
+    """Start containers that end at once; return how many exits Docker told of, in what time.
+
+    The next round begins when all have ended: what runs is not started.
+    """
+    told = host.run(
+        f"""
+        since=$(date +%s.%N)
+        docker events --since $since -f event=die -f image=busybox >/tmp/dies &
+        events=$!
+        for turn in $(seq {rounds}); do
+            started=
+            for name in {" ".join(names)}; do
+                docker start $name >/dev/null &
+                started="$started $!"
+            done
+            wait $started
+            docker wait {" ".join(names)} >/dev/null
+        done
+        until=$(date +%s.%N)
+        for look in $(seq 300); do
+            test $(wc -l </tmp/dies) -ge {rounds * len(names)} && break
+            sleep 0.1
+        done
+        kill $events
+        echo $(wc -l </tmp/dies) $since $until
+        """
+    ).out
+    exits, since, until = told.split()
+    return int(exits), float(until) - float(since)
+
+
+@dataclass(frozen=True)
+class Used:
+    """What the life-cycle service has of the host; memory in kB."""
+
+    files: int
+    threads: int
+    memory: int
+
+    def is_like(self, before: "Used") -> bool:
+        """Whether that is as before, but for what it may be doing at the moment."""
+        return (
+            self.files < before.files + 15
+            and self.threads <= before.threads
+            and self.memory < before.memory + 16 * 1024
+        )
+
+
+def used(host: Host) -> Used:
+    told = host.run(
+        """
+        pid=$(pgrep -of 'daemon lifecycle')
+        ls /proc/$pid/fd | wc -l
+        ls /proc/$pid/task | wc -l
+        awk '/^VmRSS/ {print $2}' /proc/$pid/status
+        """,
+        quiet=True,
+    ).out
+    return Used(*map(int, told.split()))
 
 
 def test_on_another_network_it_is_left_alone_and_status_says_so(

@@ -52,7 +52,8 @@ def make_certificates(host: Host) -> None:
 
 
 def start(host: Host, *options: str, check: bool = True) -> Result:
-    return host.calicoctl("node", f"--ip={host.ip}", "--with-etcd", *options, check=check)
+    line = ["node", f"--ip={host.ip}", "--with-etcd", *options]
+    return host.calicoctl(*line, env=calico.api_of_a_new_etcd(calico.chosen_api()), check=check)
 
 
 def docker_at(host: Host, address: str, *words: str, check: bool = True) -> Result:

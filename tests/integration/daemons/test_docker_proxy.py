@@ -7,12 +7,14 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from calico_ctl.daemons import docker_proxy
+from calico_ctl.daemons import docker_proxy, questions
 from calico_ctl.daemons.docker_proxy import ProxySettings
+from calico_ctl.daemons.room import Room
 from calico_ctl.errors import AlreadyExists, CalicoError, PoolExhausted
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.wish import Wish
@@ -29,35 +31,45 @@ REMOVE = request("DELETE /containers/web")
 UPGRADE = request("POST /exec/1/start", "Connection: Upgrade", "Upgrade: tcp")
 UPGRADED = answer("101 UPGRADED", "Connection: Upgrade", "Upgrade: tcp")
 MUCH = 64 * 1024 * 1024
+TOO_MANY = questions.QUESTION_LIMIT + 6
 
 
 class FakeWorkloads:
-    """Notes what is asked; `connect` waits as long as `may_connect` is not set."""
+    """Notes what is asked; `connect` and `check` wait as long as `may_answer` is not set.
+
+    Containers whose names begin with `plain` have nothing to do with Calico.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
-        self.may_connect = threading.Event()
-        self.may_connect.set()
-        self.is_asked = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self.error: Exception | None = None
 
     def check(self, wish: Wish) -> None:
         self._note("check", str(wish.requests[0]))
+        assert self.may_answer.wait(PATIENCE)
 
     def reserve(self, container_id: str, wish: Wish) -> None:
         self._note("reserve", container_id, str(wish.requests[0]))
 
     def identify(self, name: str) -> str | None:
         self._note("identify", name)
-        return "f00d"
+        return None if name.startswith("plain") else "f00d"
 
     def wishes(self, name: str) -> bool:
         self._note("wishes", name)
         return True
 
-    def connect(self, container: str) -> None:
+    def connect(self, container: str, seconds: float) -> None:
         self._note("connect", container)
-        assert self.may_connect.wait(PATIENCE)
+        assert self.may_answer.wait(PATIENCE)
+
+    def stop(self, container_id: str) -> None:
+        self._note("stop", container_id)
+
+    def remove(self, container_id: str) -> None:
+        self._note("remove", container_id)
 
     def release(self, container_id: str) -> None:
         self._note("release", container_id)
@@ -65,9 +77,14 @@ class FakeWorkloads:
     def endpoint(self, container_id: str) -> Endpoint | None:
         return None
 
+    def wait_for(self, asked: tuple[str, ...], count: int) -> None:
+        """Wait until this was asked so often."""
+        command.wait_until(
+            lambda: self.asked.count(asked) >= count, PATIENCE, f"{asked} is asked {count} times"
+        )
+
     def _note(self, *asked: str) -> None:
         self.asked.append(asked)
-        self.is_asked.set()
         if self.error:
             raise self.error
 
@@ -197,7 +214,7 @@ def idle(tmp_path: Path) -> Iterator[Proxy]:
     """A proxy that the test starts itself."""
     it = Proxy(tmp_path)
     yield it
-    it.workloads.may_connect.set()
+    it.workloads.may_answer.set()
     it.stop()
 
 
@@ -237,26 +254,86 @@ def test_a_container_is_checked_reserved_connected_and_released(proxy):
     assert proxy.workloads.asked == [
         ("check", "10.1.2.3"),
         ("reserve", "f00d", "10.1.2.3"),
-        ("connect", "web"),
+        ("identify", "web"),
+        ("connect", "f00d"),
         ("identify", "web"),
         ("release", "f00d"),
     ]
 
 
-def test_a_start_that_takes_its_time_holds_up_nobody_else(proxy):
-    proxy.workloads.may_connect.clear()
+def test_calls_that_hang_delay_none_about_containers_of_others(proxy, monkeypatch):
+    """The agent and etcd hang, and more of ours wait for them than are asked about at a time."""
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", PATIENCE)
+    proxy.workloads.may_answer.clear()
     engine = FakeEngine(proxy.engine, serve_everything)
-    with engine, proxy.client() as slow, proxy.client() as other:
-        slow.send(START)
-        assert proxy.workloads.is_asked.wait(PATIENCE)
+    with engine, proxy.client() as other, contextlib.ExitStack() as open_:
+        starting, creating = (
+            [open_.enter_context(proxy.client()) for _ in range(TOO_MANY)] for _ in range(2)
+        )
+        for client in starting:
+            client.send(START)
+        for client in creating:
+            client.send(CREATE)
+        proxy.workloads.wait_for(("connect", "f00d"), questions.QUESTION_LIMIT)
+        proxy.workloads.wait_for(("check", "10.1.2.3"), questions.QUESTION_LIMIT)
         other.ask(PING, PONG)
-        proxy.workloads.may_connect.set()
-        slow.expect(STARTED)
+        other.ask(request("POST /containers/create", body=b"{}"), CREATED)
+        other.ask(request("POST /containers/plain/start"), STARTED)
+        other.ask(request("GET /containers/plain/json"), PONG)
+        other.ask(request("DELETE /containers/plain"), PONG)
+        proxy.workloads.may_answer.set()
+        for client in starting:
+            client.expect(STARTED)
+        for client in creating:
+            client.expect(CREATED)
+    assert ("stop", "f00d") not in proxy.workloads.asked
+
+
+def test_of_however_many_starts_that_hang_all_are_answered_and_stopped_in_time(proxy, monkeypatch):
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(questions, "UNDO_SECONDS", PATIENCE)
+    proxy.workloads.may_answer.clear()
+    engine = FakeEngine(proxy.engine, serve_everything)
+    with engine, contextlib.ExitStack() as open_:
+        clients = [open_.enter_context(proxy.client()) for _ in range(TOO_MANY)]
+        for client in clients:
+            client.send(START)
+        told = [client.told(b"") for client in clients]
+        assert {status for status, _ in told} == {504}
+        assert all("the policy agent or etcd" in message for _, message in told)
+        asked = proxy.workloads.asked
+        assert asked.count(("stop", "f00d")) == TOO_MANY
+        monkeypatch.setattr(questions, "ANSWER_SECONDS", PATIENCE)
+        proxy.workloads.may_answer.set()
+        clients[0].ask(START, STARTED)
+    # What was given up before its turn was not connected afterwards.
+    assert asked.count(("connect", "f00d")) <= questions.QUESTION_LIMIT + 1
+
+
+def test_a_container_whose_reservation_comes_too_late_is_removed_again(proxy, monkeypatch):
+    may_reserve = threading.Event()
+
+    def check(_wish: Wish) -> None:
+        monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.2)
+
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", PATIENCE)
+    monkeypatch.setattr(proxy.workloads, "check", check)
+    monkeypatch.setattr(proxy.workloads, "reserve", lambda *_: may_reserve.wait(PATIENCE))
+    with FakeEngine(proxy.engine, serve_everything), proxy.client() as client:
+        status, message = client.told(CREATE)
+        assert status == 504
+        assert "etcd does not answer" in message
+        may_reserve.set()
+        proxy.workloads.wait_for(("remove", "f00d"), 1)
 
 
 def serve_everything(peer: Peer) -> None:
     while True:
-        peer.send(STARTED if peer.request().method == "POST" else PONG)
+        seen = peer.request()
+        if seen.target == b"/containers/create":
+            peer.send(CREATED)
+        else:
+            peer.send(STARTED if seen.method == "POST" else PONG)
 
 
 def test_an_error_about_a_container_is_the_answer(proxy):
@@ -622,6 +699,115 @@ def test_abuse_is_refused_and_harms_nobody_else(proxy):
     assert seen == [b"/_ping"] * 4
 
 
+LONG = b'{"Labels":"' + b"x" * 600_000 + b'"}'
+LONG_CREATE = request("POST /containers/create", body=LONG)
+
+
+@pytest.fixture
+def _narrow(monkeypatch):
+    """There is room for one long request at a time, and a while to wait for it."""
+    monkeypatch.setattr(questions, "HOLD_LIMIT", 1_000_000)
+    monkeypatch.setattr(questions, "ANSWER_SECONDS", PATIENCE)
+
+
+class Taking:
+    """Counts how often room is asked for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def wait_for(self, count: int) -> None:
+        command.wait_until(lambda: self.count == count, PATIENCE, f"{count} have asked for room")
+
+
+@pytest.fixture
+def taking(monkeypatch) -> Taking:
+    it, take = Taking(), Room.take
+
+    def counted(room: Room, size: int) -> "Future[object]":
+        it.count += 1
+        return take(room, size)
+
+    monkeypatch.setattr(Room, "take", counted)
+    return it
+
+
+class Creating:
+    """An engine that answers long create requests when it may, others at once."""
+
+    def __init__(self) -> None:
+        self.long = 0
+        self.may_answer = threading.Event()
+
+    def __call__(self, peer: Peer) -> None:
+        while True:
+            seen = peer.request()
+            if len(seen.body) > 1000:
+                self.long += 1
+                assert self.may_answer.wait(PATIENCE)
+            peer.send(CREATED)
+
+    def wait_for(self, count: int) -> None:
+        command.wait_until(lambda: self.long == count, PATIENCE, f"{count} long requests came")
+
+
+@pytest.mark.usefixtures("_narrow")
+def test_long_create_requests_share_their_room_and_others_need_none(idle, taking):
+    idle.start()
+    creating = Creating()
+    with (
+        FakeEngine(idle.engine, creating),
+        idle.client() as first,
+        idle.client() as second,
+        idle.client() as other,
+    ):
+        first.send(LONG_CREATE)
+        creating.wait_for(1)
+        # The sender may have to wait until somebody reads.
+        sending = threading.Thread(target=second.send, args=(LONG_CREATE,), daemon=True)
+        sending.start()
+        taking.wait_for(2)
+        for _ in range(20):
+            other.ask(CREATE, CREATED)
+        assert creating.long == 1
+        creating.may_answer.set()
+        first.expect(CREATED)
+        second.expect(CREATED)
+        sending.join(PATIENCE)
+        first.ask(LONG_CREATE, CREATED)
+
+
+@pytest.mark.usefixtures("_narrow")
+def test_a_connection_that_ends_leaves_its_room_to_others(idle, taking):
+    idle.start()
+    creating = Creating()
+    creating.may_answer.set()
+    with FakeEngine(idle.engine, creating), idle.client() as second:
+        for number in range(1, 4):
+            with idle.client() as first:
+                first.send(LONG_CREATE[:400_000])
+                taking.wait_for(number)
+                abort(first.socket)
+        second.ask(LONG_CREATE, CREATED)
+
+
+@pytest.mark.usefixtures("_narrow", "_patient")
+def test_who_finds_no_room_in_time_is_told_so(idle, monkeypatch):
+    idle.start()
+    creating = Creating()
+    with FakeEngine(idle.engine, creating), idle.client() as first:
+        first.send(LONG_CREATE)
+        creating.wait_for(1)
+        monkeypatch.setattr(questions, "ANSWER_SECONDS", 0.2)
+        with idle.client() as second:
+            status, message = second.told(LONG_CREATE)
+            assert status == 503
+            assert "too many long requests" in message
+        creating.may_answer.set()
+        first.expect(CREATED)
+        first.ask(LONG_CREATE, CREATED)
+
+
 def test_one_connection_too_many_is_told_so_and_others_stay(idle):
     idle.start(connection_limit=2)
     engine = FakeEngine(idle.engine, serve_everything)
@@ -661,10 +847,10 @@ def test_an_address_of_nobody_is_named():
 
 
 def test_it_ends_at_once_though_a_question_is_open(proxy):
-    proxy.workloads.may_connect.clear()
+    proxy.workloads.may_answer.clear()
     with FakeEngine(proxy.engine, serve_everything), proxy.client() as client:
         client.send(START)
-        assert proxy.workloads.is_asked.wait(PATIENCE)
+        proxy.workloads.wait_for(("connect", "f00d"), 1)
         proxy.stop()
         with contextlib.suppress(ConnectionError):
             assert client.read_all() == b""

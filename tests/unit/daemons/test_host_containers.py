@@ -9,7 +9,7 @@ from netaddr import IPAddress
 from calico_ctl.daemons.host_containers import HostContainers
 from calico_ctl.daemons.local_endpoints import LocalEndpoints
 from calico_ctl.daemons.meters import Meters
-from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable
+from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable, DeadlineExceeded
 from calico_ctl.host import hosts_file, intents
 from calico_ctl.model.container import Container
 from calico_ctl.model.measured import Distribution
@@ -90,6 +90,22 @@ def test_without_etcd_containers_of_others_are_started_as_always(machine, answer
     with pytest.raises(DatastoreUnavailable):
         answers.connect("web")
     assert not machine.docker.containers["web"].running
+
+
+def test_who_has_waited_too_long_already_waits_for_no_agent(machine, answers):
+    machine.store.answer = lambda revision: None
+    began = machine.clock.now
+    with pytest.raises(DeadlineExceeded):
+        answers.connect("web", -3.0)
+    assert not machine.docker.containers["web"].running
+    assert machine.clock.now == began
+
+
+def test_what_came_too_late_is_stopped_or_removed(machine, answers):
+    answers.stop(CONTAINER)
+    assert not machine.docker.containers["web"].running
+    answers.remove(CONTAINER)
+    assert set(machine.docker.containers) == {"plain"}
 
 
 def test_a_container_that_is_gone_already_is_no_error(answers):

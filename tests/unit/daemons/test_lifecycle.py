@@ -15,7 +15,7 @@ from calico_ctl.daemons import lifecycle
 from calico_ctl.daemons.lifecycle import Lifecycle, Listed
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping, Tick
 from calico_ctl.datastore import addresses, endpoints, status
-from calico_ctl.errors import CalicoError, CommandFailed, DockerUnavailable
+from calico_ctl.errors import CalicoError, CommandFailed, DatastoreUnavailable, DockerUnavailable
 from calico_ctl.host import hosts_file, intents
 from calico_ctl.model import keys
 from calico_ctl.model.address import AnyAddress
@@ -202,7 +202,7 @@ def test_a_crash_loop_costs_nothing_lasting(machine, service):
         state = service.lifecycle
         names = [entry.key for entry in machine.store.tree(ROOT).entries]
         files = sorted(intents.DIRECTORY.iterdir())
-        return [names, files, state._destroyed, state._unsettled, state._again, state._unknown]
+        return [names, files, state._destroyed, state._left_alone, state._again, state._unknown]
 
     web = machine.docker.containers["web"]
     crash()
@@ -267,6 +267,34 @@ def test_etcd_that_is_away_at_the_start_is_waited_for(machine, service):
     assert machine.network.plugged == {}
     machine.store.before = lambda verb, key: None
     service.pass_time(2.0)
+    assert len(machine.network.plugged) == 1
+
+
+def test_soon_after_etcd_is_back_nobody_waits_for_it_any_more(machine, service):
+    """However long it was away, and whether a container wishes a network or not."""
+    web = machine.docker.containers["web"]
+    plain = [f"{number:064x}" for number in range(5)]
+    for each in plain:
+        machine.docker.containers[each] = replace(web, id=each, name=each[-4:], environment=())
+
+    def away(verb: str, key: str) -> None:
+        asked.add(key)
+        raise DatastoreUnavailable("127.0.0.1:4001", "connection refused")
+
+    asked: set[str] = set()
+    machine.store.before = away
+    for each in (*plain, CONTAINER):
+        service.turn(ContainerEvent(each, "start"))
+    for _ in range(200):
+        service.pass_time(1.0)
+    asked.clear()
+    service.pass_time(0.1)
+    assert len(asked) == 1, "one finds out for all"
+    machine.store.before = lambda verb, key: None
+    assert set(service.report.problems) == {"0000", "0001", "0002", "0003", "0004", "web"}
+    for _ in range(2):
+        service.pass_time(lifecycle.TICK_SECONDS)
+    assert service.report.problems == {}
     assert len(machine.network.plugged) == 1
 
 

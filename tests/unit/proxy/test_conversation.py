@@ -25,7 +25,9 @@ from calico_ctl.proxy.events import (
     EngineEof,
     EngineOpened,
     EngineRefused,
+    Free,
     HalfCloseEngine,
+    Hold,
     Identify,
     OpenEngine,
     Release,
@@ -201,21 +203,54 @@ def test_a_client_that_waits_for_a_word_before_the_body_gets_ours():
 
 
 def test_a_create_request_that_is_too_long_is_refused_without_reading_it():
-    head = request("POST /containers/create", f"Content-Length: {CREATE_LIMIT + 9}")
-    book = open_playbook().client(head, StartTimer(60))
-    book.client(
-        bytes(CREATE_LIMIT + 1),
-        StopTimer(),
-        ToClient(
-            refusal(
-                "413 Request Entity Too Large",
-                f"the body of this request is longer than {CREATE_LIMIT} bytes",
-                closes=True,
-            )
-        ),
-        Close(),
-    )
+    head = request("POST /containers/create", f"Content-Length: {CREATE_LIMIT + 1}")
+    book = open_playbook().client(head, StartTimer(60)).client(bytes(SMALL_BODY))
+    book.client(b"{", StopTimer(), ToClient(TOO_LONG), Close())
     assert not book.conversation.reads_client
+
+
+def test_a_create_request_that_grows_too_long_is_refused():
+    head = request("POST /containers/create", "Transfer-Encoding: chunked")
+    book = open_playbook().client(head, StartTimer(60))
+    half = b"%x\r\n" % (CREATE_LIMIT + 1) + bytes(CREATE_LIMIT // 2)
+    book.client(half, StopTimer(), Ask(Hold(CREATE_LIMIT))).done(None, StartTimer(60))
+    book.client(bytes(CREATE_LIMIT // 2)).client(b"{", StopTimer(), ToClient(TOO_LONG), Close())
+
+
+TOO_LONG = refusal(
+    "413 Request Entity Too Large",
+    f"the body of this request is longer than {CREATE_LIMIT} bytes",
+    closes=True,
+)
+LONG = b'{"Labels":"' + b"x" * 2 * SMALL_BODY + b'"}'
+
+
+def begun_long(book: Playbook) -> Playbook:
+    """A create request of which the first half has come."""
+    head = request("POST /containers/create", f"Content-Length: {len(LONG)}")
+    book.client(head, StartTimer(60))
+    return book.client(LONG[: len(LONG) // 2 + 9], StopTimer(), Ask(Hold(len(LONG))))
+
+
+def test_a_long_create_request_waits_for_room_and_leaves_it_when_the_engine_has_it():
+    book = begun_long(open_playbook())
+    book.client(LONG[len(LONG) // 2 + 9 :]).client(PING)
+    assert not book.conversation.reads_client
+    (ask,) = book.conversation.receive(Done())
+    book.done(computed(ask), ToEngine(request("POST /containers/create", body=LONG)))
+    book.engine(CREATED, ToClient(CREATED), Free(), ToEngine(PING))
+
+
+def test_a_long_create_request_for_which_there_is_no_room_is_refused():
+    said = refusal("503 Service Unavailable", "full; wait", closes=True)
+    report = Report("POST /containers/create", "503: full; wait")
+    book = begun_long(open_playbook())
+    error = errors.DeadlineExceeded("full", hint="wait")
+    book.when(Done(error=error), report, ToClient(said), Close())
+
+
+def test_a_client_that_goes_away_while_it_waits_for_room_is_forgotten():
+    begun_long(open_playbook()).when(ClientGone(), Close()).done(None)
 
 
 def test_a_create_request_that_does_not_come_is_given_up():
@@ -262,8 +297,22 @@ def computed(command: Command) -> Any:
 @pytest.mark.parametrize("verb", ["start", "restart"])
 def test_the_answer_to_start_is_held_until_the_network_works(verb):
     start = request(f"POST /v1.41/containers/w%65b/{verb}")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Connect("web")))
+    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    book.done("f00d", Ask(Connect("f00d")))
     book.done(None, ToClient(STARTED)).client(PING, ToEngine(PING))
+
+
+def test_a_container_of_others_is_started_without_asking_the_agent():
+    start = request("POST /containers/web/start")
+    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    book.done(None, ToClient(STARTED)).client(PING, ToEngine(PING))
+
+
+def test_an_engine_that_does_not_tell_whose_container_was_started_is_the_answer():
+    start = request("POST /containers/web/start")
+    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    said = book.told(Done(error=errors.DockerUnavailable("Docker is away")))
+    assert said == refusal("503 Service Unavailable", "Docker is away")
 
 
 @pytest.mark.parametrize("status", ["304 Not Modified", "404 Not Found", "409 Conflict"])
@@ -278,7 +327,8 @@ HOST = b'{"Binds":["a:b"],"NetworkMode":"host"}'
 def test_an_old_client_that_names_a_network_at_start_gets_none_for_a_container_of_ours():
     start = request("POST /v1.20/containers/web/start", body=HOST)
     book = open_playbook().client(start, Ask(Wishes("web"))).done(True, CreateSent())
-    book.engine(STARTED, Ask(Connect("web"))).done(None, ToClient(STARTED))
+    book.engine(STARTED, Ask(Identify("web"))).done("f00d", Ask(Connect("f00d")))
+    book.done(None, ToClient(STARTED))
 
 
 @pytest.mark.parametrize("error", [None, errors.DockerError("no")])
@@ -301,7 +351,7 @@ def test_an_old_client_that_publishes_ports_at_start_is_refused_for_a_container_
 @pytest.mark.parametrize("body", [b"{}", b"null", b"{", b'{"Image":"i"}', b'{"HostConfig":null}'])
 def test_a_start_request_that_sets_nothing_passes(body):
     start = request("POST /v1.20/containers/web/start", body=body)
-    open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Connect("web")))
+    open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
 
 
 @pytest.mark.parametrize("line", ["POST /v1.24/containers/web/start", "POST /v1.20/exec/1/start"])
@@ -318,7 +368,8 @@ def test_a_start_request_of_an_odd_version_is_looked_at(version):
 
 def test_a_network_that_fails_is_told_in_the_answer_to_start():
     start = request("POST /containers/web/start")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Connect("web")))
+    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    book.done("f00d", Ask(Connect("f00d")))
     book.when(
         Done(error=errors.DeadlineExceeded("the agent does not answer")),
         Report("POST /containers/web/start", "504: the agent does not answer"),
@@ -331,12 +382,14 @@ def test_a_client_that_goes_away_after_start_was_sent_has_its_container_connecte
     start = request("POST /containers/web/start")
     book = open_playbook().client(start, ToEngine(start))
     book.when(ClientEof(), HalfCloseEngine()).when(ClientGone())
-    book.engine(STARTED, Ask(Connect("web"))).done(None, ToClient(STARTED), Close())
+    book.engine(STARTED, Ask(Identify("web"))).done("f00d", Ask(Connect("f00d")))
+    book.done(None, ToClient(STARTED), Close())
 
 
 def test_an_engine_that_ends_the_connection_while_the_network_is_made_is_told_afterwards():
     start = request("POST /containers/web/start")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Connect("web")))
+    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    book.done("f00d", Ask(Connect("f00d")))
     book.when(EngineEof()).done(None, ToClient(STARTED), Close())
 
 
