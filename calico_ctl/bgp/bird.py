@@ -16,9 +16,11 @@ What it says, and why:
   route unless that was configured, and addresses in this host's own blocks. A router that is in
   error about a part of another host's block would draw its containers' packets to itself, because
   the longer route wins: where the hosts' own word is heard (the mesh, or a reflector), no part of
-  any block is taken either. Such an address may be lent to another host, and come around; so it is
-  taken if the path of the route ends in the cluster, or the router reflects it. Any other route in
-  a pool is used only if no host and no reflector says anything about the same prefix.
+  any block is taken either. Such an address may be lent to another host, and come around; so
+  without the mesh it is taken if the path of the route ends in the cluster, or the router reflects
+  it. With the mesh the other host says so itself, and a path, which can be forged, opens nothing.
+  Any other route in a pool is used only if no host and no reflector says anything about the same
+  prefix.
 - Only routes from peers, and the aggregates, go into the kernel. They *persist* when BIRD ends, so
   that a restart loses no packet; the next BIRD takes them over (graceful restart). Routes to
   encapsulated pools are left to whoever makes the tunnels.
@@ -153,14 +155,18 @@ filter from_router{f} {{
   # What a host of the cluster says about the same addresses is better.
   if in_pools{f}() then preference = 90;
   if ! ({of_hosts}) then accept;
-  if bgp_path.last ~ [ {as_numbers} ] then accept;
-  if bgp_path.len = 0 && defined(bgp_originator_id) then accept;
+{lent}\
   reject;
 }}
 
 template bgp router{f} from peer{f} {{
   ipv{f} {{ import filter from_router{f}; }};
 }}
+"""
+
+_LENT = """\
+  if bgp_path.last ~ [ {as_numbers} ] then accept;
+  if bgp_path.len = 0 && defined(bgp_originator_id) then accept;
 """
 
 _PART_OF_A_BLOCK = "in_own_blocks{f}() || (in_pools{f}() && net.len > {length})"
@@ -279,13 +285,16 @@ def _routers(config: Config, sessions: Sequence[Session], family: Family) -> str
     # Where no host but a few are heard, what they lend to each other may come from routers alone.
     are_heard = any(session.hears_all_hosts for session in sessions)
     of_hosts = _PART_OF_A_BLOCK if are_heard else "in_own_blocks{f}()"
+    # A rack's reflector may know the rack alone, and what other racks lend comes from a router.
+    in_mesh = any(session.in_mesh for session in sessions)
+    known = ", ".join(str(each) for each in sorted({*config.as_numbers, config.as_number}))
     refusal = _NO_DEFAULT_ROUTE.format(default=_DEFAULT[family])
     return _ROUTERS.format(
         f=family,
         default_route="" if config.accept_default_route else refusal,
         hosts=", ".join(_of_hosts(config, family)),
         of_hosts=of_hosts.format(f=family, length=_BLOCK_LENGTH[family]),
-        as_numbers=", ".join(str(each) for each in sorted({*config.as_numbers, config.as_number})),
+        lent="" if in_mesh else _LENT.format(as_numbers=known),
     )
 
 

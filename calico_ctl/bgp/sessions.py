@@ -80,7 +80,12 @@ class Session:
     def hears_all_hosts(self) -> bool:
         """Whether this host has, by this session and others like it, the word of all hosts."""
         reflected = self.role in {Role.REFLECTOR, Role.CLIENT, Role.FELLOW}
-        return reflected or self.name.startswith("Mesh_")
+        return reflected or self.in_mesh
+
+    @property
+    def in_mesh(self) -> bool:
+        """Whether there is a session with each host of the cluster, and this is one of them."""
+        return self.name.startswith("Mesh_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ _ROUTES = re.compile(
     r"Routes:\s+(?P<received>[0-9]+) imported,(?: [0-9]+ filtered,)?"
     r" (?P<exported>[0-9]+) exported, (?P<preferred>[0-9]+) preferred"
 )
+_LIMIT = re.compile(r"import limit [0-9]+")
 _DONE = re.compile(r"^(Reconfigured|Reconfiguration in progress)", re.MULTILINE)
 
 
@@ -72,9 +73,12 @@ class Bird:
         candidate = f"{self._config}.candidate"
         files.write_if_changed(candidate, text, _MODE)
         command.run(["bird", "-p", "-c", candidate])
+        before = files.read(self._config)
         written = files.write_if_changed(self._config, text, _MODE)
         if Path(self._socket).exists():
             self._reconfigure()
+            if before is not None and _limits(before) != _limits(text):
+                self._ask_peers_again()
         self._loaded = text
         return written
 
@@ -92,6 +96,14 @@ class Bird:
         # birdc ends with 0 whatever BIRD answers.
         if not _DONE.search(answer):
             raise CommandFailed(f"`{' '.join(argv)}` failed: {answer.strip().splitlines()[-1]}")
+
+    def _ask_peers_again(self) -> None:
+        """Have peers say everything anew: what went beyond another limit was not kept."""
+        command.run(["birdc", "-s", self._socket, "reload", "in", "all"])
+
+
+def _limits(text: str) -> set[str]:
+    return set(_LIMIT.findall(text))
 
 
 def asking_for_states(socket: str = SOCKET) -> list[str]:

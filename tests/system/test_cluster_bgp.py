@@ -4,21 +4,22 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
-from itertools import permutations
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support import cluster as calico
-from tests.support import flow, leftovers, mesh
+from tests.support import flow, mesh
 from tests.support.cli import cells
 from tests.support.cluster import Cluster
+from tests.support.command import Result
 from tests.support.host import Host
 from tests.support.lab import Lab
 
 # the longest may wait for many things, and the first one also for the hosts to be made
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
-RUNS = 10
+RUNS = 6
 SERVICES = "/run/calico/service"
 
 
@@ -93,46 +94,42 @@ def test_a_container_is_soon_reached_from_another_host(cluster: Cluster) -> None
     here.docker("rm", "-f", *names)
 
 
-def test_a_pool_with_vxlan_carries_packets_between_all_hosts(cluster: Cluster) -> None:
-    """Each container has an address of each family in it, and asks from that."""
-    first = cluster.hosts[0]
-    cluster.calicoctl(first, "pool add 10.65.0.0/16 fd65::/64 --vxlan")
-    change_addresses(cluster, "add")
-    for host, other in permutations(cluster.hosts, 2):
-        reach_through_the_tunnels(host, other)
-    change_addresses(cluster, "remove")
-    cluster.calicoctl(first, "pool remove 10.65.0.0/16 fd65::/64")
-    for host in cluster.hosts:
+def test_of_hosts_that_want_the_same_addresses_at_once_one_gets_each(cluster: Cluster) -> None:
+    addresses = ("192.168.50.1", "fd80:24e2:f998:72d6::5001")
+    for address in addresses:
+
+        def add(host: Host, address: str = address) -> Result:
+            return cluster.calicoctl(
+                host, f"container {mesh.name(host)} ip add {address}", check=False
+            )
+
+        with ThreadPoolExecutor() as pool:
+            results = dict(zip(cluster.hosts, pool.map(add, cluster.hosts), strict=True))
+        (winner,) = [host for host, result in results.items() if result.code == 0]
+        for host in cluster.hosts:
+            if host is not winner:
+                assert results[host].code == 1
+                assert address in results[host].err
+                mesh.reaches(host, address)
+        cluster.calicoctl(winner, f"container {mesh.name(winner)} ip remove {address}")
+    assert cluster.calicoctl(cluster.hosts[1], "ipam check").code == 0
+
+
+def test_log_levels_of_one_host_and_of_all_reach_bird(cluster: Cluster) -> None:
+    first, second, third = cluster.hosts
+    cluster.calicoctl(first, "config bgp loglevel none")
+    cluster.calicoctl(second, "config node bgp loglevel debug")
+    for host, said in ((first, "{ error,"), (second, "all;"), (third, "{ error,")):
         calico.eventually(
-            f"{host.name} has no tunnel any more",
-            lambda host=host: leftovers.tunnels(host) == [],
-            timeout=mesh.PATIENCE,
-        )
-
-
-def change_addresses(cluster: Cluster, how: str) -> None:
-    for host in cluster.hosts:
-        for address in encapsulated(host):
-            cluster.calicoctl(host, f"container {mesh.name(host)} ip {how} {address}")
-
-
-def encapsulated(host: Host) -> tuple[str, str]:
-    """Addresses in a pool with tunnels, in blocks of their host."""
-    return f"10.65.{host.number}.1", f"fd65::{host.number}01"
-
-
-def reach_through_the_tunnels(host: Host, other: Host) -> None:
-    """Wait until a packet that is too large for one frame is answered, and went that way."""
-    ways = zip(encapsulated(host), encapsulated(other), ("vxlan", "vxlan-v6"), strict=True)
-    for source, target, device in ways:
-        calico.eventually(
-            f"{source} reaches {target}",
-            lambda source=source, target=target: mesh.pings(
-                host, target, "-I", source, "-s", "1472"
+            f"BIRD of {host.name} writes {said}",
+            lambda host=host, said=said: (
+                f"log stderr {said}"
+                in host.docker("exec", "calico-node", "cat", "/etc/calico/bird.conf").out
             ),
             timeout=mesh.PATIENCE,
         )
-        assert f"dev {device}.calico" in host.run(f"ip route get {target}").out
+    cluster.calicoctl(first, "config bgp loglevel --remove")
+    cluster.calicoctl(second, "config node bgp loglevel --remove")
 
 
 def test_keys_of_hosts_that_make_no_sense_disturb_no_other(cluster: Cluster) -> None:

@@ -134,6 +134,8 @@ def test_parts_of_any_block_are_the_hosts_where_their_own_word_is_heard(
     text = bird.render(replace(WITH_ROUTERS, sessions=planned))
     assert text.count("|| (in_pools4() && net.len > 26)") == are_heard
     assert text.count("|| (in_pools6() && net.len > 122)") == (are_heard and not reflectors)
+    # Whatever way a route came: in the mesh a host says itself what it was lent.
+    assert text.count("if bgp_path.last ~ [ 64511, 65003 ] then accept;") == (0 if mesh else 2)
 
 
 def test_a_client_in_another_as_is_a_plain_neighbour():
