@@ -34,6 +34,7 @@ from tests.support.paths import CHECKOUT
 Part = Callable[[Measured], Iterator[Line]]
 
 _IDLE_SECONDS = 30
+_SETTLED_SECONDS = 10
 _STARTS = 3
 _MEMORY = 80
 _MEMORY_EMPTY = 45
@@ -49,8 +50,9 @@ def start(measured: Measured) -> Iterator[Line]:
 
 
 def idle(measured: Measured) -> Iterator[Line]:
-    """Let nothing happen."""
+    """Let nothing happen, once what follows a start is over: rules not in use, iptables."""
     agent = measured.running
+    time.sleep(_SETTLED_SECONDS)
     before, began = agent.cpu_seconds(), time.monotonic()
     time.sleep(_IDLE_SECONDS)
     share = (agent.cpu_seconds() - before) / (time.monotonic() - began) * 100

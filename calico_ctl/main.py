@@ -39,6 +39,8 @@ Environment:
   CALICO_DEBUG       `1` prints a traceback with every error.
   NO_COLOR           If set, messages have no colour, on a terminal neither."""
 
+_OBJECTS_BEFORE_GARBAGE = 100_000
+
 
 def main(argv: Sequence[str]) -> int:
     """Run one command line in this process's environment; return the exit code."""
@@ -55,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run_for_real(words: Sequence[str], *, quiet: bool) -> int:
+    if words[0] != "daemon":
+        _expect_a_short_life()
     # Imported here: who asks for help or the version does not wait for it.
     from calico_ctl import settings
     from calico_ctl.wiring import RealPlatform
@@ -62,6 +66,17 @@ def _run_for_real(words: Sequence[str], *, quiet: bool) -> int:
     chosen = settings.read()
     console = Console(os.geteuid(), quiet=quiet, colour=chosen.colour)
     return run(words, RealPlatform(chosen), console, debug=chosen.debug)
+
+
+def _expect_a_short_life() -> None:
+    """Do without what pays only for a process that runs for long."""
+    import gc
+
+    from calico_ctl import lazy_imports
+
+    # What a command makes, it needs to its end: looking for garbage finds none.
+    gc.set_threshold(_OBJECTS_BEFORE_GARBAGE, 20, 100)
+    lazy_imports.prepare()
 
 
 def run(argv: Sequence[str], platform: "Platform", console: Console, *, debug: bool) -> int:

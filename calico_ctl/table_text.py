@@ -1,32 +1,32 @@
 """A table as text: a frame of `+---+`, cells to the left, as wide as the widest. Nothing is cut."""
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 
 
 def write(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return the table; a cell may have several lines. The last edge is left out without rows."""
-    lines = [line for row in (headings, *rows) for line in _lines(row)]
+    every = [headings, *rows]
+    plain = all("".join(row).isascii() for row in every)
+    lines = [line for row in every for line in _lines(row)]
     top = max(heading.count("\n") for heading in headings) + 1
-    plain = all(cell.isascii() for line in lines for cell in line)
     width = len if plain else _columns
     widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     edge = f"+{'+'.join('-' * (each + 2) for each in widths)}+"
     if plain:
-        form = "|".join(["", *(f" {{:<{each}}} " for each in widths), ""])
-        written = [form.format(*line) for line in lines]
+        form = "|".join(["", *(f" %-{each}s " for each in widths), ""])
+        written = [form % line for line in lines]
     else:
         written = [_padded(line, widths) for line in lines]
     body = [*written[top:], edge] if len(written) > top else []
     return "\n".join([edge, *written[:top], edge, *body])
 
 
-def _lines(row: Sequence[str]) -> Iterable[Sequence[str]]:
+def _lines(row: Sequence[str]) -> Iterable[tuple[str, ...]]:
     """Return the lines of a row, each with a piece of every cell."""
     if "\n" not in "".join(row):
-        return (row,)
-    pieces = [cell.split("\n") for cell in row]
-    height = max(map(len, pieces))
-    return zip(*(each + [""] * (height - len(each)) for each in pieces), strict=True)
+        return (tuple(row),)
+    return zip_longest(*[cell.split("\n") for cell in row], fillvalue="")
 
 
 def _padded(line: Sequence[str], widths: Sequence[int]) -> str:

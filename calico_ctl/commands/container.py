@@ -109,7 +109,7 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
     found = workload.known(platform, _container(words))
     listed, problems = _endpoints(platform, found)
     tables.warn(console, problems)
-    tables.show_endpoints(console, form, listed)
+    tables.show_endpoints(console, form, [each.shown for each in listed])
 
 
 def _change_profiles(words: Words, platform: Platform, console: Console) -> None:

@@ -45,7 +45,6 @@ Examples:
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from calico_ctl import usage
@@ -54,9 +53,9 @@ from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.errors import ExitCode, InvalidValue, UsageError
 from calico_ctl.model import names
-from calico_ctl.model.endpoint import Endpoint, State
+from calico_ctl.model.endpoint import Endpoint, ShownEndpoint, State
 from calico_ctl.usage import Words
-from calico_ctl.workload import endpoint_word, membership, which_endpoint
+from calico_ctl.workload import endpoint_word, which_endpoint
 from calico_ctl.workload.platform import Platform
 from calico_ctl.workload.which_endpoint import Filter
 
@@ -82,9 +81,7 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     elif words.flag("show"):
         _show_profiles(words, platform, console)
     else:
-        profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
-        wanted, verb = _filter(words, "<ENDPOINT_ID>"), words.chosen(*membership.VERBS)
-        console.result(membership.change(platform, wanted, verb, profiles))
+        _change_profiles(words, platform, console)
     return ExitCode.OK
 
 
@@ -93,7 +90,7 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
     if words.flag("--counters"):
         _show_counters(form, wanted, platform, console)
         return
-    found, problems = which_endpoint.find(platform, wanted)
+    found, problems = which_endpoint.find_shown(platform, wanted)
     tables.warn(console, problems)
     if wanted.word is not None and not found:
         console.say(f"there is no {wanted}")
@@ -103,7 +100,7 @@ def _show(words: Words, platform: Platform, console: Console) -> None:
         _show_summary(form, found, console)
 
 
-def _show_summary(form: Form, found: Sequence[Endpoint], console: Console) -> None:
+def _show_summary(form: Form, found: Sequence[ShownEndpoint], console: Console) -> None:
     summary = _summary(found)
     items = [
         {
@@ -126,7 +123,7 @@ def _show_counters(form: Form, wanted: Filter, platform: Platform, console: Cons
             hint=f"run it on {wanted.host}",
         )
     console.require_root("calicoctl endpoint show --counters")
-    found, problems = which_endpoint.find(platform, replace(wanted, host=platform.hostname))
+    found, problems = which_endpoint.find(platform, wanted._replace(host=platform.hostname))
     tables.warn(console, problems)
     drops = platform.counters.drops()
     ordered = sorted(found, key=tables.endpoint_order)
@@ -162,6 +159,15 @@ def _counts(endpoint: Endpoint, drops: "Mapping[str, Drops]") -> dict[str, objec
     }
 
 
+def _change_profiles(words: Words, platform: Platform, console: Console) -> None:
+    # Who looks at endpoints needs nothing of what profiles are.
+    from calico_ctl.workload import membership
+
+    profiles = tuple(names.parse_profile_name(text) for text in words.texts("<PROFILES>"))
+    wanted, verb = _filter(words, "<ENDPOINT_ID>"), words.chosen(*membership.VERBS)
+    console.result(membership.change(platform, wanted, verb, profiles))
+
+
 def _show_profiles(words: Words, platform: Platform, console: Console) -> None:
     form = output.form(words)
     endpoint = which_endpoint.find_one(platform, _filter(words, "<ENDPOINT_ID>"))
@@ -178,7 +184,7 @@ def _show_profiles(words: Words, platform: Platform, console: Console) -> None:
     output.show(console, form, Listing("endpoint_profile", items, endpoint.profiles), table)
 
 
-def _summary(found: Sequence[Endpoint]) -> list[tuple[str, str, int, int]]:
+def _summary(found: Sequence[ShownEndpoint]) -> list[tuple[str, str, int, int]]:
     endpoints = Counter((each.key.host, each.key.orchestrator) for each in found)
     distinct = {(each.key.host, each.key.orchestrator, each.key.workload) for each in found}
     workloads = Counter((host, orchestrator) for host, orchestrator, _ in distinct)

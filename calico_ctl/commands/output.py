@@ -6,8 +6,8 @@ items within a schema; none is renamed, removed or given another meaning. Nothin
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from calico_ctl.console import Console
 from calico_ctl.errors import InvalidValue
@@ -25,8 +25,7 @@ class Form(StrEnum):
     NAME = "name"
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """What a `show` found, as data.
 
     `kind` says in one word what the items are (`profile`). Each item is a mapping of JSON values,

@@ -8,7 +8,7 @@ from calico_ctl.commands import output
 from calico_ctl.commands.output import Form, Listing
 from calico_ctl.console import Console
 from calico_ctl.datastore.entries import Problem
-from calico_ctl.model.endpoint import Endpoint
+from calico_ctl.model.endpoint import Endpoint, ShownEndpoint
 
 _DETAILED = (
     "Hostname",
@@ -36,12 +36,12 @@ def natural(text: str) -> Key:
     return tuple([(1, int(part), "") if at % 2 else (0, 0, part) for at, part in enumerate(parts)])
 
 
-def endpoint_order(endpoint: Endpoint) -> tuple[Key, tuple[str, ...]]:
+def endpoint_order(endpoint: Endpoint | ShownEndpoint) -> tuple[Key, tuple[str, ...]]:
     """Return the sort key of endpoints wherever they are shown."""
     return natural(endpoint.key.host), endpoint.key
 
 
-def show_endpoints(console: Console, form: Form, endpoints: Iterable[Endpoint]) -> None:
+def show_endpoints(console: Console, form: Form, endpoints: Iterable[ShownEndpoint]) -> None:
     """Print endpoints: a table with a row for each, or one of the other forms."""
     ordered = sorted(endpoints, key=endpoint_order)
     items = [endpoint_item(each) for each in ordered] if form in {Form.JSON, Form.YAML} else ()
@@ -56,20 +56,20 @@ def endpoint_reference(endpoint: Endpoint) -> dict[str, object]:
     return _identity(endpoint, "endpoint")
 
 
-def identified(endpoint: Endpoint) -> dict[str, object]:
+def identified(endpoint: Endpoint | ShownEndpoint) -> dict[str, object]:
     """Return the beginning of an item that is about an endpoint itself."""
     return _identity(endpoint, "id")
 
 
-def endpoint_item(endpoint: Endpoint) -> dict[str, object]:
+def endpoint_item(endpoint: ShownEndpoint) -> dict[str, object]:
     """Return an endpoint as data. `interface` is the host's side."""
     return identified(endpoint) | {
         "interface": endpoint.name,
         "mac": endpoint.mac,
         "profiles": list(endpoint.profiles),
-        "addresses": [str(ip) for ip in sorted(endpoint.addresses)],
-        "ipv4_gateway": _text(endpoint.ipv4_gateway),
-        "ipv6_gateway": _text(endpoint.ipv6_gateway),
+        "addresses": list(endpoint.addresses),
+        "ipv4_gateway": endpoint.ipv4_gateway,
+        "ipv6_gateway": endpoint.ipv6_gateway,
     }
 
 
@@ -101,7 +101,7 @@ def warn(console: Console, problems: Sequence[Problem]) -> None:
         console.say(f"warning: {problem.key} is left out: {problem.reason}")
 
 
-def _identity(endpoint: Endpoint, name: str) -> dict[str, object]:
+def _identity(endpoint: Endpoint | ShownEndpoint, name: str) -> dict[str, object]:
     """Return which endpoint it is and whether it is active; its id gets that name."""
     key = endpoint.key
     return {
@@ -113,14 +113,10 @@ def _identity(endpoint: Endpoint, name: str) -> dict[str, object]:
     }
 
 
-def _row(endpoint: Endpoint) -> tuple[str, ...]:
+def _row(endpoint: ShownEndpoint) -> tuple[str, ...]:
     key = endpoint.key
-    addresses = "\n".join(str(ip) for ip in sorted(endpoint.addresses))
+    addresses = "\n".join(endpoint.addresses)
     profiles = ",".join(endpoint.profiles)
     mac = endpoint.mac or ""
     state = endpoint.state.value
     return (key.host, key.orchestrator, key.workload, key.id, addresses, mac, profiles, state)
-
-
-def _text(value: object | None) -> str | None:
-    return None if value is None else str(value)

@@ -38,8 +38,12 @@ class EtcdNews:
         self._level = logging.INFO
         meters.set(metric.CONNECTED, 0)
 
-    def hear(self, message: object) -> None:
-        """Take in what is of use here of a message that came in, whatever it is."""
+    def hear(self, *messages: object) -> None:
+        """Take in what is of use here of messages that came in, whatever they are."""
+        for message in messages:
+            self._hear(message)
+
+    def _hear(self, message: object) -> None:
         match message:
             case Resync(entries=entries):
                 self._meters.set(metric.CONNECTED, 1)

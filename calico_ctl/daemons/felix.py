@@ -4,12 +4,13 @@ etcd ──▶ follow ──┐                        ┌──▶ kernel: tabl
 links ────────────┤                        │
 somebody's nft ───┼──▶ inbox ──▶ Agent ────┼──▶ flows ──▶ connections to be cut
 clock ────────────┤                        └──▶ reports ──▶ etcd; meters ──▶ a file
-diags, who asks ──┘
+diags, who asks ──┘                             └──▶ status, who asks
 """
 
 import gc
 import logging
 import sys
+import threading
 from functools import partial
 
 from calico_ctl.daemons.runtime import Post, Runtime, Stopping
@@ -33,7 +34,7 @@ def run(platform: RealPlatform) -> None:
     gc.disable()
     runtime = Runtime()
     runtime.stop_on_signals()
-    runtime.listen("etcd", partial(_follow, platform.store))
+    _listen_to_etcd(platform.store, runtime)
     _decide(platform, runtime)
     log.info("stopping; rules and routes stay in place")
 
@@ -54,30 +55,39 @@ def _decide(platform: RealPlatform, runtime: Runtime) -> None:
     meters = Meters(status.FELIX, platform.settings.metrics_directory)
     news = EtcdNews(platform.hostname, meters)
     reports, flows = Reports(platform.store, platform.hostname, meters), Flows()
-    watch = NftWatch()
+    watch, caught_up = NftWatch(), threading.Event()
     agent = Agent(platform, reports, flows, watch)
     runtime.listen("links", _follow_links)
-    runtime.listen("nftables", partial(guard.run, watch))
+    runtime.listen("nftables", partial(guard.run, watch, caught_up))
     runtime.listen("flows", flows.run)
     runtime.listen("reports", reports.run)
     runtime.listen("meters", meters.run)
     runtime.listen("state", partial(state.run, local_answers.AGENT))
+    now = partial(state.run_report, local_answers.AGENT_REPORT, reports.as_of_now)
+    runtime.listen("report", now)
     runtime.tick_every(VERIFY_SECONDS)
     for batch in runtime.batches():
-        for message in batch:
-            news.hear(message)
+        news.hear(*batch)
         agent.turn(batch)
         state.answer(batch, agent.state)
         if any(isinstance(message, Resync) for message in batch):
-            gc.freeze()
-            gc.enable()
+            _go_easy(caught_up)
 
 
-def _follow(store: Store, post: Post, stopping: Stopping) -> None:
+def _go_easy(caught_up: threading.Event) -> None:
+    """Let what was put off until etcd's state is in the kernel take its time."""
+    caught_up.set()
+    gc.freeze()
+    gc.enable()
+
+
+def _listen_to_etcd(store: Store, runtime: Runtime) -> None:
+    # Imported here, by this thread: two that import at the same time get in each other's way.
     from calico_ctl.datastore import follow
     from calico_ctl.datastore.follow import Scope
 
-    follow.follow(store, Scope(ROOT, without=APART_FROM_POLICY), post, stopping)
+    scope = Scope(ROOT, without=APART_FROM_POLICY)
+    runtime.listen("etcd", partial(follow.follow, store, scope))
 
 
 def _follow_links(post: Post, stopping: Stopping) -> None:

@@ -8,6 +8,7 @@ shall hold only the deciding thread knows.
 import logging
 import time
 from dataclasses import dataclass
+from threading import Event
 
 from calico_ctl.daemons.runtime import Post, Stopping
 from calico_ctl.dataplane import docker_firewall
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 5.0
 """How often to look where the kernel tells nothing of changes: the rules of iptables-legacy."""
 
+# The programs that look, and what it takes to run one, would slow down the agent's start.
+_FIRST_LOOK_SECONDS = 2.0
 _WAIT_SECONDS = 1.0
 _QUIET_SECONDS = 0.05
 _LONGEST_GATHERING = 0.5
@@ -38,9 +41,13 @@ class FirewallMended:
     chains: int
 
 
-def run(watch: NftWatch, post: Post, stopping: Stopping) -> None:
-    """Watch until `stopping` is set."""
+def run(watch: NftWatch, caught_up: Event, post: Post, stopping: Stopping) -> None:
+    """Watch until `stopping` is set. The first look waits until the agent has caught up with etcd.
+
+    But not for long: etcd may be away.
+    """
     # The watch is open already: what somebody changes while the rules are put there is not missed.
+    caught_up.wait(_FIRST_LOOK_SECONDS)
     docker_firewall.ensure()
     looked = time.monotonic()
     while not stopping.is_set():

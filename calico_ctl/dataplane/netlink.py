@@ -27,6 +27,7 @@ ACK = 0x04
 DUMP = 0x300
 CREATE = 0x400
 REPLACE = 0x100
+EXCLUSIVE = 0x200
 
 NESTED = 0x8000
 
@@ -80,7 +81,10 @@ class Netlink:
     """One socket of one netlink protocol. Use from one thread."""
 
     def __init__(self, protocol: int, groups: Iterable[int] = (), buffer: int = 0) -> None:
-        """Open it and join multicast groups; `buffer` is how many bytes of news it may hold."""
+        """Open it and join multicast groups; `buffer` is how many bytes of news it may hold.
+
+        It speaks of the network namespace that the thread is in now, wherever that goes later.
+        """
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )

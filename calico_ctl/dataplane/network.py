@@ -1,37 +1,47 @@
 """The kernel's network as `workload` sees it: plug, unplug, look."""
 
-import json
+import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from calico_ctl.dataplane import rtnetlink, uplink, veth
+from calico_ctl.dataplane import container_side, rtnetlink, uplink, veth
 from calico_ctl.dataplane.netlink import ROUTE, KernelRefused, Netlink
+from calico_ctl.dataplane.veth import Request, Step
 from calico_ctl.errors import AlreadyExists, CalicoError
-from calico_ctl.host import command
+from calico_ctl.host import kernel, namespaces
+from calico_ctl.model.address import FAMILIES
 from calico_ctl.model.interface import Interface
 
-_Objects = Sequence[Mapping[str, object]]
+
+class _Inside(NamedTuple):
+    """A container's namespace: its open file, and a socket in it."""
+
+    netns: int
+    route: Netlink
 
 
 class KernelNetwork:
-    """Implements `workload.platform.Network` with `ip` and `nsenter`. Needs root."""
+    """Implements `workload.platform.Network` with rtnetlink. Needs root. Usable from threads."""
 
     def plug(self, interface: Interface) -> None:
         """Make the pair with one end inside and configure it; on failure nothing of it is left."""
-        links, default_routes = _inside_of(interface.netns)
-        if interface.name in _names(links):
-            raise AlreadyExists(
-                f"the container already has an interface {interface.name}",
-                hint="choose another name with --interface=<INTERFACE>",
-            )
-        with ExitStack() as undo:
+        with _inside(interface.netns) as inside, ExitStack() as undo:
+            if container_side.index_of(inside.route, interface.name) is not None:
+                raise AlreadyExists(
+                    f"the container already has an interface {interface.name}",
+                    hint="choose another name with --interface=<INTERFACE>",
+                )
             undo.callback(self.unplug, interface.host_name)
-            _ip(veth.plan_pair(interface, _mtu(interface)))
-            if any(ip.version == 6 for ip in interface.addresses):
-                enable_ipv6(interface.netns, interface.name)
-            self._configure(interface, veth.plan_inside(interface), default_routes, undo)
+            with Netlink(ROUTE) as host:
+                _do(host, veth.plan_pair(interface, inside.netns, _mtu(interface)))
+            index = _index(inside, interface)
+            _enable_ipv6(inside, interface)
+            _do(inside.route, veth.plan_inside(interface, index))
+            self._lead_out(inside, interface, index, undo)
             undo.pop_all()
 
     def unplug(self, host_name: str) -> bool:
@@ -39,8 +49,9 @@ class KernelNetwork:
         if not link_exists(host_name):
             return False
         try:
-            _ip([f"link delete dev {host_name}"])
-        except CalicoError:
+            with Netlink(ROUTE) as host:
+                _do(host, [veth.plan_removal(host_name)])
+        except KernelRefused:
             # The container may have ended meanwhile and taken the pair with it.
             if link_exists(host_name):
                 raise
@@ -49,23 +60,23 @@ class KernelNetwork:
 
     def reconfigure(self, interface: Interface) -> None:
         """Make addresses and routes inside as they shall be, of an interface that is there."""
-        netns = interface.netns
-        shown = command.run([*_inside(netns), "ip", "-j", "addr", "show", "dev", interface.name])
-        _, default_routes = _inside_of(netns)
-        if any(ip.version == 6 for ip in interface.addresses):
-            enable_ipv6(netns, interface.name)
-        lines = veth.plan_addresses(interface, shown) + veth.plan_gateways(interface)
-        mtu = _mtu(interface)
-        if mtu is not None:
-            _ip([f"link set dev {interface.host_name} mtu {mtu}"])
-            lines.insert(0, f"link set dev {interface.name} mtu {mtu}")
-        with ExitStack() as undo:
-            self._configure(interface, lines, default_routes, undo)
+        with _inside(interface.netns) as inside, ExitStack() as undo:
+            index = _index(inside, interface)
+            _enable_ipv6(inside, interface)
+            mtu = _mtu(interface)
+            if mtu is not None:
+                with Netlink(ROUTE) as host:
+                    _do(host, [veth.plan_mtu(interface.host_name, mtu)])
+                _do(inside.route, [veth.plan_mtu(interface.name, mtu)])
+            present = container_side.addresses(inside.route, index)
+            _do(inside.route, veth.plan_addresses(interface, index, present))
+            _do(inside.route, veth.plan_gateways(interface, index))
+            self._lead_out(inside, interface, index, undo)
             undo.pop_all()
-        for family in {4, 6} - {gateway.version for gateway in interface.gateways}:
-            # The kernel keeps routes of a family whose last address of ours has gone.
-            flush = ["route", "flush", "dev", interface.name, "proto", "boot"]
-            command.run([*_inside(netns), "ip", f"-{family}", *flush])
+            for family in set(FAMILIES) - {gateway.version for gateway in interface.gateways}:
+                # The kernel keeps routes of a family whose last address of ours has gone.
+                routes = container_side.written_routes(inside.route, index, family)
+                _do(inside.route, veth.plan_flush(routes, interface.name))
 
     def is_plugged(self, host_name: str, netns: str) -> bool:
         """Say whether the other end of our pair is in that namespace, whatever its name there."""
@@ -79,30 +90,14 @@ class KernelNetwork:
         """Say whether the host has our side of a pair."""
         return link_exists(host_name)
 
-    def _configure(
-        self, interface: Interface, lines: list[str], default_routes: _Objects, undo: ExitStack
-    ) -> None:
-        """Carry out these lines inside, and have the default routes lead through the interface."""
-        wanted_ipv4 = any(gateway.version == 4 for gateway in interface.gateways)
-        demotion = veth.plan_demotion(default_routes, interface.name) if wanted_ipv4 else []
-        undo.callback(self._promote, interface, demotion)
-        lines += [step.do for step in demotion]
-        _ip(lines + veth.plan_default_routes(interface), interface.netns)
-
-    def _promote(self, interface: Interface, demotion: list[veth.Step]) -> None:
-        # Only on the way out of a failure: some of these lines were never done, so each is tried.
-        for step in reversed(demotion):
-            command.succeeds([*_inside(interface.netns), "ip", *step.undo.split()])
-
-
-def _mtu(interface: Interface) -> int | None:
-    return uplink.mtu_of_containers(interface.gateways, interface.addresses, interface.overhead)
-
-
-def enable_ipv6(netns: str, interface: str) -> None:
-    """Undo what Docker does to every interface of a container without an IPv6 network."""
-    setting = f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"
-    command.run([*_inside(netns), "tee", setting], stdin="0\n")
+    def _lead_out(self, inside: _Inside, interface: Interface, index: int, undo: ExitStack) -> None:
+        """Have the default routes lead through the interface."""
+        if any(gateway.version == 4 for gateway in interface.gateways):
+            present = container_side.default_routes(inside.route)
+            demotion = veth.plan_demotion(present, index)
+            undo.callback(_promote, inside.route, demotion)
+            _do(inside.route, [step.do for step in demotion])
+        _do(inside.route, veth.plan_default_routes(interface, index))
 
 
 def link_exists(name: str) -> bool:
@@ -114,30 +109,49 @@ def link_exists(name: str) -> bool:
     return True
 
 
-def _inside_of(netns: str) -> tuple[_Objects, _Objects]:
-    """Return the links and the IPv4 default routes of a namespace, read by one program."""
-    show = "link show\nroute show default\n"
-    links, _, routes = command.run(
-        [*_inside(netns), "ip", "-j", "-batch", "-"], stdin=show
-    ).partition("\n")
-    return _json(links), _json(routes)
+@contextmanager
+def _inside(netns: str) -> Iterator[_Inside]:
+    """Give a socket in the namespace whose file that is. Raises CalicoError if there is none."""
+    try:
+        descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CalicoError(
+            f"cannot enter the network namespace {netns}: {error.strerror}"
+        ) from error
+    try:
+        with namespaces.within(descriptor, partial(Netlink, ROUTE)) as route:
+            yield _Inside(descriptor, route)
+    finally:
+        os.close(descriptor)
 
 
-def _json(shown: str) -> _Objects:
-    objects: _Objects = json.loads(shown or "[]")
-    return objects
+def _index(inside: _Inside, interface: Interface) -> int:
+    index = container_side.index_of(inside.route, interface.name)
+    if index is None:
+        raise CalicoError(f"the container has no interface {interface.name}")
+    return index
 
 
-def _names(links: Iterable[Mapping[str, object]]) -> set[str]:
-    return {str(link["ifname"]) for link in links}
+def _enable_ipv6(inside: _Inside, interface: Interface) -> None:
+    """Undo what Docker does to every interface of a container without an IPv6 network."""
+    if all(ip.version == 4 for ip in interface.addresses):
+        return
+    setting = f"net/ipv6/conf/{interface.name}/disable_ipv6"
+    if not namespaces.within(inside.netns, partial(kernel.write_setting, setting, "0")):
+        raise CalicoError(f"the container cannot have an IPv6 address: its kernel has no {setting}")
 
 
-def _inside(netns: str) -> list[str]:
-    return ["nsenter", f"--net={netns}"]
+def _mtu(interface: Interface) -> int | None:
+    return uplink.mtu_of_containers(interface.gateways, interface.addresses, interface.overhead)
 
 
-def _ip(lines: Iterable[str], netns: str = "") -> None:
-    script = "".join(f"{line}\n" for line in lines)
-    if script:
-        prefix = _inside(netns) if netns else []
-        command.run([*prefix, "ip", "-batch", "-"], stdin=script)
+def _do(route: Netlink, requests: Iterable[Request]) -> None:
+    for request in requests:
+        route.ask(*request)
+
+
+def _promote(route: Netlink, demotion: list[Step]) -> None:
+    # Only on the way out of a failure: some of these steps were never done, so each is tried.
+    for step in reversed(demotion):
+        with suppress(KernelRefused):
+            route.ask(*step.undo)

@@ -7,11 +7,14 @@ import fcntl
 import socket
 import struct
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.bgp.encapsulation import Uplink
 from calico_ctl.dataplane.netlink import ROUTE, Netlink, attributes
+
+if TYPE_CHECKING:
+    from calico_ctl.bgp.encapsulation import Uplink
 
 # RTM_GETADDR; struct ifaddrmsg: family, length of the prefix, flags, scope, index
 _GET_ADDRESS = 22
@@ -31,24 +34,26 @@ _SMALLEST = {4: 576, 6: 1280}
 _USUAL = 1500
 
 
-def of(ip: IPAddress) -> Uplink | None:
+class _Link(NamedTuple):
+    """An interface, its MTU in bytes, and the length of the prefix of its address."""
+
+    interface: str
+    mtu: int
+    length: int
+
+
+def of(ip: IPAddress) -> "Uplink | None":
     """Return the interface that has an address, or None if none of this machine's links has it.
 
     An address on the loopback interface is none of a link.
     """
-    question = _ADDRESS.pack(_FAMILIES[ip.version], 0, 0, 0, 0)
-    with Netlink(ROUTE) as kernel:
-        listed = kernel.dump("list the addresses", _GET_ADDRESS, question)
-    for body in listed:
-        found = attributes(body, _ADDRESS.size)
-        if found.get(_LOCAL, found.get(_OTHER_END)) != ip.packed:
-            continue
-        _, length, _, _, index = _ADDRESS.unpack_from(body)
-        subnet = IPNetwork((int(ip), length), ip.version).cidr
-        uplink = _described(index, subnet)
-        if uplink is not None:
-            return uplink
-    return None
+    # Imported here: whoever waits for a container's interface needs none of what tunnels are.
+    from calico_ctl.bgp.encapsulation import Uplink
+
+    link = _with_address(ip)
+    if link is None:
+        return None
+    return Uplink(link.interface, link.mtu, IPNetwork((int(ip), link.length), ip.version).cidr)
 
 
 def mtu_of_containers(
@@ -59,14 +64,29 @@ def mtu_of_containers(
     `hosts` are this host's addresses that the container has as gateways: their links carry its
     packets, with `overhead` more bytes each. Where no link has them, they are of the usual size.
     """
-    uplinks = [each for each in map(of, hosts) if each is not None]
-    if not uplinks and not overhead:
+    links = [each for each in map(_with_address, hosts) if each is not None]
+    if not links and not overhead:
         return None
-    mtu = min((each.mtu for each in uplinks), default=_USUAL) - overhead
+    mtu = min((each.mtu for each in links), default=_USUAL) - overhead
     return max(mtu, *(_SMALLEST[ip.version] for ip in addresses), _SMALLEST[4])
 
 
-def _described(index: int, subnet: IPNetwork) -> Uplink | None:
+def _with_address(ip: IPAddress) -> _Link | None:
+    question = _ADDRESS.pack(_FAMILIES[ip.version], 0, 0, 0, 0)
+    with Netlink(ROUTE) as kernel:
+        listed = kernel.dump("list the addresses", _GET_ADDRESS, question)
+    for body in listed:
+        found = attributes(body, _ADDRESS.size)
+        if found.get(_LOCAL, found.get(_OTHER_END)) != ip.packed:
+            continue
+        _, length, _, _, index = _ADDRESS.unpack_from(body)
+        link = _described(index, length)
+        if link is not None:
+            return link
+    return None
+
+
+def _described(index: int, length: int) -> _Link | None:
     try:
         interface = socket.if_indextoname(index)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asking:
@@ -74,7 +94,7 @@ def _described(index: int, subnet: IPNetwork) -> Uplink | None:
     except OSError:
         # It went in this very moment.
         return None
-    return None if flags & _LOOPBACK else Uplink(interface, mtu, subnet)
+    return None if flags & _LOOPBACK else _Link(interface, mtu, length)
 
 
 def _asked(asking: socket.socket, what: int, interface: str) -> int:

@@ -14,7 +14,10 @@ from threading import Event
 from calico_ctl.errors import CalicoError, DeadlineExceeded, NotFound
 
 AGENT = Path("/var/lib/calico/felix.sock")
-"""Where the policy agent answers: in a directory that the host and calico-node share."""
+"""Where the policy agent tells all that it holds: in a directory that host and node share."""
+
+AGENT_REPORT = AGENT.with_name("felix-report.sock")
+"""Where it tells how it is just now, which costs it nothing."""
 
 _LOOK_SECONDS = 1.0
 _SECONDS_TO_READ = 10.0

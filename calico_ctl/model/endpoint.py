@@ -51,6 +51,23 @@ class Membership(NamedTuple):
         return self.ipv4 if family == 4 else self.ipv6
 
 
+class ShownEndpoint(NamedTuple):
+    """An endpoint as people are shown it: addresses and gateways as texts, in their order.
+
+    Ten thousand are listed at once, and most of the time would go into addresses that are made of
+    texts only to be written again.
+    """
+
+    key: EndpointKey
+    state: State
+    name: str
+    mac: str | None
+    profiles: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    ipv4_gateway: str | None = None
+    ipv6_gateway: str | None = None
+
+
 def named_inside(interface: str) -> Mapping[str, object]:
     """Return what an endpoint says beside its eight fields: its name inside, if it is unusual."""
     return {} if interface == DEFAULT_INTERFACE else {_INTERFACE_FIELD: interface}
@@ -92,6 +109,20 @@ class Endpoint:
         """What other hosts have to know of it."""
         four, six = (tuple(str(ip) for ip in self.of_family(family)) for family in (4, 6))
         return Membership(self.profiles, four, six)
+
+    @property
+    def shown(self) -> ShownEndpoint:
+        """The same as people are shown it."""
+        return ShownEndpoint(
+            self.key,
+            self.state,
+            self.name,
+            self.mac,
+            self.profiles,
+            tuple(str(ip) for ip in sorted(self.addresses)),
+            None if self.ipv4_gateway is None else str(self.ipv4_gateway),
+            None if self.ipv6_gateway is None else str(self.ipv6_gateway),
+        )
 
     def with_state(self, state: State) -> "Endpoint":
         """Return the same endpoint in that state."""

@@ -1,12 +1,11 @@
 """The pair of network devices that connects a workload with its host."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from netaddr import IPAddress
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(NamedTuple):
     """A veth pair: `host_name` outside; `name`, with `mac`, in the namespace whose file is `netns`.
 
     `gateways` are next hops, at most one a family; the default route of each family goes there.

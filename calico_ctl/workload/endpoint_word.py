@@ -6,8 +6,8 @@ knows.
 """
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from netaddr import IPAddress
 
@@ -26,8 +26,7 @@ _CONTAINER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _WHOLE_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointWord:
+class EndpointWord(NamedTuple):
     """A word that is meant to name an endpoint. `address` is what it says if it is an address.
 
     `namespace` is the workload id if it is the path of a network namespace.

@@ -7,7 +7,7 @@ and a directory of another name makes the container another one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from calico_ctl.datastore import etcd_login
@@ -46,8 +46,8 @@ def hand_over(access: EtcdAccess) -> HandedOver:
     if tls is not None:
         tls = EtcdTls(copied(_CA), copied(_CERTIFICATE), copied(_KEY))
     if login is not None:
-        login = replace(login, password="", password_file=copied(_PASSWORD))
-    return HandedOver(replace(access, tls=tls, login=login), directory)
+        login = login._replace(password="", password_file=copied(_PASSWORD))
+    return HandedOver(access._replace(tls=tls, login=login), directory)
 
 
 def tidy(handed: HandedOver) -> None:

@@ -93,7 +93,7 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
     node = nodes.register(platform.store, node)
     gateways.follow(platform, engine, node, say)
     # All services speak the API that was found here, also when etcd holds other things one day.
-    chosen = replace(wanted.etcd, api=str(platform.store.api.version))
+    chosen = wanted.etcd._replace(api=str(platform.store.api.version))
     handed = etcd_handover.hand_over(chosen)
     container = replace(_container(wanted, node, proxy, handed), metrics=metrics)
     services = _services(container)

@@ -6,12 +6,13 @@ knows the containers of this host alone.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from calico_ctl.datastore import endpoints
 from calico_ctl.datastore.endpoints import Found, Listed
+from calico_ctl.datastore.entries import Problem
 from calico_ctl.errors import CalicoError, Conflict, NotFound
-from calico_ctl.model.endpoint import DOCKER, Endpoint
+from calico_ctl.model.endpoint import DOCKER, Endpoint, ShownEndpoint
 from calico_ctl.workload.endpoint_word import EndpointWord
 from calico_ctl.workload.platform import Platform
 
@@ -19,8 +20,7 @@ _SHOW_HINT = "`calicoctl endpoint show --detailed` lists the endpoints"
 _CANDIDATES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """What is known of an endpoint; None matches every one."""
 
     host: str | None = None
@@ -45,6 +45,14 @@ def find(platform: Platform, wanted: Filter) -> Found:
     return _find(platform, wanted)[:2]
 
 
+def find_shown(platform: Platform, wanted: Filter) -> tuple[list[ShownEndpoint], list[Problem]]:
+    """Return the same as `find`, as people are shown it: for when it is nearly all of them."""
+    if wanted.word is None:
+        return endpoints.shown(_listed(platform, wanted))
+    found, problems = find(platform, wanted)
+    return [each.shown for each in found], problems
+
+
 def find_one(platform: Platform, wanted: Filter) -> Endpoint:
     """Return the only endpoint that matches; raise NotFound or Conflict otherwise."""
     found, problems, remark = _find(platform, wanted)
@@ -63,7 +71,7 @@ def find_one(platform: Platform, wanted: Filter) -> Endpoint:
 
 def _find(platform: Platform, wanted: Filter) -> tuple[*Found, str]:
     """Return what `find` returns, and what there is to say if that is nothing."""
-    listed = endpoints.listed(platform.store, wanted.host, wanted.orchestrator, wanted.workload)
+    listed = _listed(platform, wanted)
     word = wanted.word
     if word is None:
         return *endpoints.decoded(listed), ""
@@ -80,6 +88,10 @@ def _find(platform: Platform, wanted: Filter) -> tuple[*Found, str]:
         return _by_docker_or_beginning(platform, word, listed)
     mentioned = {each.entry.key for each in listed if word.text in (each.entry.value or "")}
     return [], [problem for problem in problems if problem.key in mentioned], ""
+
+
+def _listed(platform: Platform, wanted: Filter) -> Sequence[Listed]:
+    return endpoints.listed(platform.store, wanted.host, wanted.orchestrator, wanted.workload)
 
 
 def _by_docker_or_beginning(

@@ -1,7 +1,7 @@
 """Which workload a person means: a container by name or id, or a network namespace by path."""
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from calico_ctl.datastore import endpoints
 from calico_ctl.errors import Conflict, NotFound
@@ -11,8 +11,7 @@ from calico_ctl.model.endpoint import DOCKER, NAMESPACE
 from calico_ctl.workload.platform import Platform
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """A workload on this host; `netns` is the file of its network namespace, empty if none runs."""
 
     orchestrator: str

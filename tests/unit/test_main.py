@@ -182,6 +182,36 @@ def test_the_version_needs_none_of_the_heavy_packages() -> None:
     assert not HEAVY & set(loaded.split())
 
 
+LEAVING = "import calicoctl; print('said', end='')\n{before}\ncalicoctl.leave(3)"
+THREAD = """
+from threading import Event, Thread
+begun, main = Event(), __import__("threading").main_thread()
+def finish():
+    begun.set()
+    main.join()
+    print(" and done", end="")
+Thread(target=finish).start()
+begun.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "printed"),
+    [("", "said"), (THREAD, "said and done"), ("import sys; sys.stderr = None", "said")],
+)
+def test_what_was_said_and_begun_is_finished_before_the_process_ends(before, printed) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING.format(before=before)],
+        env={},
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (3, printed)
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     line = f"{sys.executable} {CHECKOUT / 'calicoctl.py'} --help | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)

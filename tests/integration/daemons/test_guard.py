@@ -28,15 +28,16 @@ def host() -> Iterator[NetNs]:
 def posted(host: NetNs) -> Iterator[list[object]]:
     """What the guard posts."""
     messages: list[object] = []
-    stopping = threading.Event()
+    stopping, caught_up = threading.Event(), threading.Event()
+    caught_up.set()
 
     def stand() -> None:
         with host.entered(), closing(NftWatch()) as watch:
-            guard.run(watch, messages.append, stopping)
+            guard.run(watch, caught_up, messages.append, stopping)
 
     thread = threading.Thread(target=stand)
     thread.start()
-    wait_until(lambda: accepted(host), 5, "the accept rules are there")
+    wait_until(lambda: accepted(host), 30, "the accept rules are there")
     yield messages
     stopping.set()
     thread.join(60)
@@ -54,15 +55,15 @@ def test_accept_rules_that_are_there_for_the_first_time_are_no_repair(posted):
 
 def test_accept_rules_that_somebody_flushed_are_put_back_and_told(host, posted):
     host.run(["iptables-nft", "-F", "DOCKER-USER"])
-    wait_until(lambda: accepted(host), 5, "the accept rules are there again")
-    wait_until(lambda: FirewallMended(1) in posted, 5, "it is told")
+    wait_until(lambda: accepted(host), 30, "the accept rules are there again")
+    wait_until(lambda: FirewallMended(1) in posted, 30, "it is told")
 
 
 def test_a_touched_table_is_told_with_the_program(host, posted):
     with closing(KernelTable()) as table:
         table.rebuild(ruleset(STATES["one endpoint"]))
         host.run(["nft", "flush", "table", "inet", "calico"])
-    wait_until(lambda: "nft" in programs(posted), 5, "it is told")
+    wait_until(lambda: "nft" in programs(posted), 30, "it is told")
 
 
 def programs(posted: list[object]) -> set[str]:
@@ -74,5 +75,5 @@ def programs(posted: list[object]) -> set[str]:
 def test_tables_of_others_are_none_of_our_business(host, posted):
     host.run(["nft", "add", "table", "inet", "other"])
     host.run(["iptables-nft", "-F", "DOCKER-USER"])
-    wait_until(lambda: FirewallMended(1) in posted, 5, "what came after it is told")
+    wait_until(lambda: FirewallMended(1) in posted, 30, "what came after it is told")
     assert not any(isinstance(each, TableTouched) for each in posted)

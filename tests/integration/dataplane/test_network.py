@@ -11,6 +11,7 @@ from calico_ctl.dataplane import host_side, veth
 from calico_ctl.dataplane.host_side import HostSide
 from calico_ctl.dataplane.network import KernelNetwork
 from calico_ctl.errors import AlreadyExists, CalicoError
+from calico_ctl.host import kernel
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.interface import Interface
 from tests.support.netns import NetNs, private_netns
@@ -78,11 +79,55 @@ def test_an_interface_name_that_is_taken_is_refused(host, container):
 def test_a_failure_in_the_middle_leaves_nothing(host, container, monkeypatch):
     before = container.run(["ip", "route"]).out
     # the very last step is refused by the kernel
-    monkeypatch.setattr(veth, "plan_default_routes", lambda _: ["route add default dev nowhere"])
-    with pytest.raises(CalicoError, match="nowhere"):
+    nowhere = veth.plan_default_routes(interface(container), index=77)
+    monkeypatch.setattr(veth, "plan_default_routes", lambda *_: nowhere)
+    with pytest.raises(CalicoError, match=r"everything else via 10\.99\.0\.1 .*unreachable"):
         KernelNetwork().plug(interface(container))
     assert host_side.interfaces() == frozenset()
     assert container.run(["ip", "route"]).out == before
+
+
+def test_default_routes_that_were_there_move_with_all_that_they_say(host, container):
+    container.run(["ip", "route", "del", "default"])
+    for route in ("192.0.2.1 dev eth0 onlink src 172.17.0.2 mtu 1400", "172.17.0.9 metric 1"):
+        container.run(["ip", "route", "add", "default", "via", *route.split()])
+    container.run(["ip", "link", "set", "bridge", "up"])
+    container.run(["ip", "nexthop", "add", "id", "7", "via", "172.17.0.8", "dev", "eth0"])
+    container.run(["ip", "route", "add", "default", "nhid", "7", "metric", "2"])
+    container.run(["ip", "route", "add", "unreachable", "default", "metric", "3"])
+    KernelNetwork().plug(interface(container))
+    routes = container.run(["ip", "route"]).out
+    assert "default via 10.99.0.1 dev eth1 \n" in routes
+    for kept in (
+        r"default via 192\.0\.2\.1 dev eth0 src 172\.17\.0\.2 metric 1 onlink mtu 1400",
+        r"default via 172\.17\.0\.9 dev eth0 metric 2",
+        r"default nhid 7 via 172\.17\.0\.8 dev eth0 metric 3",
+        r"unreachable default metric 4",
+    ):
+        assert re.search(kept, routes), routes
+    assert routes.count("default") == 5
+
+
+def test_a_namespace_that_is_gone_is_no_place_to_plug_into(host):
+    with private_netns() as gone:
+        path = str(gone.path)
+    there = Interface("cali0a", path, "eth1", MAC, ADDRESSES, GATEWAYS)
+    for act in (KernelNetwork().plug, KernelNetwork().reconfigure):
+        with pytest.raises(CalicoError, match=f"cannot enter the network namespace {path}"):
+            act(there)
+    assert host_side.interfaces() == frozenset()
+
+
+def test_an_interface_that_is_gone_cannot_be_changed(host, container):
+    with pytest.raises(CalicoError, match="no interface eth1"):
+        KernelNetwork().reconfigure(interface(container))
+
+
+def test_a_kernel_without_ipv6_refuses_an_ipv6_address_in_words(host, container, monkeypatch):
+    monkeypatch.setattr(kernel, "write_setting", lambda *_: False)
+    with pytest.raises(CalicoError, match="cannot have an IPv6 address"):
+        KernelNetwork().plug(interface(container))
+    assert host_side.interfaces() == frozenset()
 
 
 def test_unplugging_removes_both_ends_and_can_be_done_again(host, container):

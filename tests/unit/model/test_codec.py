@@ -223,9 +223,38 @@ endpoint_like = st.dictionaries(st.sampled_from([*GUIDE, "profile_ids"]), json_v
     lambda changes: json.dumps(GUIDE | changes)
 )
 
+# Each field right, or nearly so: these are what the short way of reading might take for right.
+some_names = st.sampled_from(
+    ["web", "db", "a.b-c_d", "", ".", "..", "x" * 64, "x" * 65, "a b", None]
+)
+ipv4_texts = st.sampled_from(["10.65.0.1", "10.65.0.01", "10.65.0.256", "10.65.1", "::1", None, ""])
+ipv6_texts = st.sampled_from(["fd80::5", "FD80::5", "fd80:0::5", "::ffff:a41:1", "fd80:", None, ""])
+nearly_written = st.fixed_dictionaries(
+    {
+        "state": st.sampled_from(["active", "inactive", "Active", None]),
+        "name": st.sampled_from(["cali1", "cali12345678901", "cali123456789012", "eth0", "cali/1"]),
+        "mac": st.sampled_from(["02:00:00:00:00:01", "0A:00:00:00:00:01", "02:00:00:00:00", None]),
+        "profile_id": some_names,
+        "ipv4_nets": st.lists(ipv4_texts.map(lambda ip: f"{ip}/32"), max_size=2),
+        "ipv6_nets": st.lists(ipv6_texts.map(lambda ip: f"{ip}/128"), max_size=2),
+        "ipv4_gateway": ipv4_texts,
+        "ipv6_gateway": ipv6_texts,
+    },
+    optional={"profile_ids": st.lists(some_names, max_size=3)},
+).map(json.dumps)
 
-@given(texts | endpoint_like)
+
+@given(texts | endpoint_like | nearly_written)
 @example(json.dumps(GUIDE))
+@example(json.dumps(GUIDE | {"profile_ids": ["web", "db", "web"]}))
+@example(json.dumps(GUIDE | {"profile_id": "", "profile_ids": ["", "db"]}))
+@example(json.dumps(GUIDE | {"profile_ids": ["db", "web"]}))
+@example(json.dumps(GUIDE | {"profile_id": ".."}))
+@example(json.dumps(GUIDE | {"name": "cali123456789012"}))
+@example(json.dumps(GUIDE | {"ipv4_nets": ["10.65.0.01/32"]}))
+@example(json.dumps(GUIDE | {"ipv6_nets": ["fd80:0::5/128"]}))
+@example(json.dumps(GUIDE | {"ipv4_gateway": "10.65.0.256"}))
+@example(json.dumps(GUIDE | {"ipv6_gateway": "fd80:"}))
 @example(json.dumps(GUIDE | {"ipv6_nets": ["FD80:0::1/128"], "profile_ids": ["b", "a"]}))
 @example(json.dumps(GUIDE | {"mac": "x"}))
 def test_other_hosts_read_of_an_endpoint_what_its_own_does(text: str) -> None:
@@ -236,6 +265,32 @@ def test_other_hosts_read_of_an_endpoint_what_its_own_does(text: str) -> None:
             codec.decode_membership(text)
     else:
         assert codec.decode_membership(text) == expected
+
+
+@given(texts | endpoint_like | nearly_written)
+@example(json.dumps(GUIDE))
+@example(json.dumps(GUIDE | {"mac": None, "ipv4_gateway": None, "ipv6_gateway": "FD80::1"}))
+@example(json.dumps(GUIDE | {"profile_ids": ["db", "web"]}))
+@example(json.dumps(GUIDE | {"ipv4_nets": ["10.0.0.2/32", "10.0.0.1/32"]}))
+def test_people_are_shown_of_an_endpoint_what_it_is(text: str) -> None:
+    try:
+        expected = codec.decode_endpoint(KEY, text).shown
+    except InvalidValue:
+        with pytest.raises(InvalidValue):
+            codec.decode_shown(KEY, text)
+    else:
+        assert codec.decode_shown(KEY, text) == expected
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [decode(), decode(profile_ids=["web", "db"]), decode(profile_id=None, ipv4_nets=[], mac=None)],
+)
+def test_what_we_write_is_read_the_short_way(endpoint: Endpoint, monkeypatch) -> None:
+    text = codec.encode_endpoint(endpoint)
+    monkeypatch.setattr(codec, "_object", None)
+    assert codec.decode_membership(text) == endpoint.membership
+    assert codec.decode_shown(KEY, text) == endpoint.shown
 
 
 @given(texts | endpoint_like)

@@ -120,7 +120,7 @@ def test_the_file_with_the_password_counts_before_the_password_which_is_never_wr
     variables = {"ETCD_USERNAME": "me", "ETCD_PASSWORD": "secret"}
     access = etcd_access.from_environment(variables)
     assert access.login == EtcdLogin("me", "secret")
-    assert "secret" not in str(access)
+    assert "secret" not in f"{access} {access!r} {access.login} {access.login!r}"
     assert "ETCD_PASSWORD" not in etcd_access.to_environment(access)
     login = etcd_access.from_environment(variables | {"ETCD_PASSWORD_FILE": "/f"}).login
     assert login == EtcdLogin("me", "", "/f")

@@ -70,6 +70,7 @@ def test_paths_are_the_ones_that_orchestrators_write(built: str, path: str) -> N
 )
 def test_what_is_built_can_be_taken_apart(key: str, parsed: ParsedKey) -> None:
     assert keys.parse(key) == parsed
+    assert keys.parse_endpoint(key) == parsed.endpoint
 
 
 @pytest.mark.parametrize(
@@ -87,12 +88,14 @@ def test_what_is_built_can_be_taken_apart(key: str, parsed: ParsedKey) -> None:
 )
 def test_other_keys_are_nobodys(key: str) -> None:
     assert keys.parse(key) is None
+    assert keys.parse_endpoint(key) is None
 
 
 @given(st.text())
 def test_any_text_is_a_key_or_none(text: str) -> None:
-    keys.parse(text)
-    keys.parse(f"/calico/{text}")
+    for key in (text, f"/calico/{text}", f"/calico/host/h/workload/docker/c/endpoint/{text}"):
+        parsed = keys.parse(key)
+        assert keys.parse_endpoint(key) == (parsed and parsed.endpoint)
 
 
 @pytest.mark.parametrize("cidr", [V4, V6, IPNetwork("10.0.0.0/26"), IPNetwork("fd80::/122")])
