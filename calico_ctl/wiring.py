@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from calico_ctl.datastore.etcd_api import EtcdStore
     from calico_ctl.docker_api.quick import QuickEngine
 
+_SECONDS_FOR_THE_AGENT = 2.0
+
 
 class RealPlatform:
     """Implements `workload.platform.Platform`."""
@@ -80,3 +82,9 @@ class RealPlatform:
         from calico_ctl.dataplane.trace import TracedDrops
 
         return TracedDrops()
+
+    def agent_report(self) -> str:
+        """What this host's policy agent says of itself just now."""
+        from calico_ctl.host import local_answers
+
+        return local_answers.ask(local_answers.AGENT_REPORT, _SECONDS_FOR_THE_AGENT)

@@ -5,8 +5,8 @@ Usage:
 
 Asks Docker, etcd and BIRD, and changes nothing. Whoever does not answer is named; the others are
 shown all the same. What the services say of themselves is what they last wrote to etcd: up to half
-a minute old, and gone a minute after they end. BIRD is asked through Docker, which takes root or
-membership of the group of Docker's socket.
+a minute old, and gone a minute after they end; root is told by the policy agent itself how it is
+now. BIRD is asked through Docker, which takes root or membership of the group of Docker's socket.
 
 All that is wrong is said again at the end, on stderr, with what to try. Exit code 0: everything
 could be asked and is well. A BGP session that is not established, a policy agent of another version

@@ -94,6 +94,15 @@ class Reports:
         """Say whether anything was written about an endpoint."""
         return self._written is not None and key in self._written
 
+    def as_of_now(self) -> str:
+        """Return what the agent said last, as it would be written; empty: nothing yet."""
+        with self._lock:
+            return "" if self._agent is None else status.encode_agent(self._completed(self._agent))
+
+    def _completed(self, agent: AgentStatus) -> AgentStatus:
+        restarts = self.meters.restarts
+        return replace(agent, in_sync_since=self.in_sync_since, restarts=restarts)
+
     def run(self, post: Post, stopping: Stopping) -> None:
         """Write what is submitted until `stopping` is set; a listener that posts nothing."""
         del post
@@ -119,13 +128,12 @@ class Reports:
         if self._written is None:
             self._written = status.read_endpoints(self._store, self._hostname)
         with self._lock:
-            statuses, agent, urgent = self._statuses, self._agent, self._urgent
-            in_sync_since = self.in_sync_since
+            statuses, urgent = self._statuses, self._urgent
+            agent = None if self._agent is None else self._completed(self._agent)
             self._urgent = False
         try:
             if agent is not None and (urgent or periodic):
-                told = replace(agent, in_sync_since=in_sync_since, restarts=self.meters.restarts)
-                self._write_agent(told, urgent=urgent)
+                self._write_agent(agent, urgent=urgent)
             if statuses is not None:
                 self._write_endpoints(statuses, self._written)
         except CalicoError:

@@ -1,7 +1,9 @@
-"""What the policy agent holds in memory, told to whoever asks on this host (`calicoctl diags`).
+"""What the policy agent knows, told to whoever asks on this host.
 
-A listener waits at a socket; the deciding thread answers, since only it owns the state. An agent
-that hangs therefore does not answer, and that tells something too.
+All that it holds in memory is for `calicoctl diags`: a listener waits at a socket, the deciding
+thread answers, since only it owns the state. An agent that hangs therefore does not answer, and
+that tells something too. How it is, for `calicoctl status`, it has said already (`reports`), so the
+listener answers by itself.
 """
 
 import hashlib
@@ -34,10 +36,20 @@ class StateWanted:
 
 def run(path: Path, post: Post, stopping: Stopping) -> None:
     """Take questions until `stopping` is set. Without a socket the agent works all the same."""
+    _give(path, partial(_asked, post), stopping)
+
+
+def run_report(path: Path, report: Callable[[], str], post: Post, stopping: Stopping) -> None:
+    """Tell whoever asks how the agent is, until `stopping` is set."""
+    del post
+    _give(path, report, stopping)
+
+
+def _give(path: Path, answer: Callable[[], str], stopping: Stopping) -> None:
     try:
-        local_answers.give(path, partial(_asked, post), stopping)
+        local_answers.give(path, answer, stopping)
     except CalicoError as error:
-        log.warning("`calicoctl diags` will not be told this agent's state: %s", error.message)
+        log.warning("who asks on this host will not be told how this agent is: %s", error.message)
         stopping.wait()
 
 

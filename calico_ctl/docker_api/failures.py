@@ -30,6 +30,14 @@ def translated(address: str, thing: str) -> Iterator[None]:
         raise _unreachable(address, error) from error
 
 
+def silent(address: str) -> DockerUnavailable:
+    """Return what is said of an engine that was waited for long enough."""
+    return DockerUnavailable(
+        f"the Docker Engine at {address} does not answer in time",
+        hint="if it hangs, restart it; its log says more",
+    )
+
+
 def _refused(thing: str, error: docker.errors.APIError) -> CalicoError:
     said = str(error.explanation or error).strip()
     if _AMBIGUOUS in said.lower():
@@ -47,9 +55,7 @@ def _unreachable(address: str, error: BaseException) -> DockerUnavailable:
     number, reason = _system_error(error)
     where = f"the Docker Engine at {address}"
     if any(isinstance(each, requests.exceptions.ReadTimeout) for each in _inside(error)):
-        return DockerUnavailable(
-            f"{where} does not answer in time", hint="if it hangs, restart it; its log says more"
-        )
+        return silent(address)
     if number in {errno.EACCES, errno.EPERM}:
         return DockerUnavailable(
             f"cannot reach {where}: permission denied",

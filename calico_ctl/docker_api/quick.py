@@ -1,8 +1,8 @@
 """A first look at a container without docker-py, whose import takes longer than the whole command.
 
 One request over the engine's socket, in HTTP/1.0, so that the answer ends where the connection
-does. All that is not plain (another kind of address, a refusal, an engine that does not answer) is
-docker-py's, and so are its errors.
+does. All that is not plain (another kind of address, a refusal, an engine that is not there) is
+docker-py's, and so are its errors; but one that hangs is waited for once.
 """
 
 import json
@@ -43,13 +43,22 @@ class QuickEngine(Engine):
         if self.address.startswith(_UNIX) and _CONTAINER.fullmatch(name):
             # What goes wrong here goes wrong again below, where it is put into words.
             with suppress(OSError, ValueError):
-                status, body = _get(self._path, f"/containers/{name}/json", self.seconds)
+                status, body = self._asked_once(f"/containers/{name}/json")
                 if status == _OK:
                     return cast("Json", json.loads(body))
                 if status == _NOT_FOUND and b"No such container" in body:
                     hint = "`docker ps --all` lists containers"
                     raise NotFound(f"there is no container {name}", hint=hint)
         return super()._inspect(name)
+
+    def _asked_once(self, target: str) -> tuple[int, bytes]:
+        """Ask; one that hangs is not waited for again by docker-py."""
+        try:
+            return _get(self._path, target, self.seconds)
+        except TimeoutError as error:
+            from calico_ctl.docker_api import failures
+
+            raise failures.silent(self.address) from error
 
     @property
     def _path(self) -> str:

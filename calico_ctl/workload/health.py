@@ -5,6 +5,7 @@ itself found, as the error, and hides nothing of the rest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -165,7 +166,7 @@ def _stored(platform: Platform) -> Stored:
     took = platform.clock.monotonic() - began
     return Stored(
         ready=ready is not None and ready.value == "true",
-        agent=status.read_agent(store, host),
+        agent=_agent(platform),
         services=status.read_services(store, host),
         refused=_refused(store, host),
         left_out=_left_out(store),
@@ -174,6 +175,19 @@ def _stored(platform: Platform) -> Stored:
         known=nodes.get(store, host) is not None,
         api=api,
     )
+
+
+def _agent(platform: Platform) -> AgentStatus | None:
+    """Read the agent's report, or have it say so itself: a report may be some minutes old."""
+    reported = status.read_agent(platform.store, platform.hostname)
+    if reported is None:
+        return None
+    with suppress(CalicoError):
+        said = status.decode_agent(platform.agent_report())
+        # Etcd may be that of another cluster, with another host of this name.
+        if said is not None and (said.since, said.pid) == (reported.since, reported.pid):
+            return said
+    return reported
 
 
 def _refused(store: Store, host: str) -> Mapping[str, str]:

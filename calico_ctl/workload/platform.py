@@ -64,7 +64,7 @@ class Docker(Protocol):
 
 
 class Network(Protocol):
-    """The kernel's network on this host, as far as workloads go. Raises CommandFailed."""
+    """The kernel's network on this host, as far as workloads go. May raise CalicoError."""
 
     def plug(self, interface: "Interface") -> None:
         """Make the pair with one end inside and configure it; on failure nothing of it is left."""
@@ -161,6 +161,13 @@ class Platform(Protocol):
 
     def drop_watch(self) -> DropWatch:
         """Begin to look at what the kernel drops. NotFound: no table of ours; KernelRefused."""
+        ...
+
+    def agent_report(self) -> str:
+        """Return how this host's policy agent is just now, as it writes it; empty: not known yet.
+
+        Needs root; CalicoError if nobody answers.
+        """
         ...
 
     @property

@@ -1,15 +1,23 @@
-"""checksystem on a Docker host that is no node: what is ready, what is not, and Swarm's port."""
+"""checksystem on a Docker host that is no node: what is ready, what is not, and Swarm's port.
+
+What `--fix` does is in `test_finding_faults.py`, where packets show it.
+"""
 
 import json
+import re
+import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support import command
 from tests.support.command import Result
 from tests.support.host import Host
 from tests.support.lab import Lab
 
 pytestmark = pytest.mark.system
+
+PROBLEMS = {"warning", "failed"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +38,30 @@ def test_a_stock_docker_host_has_all_but_an_etcd(host: Host):
     assert said["etcd"] == "failed"
     assert found.code == 1
     assert "cannot reach etcd at 127.0.0.1:4001" in found.err
+
+
+LISTEN = """
+import socket, time
+with socket.create_server(("0.0.0.0", 179)):
+    time.sleep(86400)
+"""
+
+
+def test_an_uplink_that_takes_less_and_a_port_that_is_taken_are_named(host: Host):
+    server = host.spawn([sys.executable, "-I", "-S", "-c", LISTEN], "listen.log")
+    listing = "ss --no-header --listening --tcp --numeric 'sport = :179'"
+    host.run("ip link set eth0 mtu 1400")
+    try:
+        command.wait_until(lambda: host.run(listing, quiet=True).out, 10, "somebody listens")
+        found = host.calicoctl("checksystem", "--output=json", check=False)
+    finally:
+        host.run("ip link set eth0 mtu 1500")
+        command.stop(server)
+    said = results(found)
+    assert (found.code, said["port179"], said["mtu"]) == (1, "failed", "warning")
+    assert re.search(r"error: python\S* \(process \d+\) listens on port 179, ", found.err)
+    assert "warning: the MTU of the uplink eth0 is 1400, less than Ethernet's 1500" in found.err
+    assert found.err.count("\nhint: ") == sum(each in PROBLEMS for each in said.values())
 
 
 def test_swarm_on_the_port_of_the_proxy_is_named(host: Host):

@@ -117,6 +117,43 @@ def test_the_first_rule_that_matches_decides(cluster: Cluster) -> None:
     calico.is_cut_off(host2, "client", WEB, 80)
 
 
+def test_what_explain_says_of_a_file_is_what_packets_do_once_it_is_applied(
+    cluster: Cluster,
+) -> None:
+    _, host2 = cluster.hosts
+
+    def says(port: int, *stated: str) -> str:
+        what_if = "--what-if -f - " if stated else ""
+        line = f"explain {CLIENT} {WEB} tcp {port} {what_if}--output=name"
+        found = cluster.calicoctl(host2, line, check=False, stdin="".join(stated))
+        assert found.code == (0 if found.out == "allowed\n" else 1)
+        return found.out.strip()
+
+    for host, name in zip(cluster.hosts, ("web", "client"), strict=True):
+        cluster.calicoctl(host, f"profile add {name}")
+        cluster.calicoctl(host, f"container {name} profile append {name}")
+    opens = stated_profile("allow tcp from tag client to ports 80")
+    assert (says(80, opens), says(81, opens), says(80)) == ("allowed", "denied", "denied")
+    assert not probes.reachable(host2, "client", WEB, 80)
+
+    cluster.calicoctl(host2, "apply -f -", stdin=opens)
+    calico.talks(host2, "client", WEB, 80)
+    assert not probes.reachable(host2, "client", WEB, 81)
+
+    moves = stated_profile("deny tcp to ports 80", "allow tcp from tag client")
+    assert (says(80, moves), says(81, moves), says(80)) == ("denied", "allowed", "allowed")
+    cluster.calicoctl(host2, "apply -f -", stdin=moves)
+    calico.talks(host2, "client", WEB, 81)
+    calico.is_cut_off(host2, "client", WEB, 80)
+
+
+def stated_profile(*rules: str) -> str:
+    """Return profile web with these inbound rules, as a file for `apply`."""
+    whole = {"inbound": rules, "outbound": ["allow"]}
+    manifest = {"schema": 1, "kind": "profile", "name": "web", "tags": ["web"], "rules": whole}
+    return json.dumps(manifest)
+
+
 def test_icmp_types_are_told_apart(cluster: Cluster) -> None:
     host1, host2 = cluster.hosts
     for name in ("web", "other"):
@@ -138,9 +175,9 @@ def test_everything_by_plain_http_as_in_the_guide(cluster: Cluster) -> None:
         "inbound": [{"src_tag": "logger", "protocol": "tcp", "dst_ports": [80]}],
         "outbound": [{"action": "allow"}],
     }
-    cluster.curl("-X PUT KEYS/calico/policy/profile/logging -d dir=true")
+    cluster.make_directory("/calico/policy/profile/logging")
     cluster.put("/calico/policy/profile/logging/rules", rules)
-    cluster.curl("-X PUT KEYS/calico/policy/profile/source -d dir=true")
+    cluster.make_directory("/calico/policy/profile/source")
     cluster.put(
         "/calico/policy/profile/source/rules", {"inbound": [], "outbound": [{"action": "allow"}]}
     )
@@ -148,8 +185,8 @@ def test_everything_by_plain_http_as_in_the_guide(cluster: Cluster) -> None:
     _set_profile(cluster, cluster.endpoint_key(host2, client), "source")
     assert not probes.reachable(host2, "client", WEB, 80)
 
-    # as the guide writes it: the shell takes the quotes away
-    cluster.curl('-X PUT KEYS/calico/policy/profile/source/tags -d value=["logger"]')
+    # as the guide writes it, where the shell takes the quotes away
+    cluster.write("/calico/policy/profile/source/tags", "[logger]")
     calico.talks(host2, "client", WEB, 80)
     assert not probes.reachable(host2, "client", WEB, 81)
 
@@ -159,7 +196,7 @@ def test_everything_by_plain_http_as_in_the_guide(cluster: Cluster) -> None:
     rules["inbound"] = [{"action": "allow"}]
     cluster.put("/calico/policy/profile/logging/rules", rules)
     calico.talks(host2, "client", WEB, 81)
-    cluster.curl("-X DELETE 'KEYS/calico/policy/profile/logging?recursive=true'")
+    cluster.delete("/calico/policy/profile/logging")
     calico.is_cut_off(host2, "client", WEB, 81)
 
 
@@ -194,5 +231,5 @@ def test_rules_and_routes_stay_when_the_services_restart(cluster: Cluster) -> No
 
 
 def _set_profile(cluster: Cluster, key: str, profile: str) -> None:
-    value = json.loads(cluster.curl(f"KEYS{key}")["node"]["value"]) | {"profile_id": profile}
+    value = json.loads(cluster.read(key)) | {"profile_id": profile}
     cluster.put(key, value)

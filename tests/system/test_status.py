@@ -96,13 +96,47 @@ def test_all_is_said_as_data_and_the_probes_agree(cluster: Cluster) -> None:
     metrics = page(host1, "metrics")
     for service in ("felix", "routing", "lifecycle", "docker-proxy", "metrics"):
         assert f'calico_service_up{{service="{service}"}} 1\n' in metrics
-    assert "calico_bgp_sessions_established " in metrics
+    # BIRD is asked for them from time to time.
+    sessions = "\ncalico_bgp_sessions_established 2\n"
+    calico.eventually("they are counted", lambda: sessions in page(host1, "metrics"), timeout=40)
 
 
 def page(host: Host, name: str) -> str:
     """What the metrics service of a host answers; empty if nothing."""
     shown = host.run(["curl", "-s", f"http://127.0.0.1:9091/{name}"], check=False)
     return shown.out
+
+
+def test_how_far_the_agent_is_is_told_of_this_moment(cluster: Cluster) -> None:
+    host1, _ = cluster.hosts
+    is_well(cluster, host1)
+    # Nothing that would be worth a report: the same rules once more.
+    same = f"-X PUT KEYS{RULES} --data-urlencode 'value={cluster.leaves(RULES)[RULES]}'"
+    revision = cluster.curl(same)["node"]["modifiedIndex"]
+
+    def is_told() -> bool:
+        found = cluster.calicoctl(host1, "status --output=json", check=False)
+        (item,) = json.loads(found.out)["items"]
+        return bool(item["agent"]["revision"] >= revision)
+
+    calico.eventually("the agent says that it has read it", is_told, timeout=10)
+
+
+def test_a_service_that_was_started_again_is_counted(cluster: Cluster) -> None:
+    host1, _ = cluster.hosts
+
+    def restarts() -> int:
+        found = cluster.calicoctl(host1, "status --wait=60s --output=json", check=False)
+        (item,) = json.loads(found.out)["items"]
+        (service,) = [each for each in item["services"] if each["name"] == "metrics"]
+        count: int = service["restarts"]
+        return count
+
+    before = restarts()
+    # As if it had crashed: runit starts it again.
+    host1.docker("exec", "calico-node", "sv", "kill", "/run/calico/service/metrics")
+    calico.eventually("it is counted", lambda: restarts() > before)
+    assert restarts() == before + 1
 
 
 def test_a_broken_value_is_named_with_its_reason_until_it_is_mended(cluster: Cluster) -> None:

@@ -1,16 +1,21 @@
 """How-to pages that are about etcd alone do what they say, word for word."""
 
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from calico_ctl.datastore import endpoints
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from tests.support import document
 from tests.support.command import Result
+from tests.support.etcd_server import EtcdServer
 from tests.support.host import Host
 from tests.support.paths import CHECKOUT
+from tests.support.shell import Shell
 
 HOW_TO = CHECKOUT / "docs/how-to"
 
@@ -38,10 +43,44 @@ class Terminal(Host):
 @pytest.mark.parametrize("page", ["keep-policy-in-git.md", "peer-with-a-router.md"])
 def test_what_a_how_to_page_says_works(shell, tmp_path, monkeypatch, page) -> None:
     monkeypatch.setattr(document, "STATE", str(tmp_path / "variables"))
-    monkeypatch.setattr(document, "_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(document, "HOME", str(tmp_path / "home"))
     shell.done("pool add 192.168.0.0/16")
     shell.done("profile add web")
     assert document.play(HOW_TO / page, {"host1": Terminal(tmp_path, shell.authority)}) > 5
+
+
+CONTAINER = "c" * 64
+
+
+def test_what_the_page_about_v3_says_of_etcdctl_works(tmp_path, monkeypatch) -> None:
+    """In an etcd that has a container of this host, and gets users in the end."""
+    monkeypatch.setattr(document, "STATE", str(tmp_path / "variables"))
+    monkeypatch.setattr(document, "HOME", str(tmp_path / "home"))
+    settings = {"container": CONTAINER, "PASSWORD": "of-calico", "ROOT_PASSWORD": "of-root"}
+    lines = [f"export {name}={value}\n" for name, value in settings.items()]
+    (tmp_path / "variables").write_text("".join(lines))
+    _, _, etcdctl = (HOW_TO / "use-etcd-v3.md").read_text().partition("\n## Write with etcdctl\n")
+    page = tmp_path / "page.md"
+    page.write_text(etcdctl)
+    server = EtcdServer(tmp_path, v2=False)
+    server.start()
+    try:
+        store = server.store_v3()
+        store.put("/calico/Ready", "true")
+        key = EndpointKey(socket.gethostname(), "docker", CONTAINER, "0a" * 16)
+        endpoints.create(store, Endpoint(key, State.ACTIVE, "cali0a", "02:00:00:00:00:01"))
+        store.close()
+        document.play(page, {"host1": Terminal(tmp_path, str(server.authority))})
+        shell = Shell(str(server.authority))
+        assert "it wants to know who asks" in shell.refused("profile show")
+        password = tmp_path / "password"
+        password.write_text("of-calico\n")
+        password.chmod(0o600)
+        login = {"ETCD_USERNAME": "calico", "ETCD_PASSWORD_FILE": str(password)}
+        shell.done("profile add web", **login)
+        assert shell.done("profile show --output=name", **login) == "web\n"
+    finally:
+        server.stop()
 
 
 TRY_SECURE_ETCD = """

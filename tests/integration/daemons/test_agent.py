@@ -59,6 +59,10 @@ class Host:
         """Nobody looks at drops here."""
         raise NotImplementedError
 
+    def agent_report(self) -> str:
+        """Nobody asks the agent here."""
+        raise NotImplementedError
+
     def agent(self) -> Agent:
         """Start an agent; its reports are written after each turn."""
         self.reports = Reports(self.store, HOST)

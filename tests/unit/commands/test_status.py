@@ -1,10 +1,15 @@
 """What `calicoctl status` says of a node made of fakes, and how it ends."""
 
+import socket
+from pathlib import Path
+
 import pytest
 
 from calico_ctl import __version__
 from calico_ctl.datastore import status
 from calico_ctl.datastore.status import BadKey, EndpointStatus, ServiceStatus
+from calico_ctl.docker_api import client
+from calico_ctl.docker_api.quick import QuickEngine
 from calico_ctl.errors import DockerError, DockerUnavailable
 from calico_ctl.model import keys
 from calico_ctl.model.container import OwnContainer
@@ -120,6 +125,26 @@ def test_without_docker_the_rest_is_shown(node: Node) -> None:
         "error: cannot reach the Docker Engine: permission denied",
         "hint: run as root",
     ]
+
+
+def test_a_docker_that_hangs_is_waited_for_once_and_the_rest_is_shown(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_SECONDS_WHEN_HURRIED", 0.1)
+    path = tmp_path / "docker.sock"
+    node.machine.docker = QuickEngine({"DOCKER_HOST": f"unix://{path}"})  # type: ignore[assignment]
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(path))
+        hanging.listen()
+        out, err = node.wrong()
+        hanging.setblocking(False)
+        hanging.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            hanging.accept()
+    assert out[0] == f"calico-node: the Docker Engine at unix://{path} does not answer in time"
+    assert "  endpoints in place: 3" in out
+    assert err == [f"error: {out[0].removeprefix('calico-node: ')}", err[1]]
+    assert err[1].startswith("hint: if it hangs, restart it")
 
 
 def test_without_etcd_the_rest_is_shown(node: Node) -> None:

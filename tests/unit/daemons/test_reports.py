@@ -77,6 +77,17 @@ def test_the_agents_own_report_waits_unless_it_is_urgent_or_time(store, reports)
     assert (report.trouble, report.in_sync_since) == ("x", "")
 
 
+def test_who_asks_is_told_what_is_not_worth_a_report(store, reports):
+    assert reports.as_of_now() == ""
+    reports.submit(None, CALM, urgent=True)
+    reports.write()
+    further = replace(CALM, in_sync_revision=9, last_update_ms=2.5)
+    reports.submit(None, further, urgent=False)
+    reports.write(periodic=True)
+    assert as_submitted(status.read_agent(store, HOST)) == CALM
+    assert as_submitted(status.decode_agent(reports.as_of_now())) == further
+
+
 def test_progress_alone_is_not_told_but_more_or_less_endpoints_are(store, reports):
     reports.submit(None, CALM, urgent=True)
     reports.write()

@@ -45,6 +45,9 @@ class FakePlatform:
     def drop_watch(self) -> DropWatch:
         raise NotImplementedError
 
+    def agent_report(self) -> str:
+        raise NotImplementedError
+
 
 class FakeBird:
     """Remembers what it was given; refuses it while `refuses` is set."""

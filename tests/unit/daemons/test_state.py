@@ -45,6 +45,22 @@ def answer_one(path: Path) -> None:
     assert json.loads(found[0]) == {"endpoints": 3}
 
 
+def test_how_it_is_is_told_without_the_thread_that_decides(monkeypatch):
+    monkeypatch.setattr(local_answers, "_LOOK_SECONDS", 0.02)
+    stopping = Stopping()
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = Path(folder) / "report.sock"
+        args = (path, lambda: "well", lambda message: None, stopping)
+        listener = threading.Thread(target=state.run_report, args=args)
+        listener.start()
+        try:
+            command.wait_until(path.exists, 9, "it listens")
+            assert local_answers.ask(path, PATIENCE) == "well"
+        finally:
+            stopping.set()
+            listener.join(PATIENCE)
+
+
 def test_an_agent_that_hangs_is_said_to(monkeypatch):
     monkeypatch.setattr(state, "_SECONDS_TO_DECIDE", 0.05)
     assert "did not answer within 0.05 s" in state._asked(lambda message: None)

@@ -80,6 +80,15 @@ def test_whose_a_port_is_cannot_be_known_without_docker(taken, name):
     assert f"port {taken}" in found.complaint.what
 
 
+def test_an_engine_that_hangs_is_waited_for_once_by_all_checks(taken):
+    engine = FakeEngine(fail=AWAY)
+    checks = services.checks(Diagnosed(docker=engine))
+    found = {each.check: each.outcome for each in check.run(checks)}
+    assert found["docker"] is Outcome.FAILED
+    assert found["port179"] is found["port2377"] is Outcome.WARNING
+    assert engine.asked == 1
+
+
 def test_swarm_on_the_port_of_the_proxy_is_named(taken):
     assert "Docker Swarm's manager listens on 2377" in complaint(
         "port2377", Diagnosed(docker=FakeEngine(swarm=True))
@@ -132,6 +141,20 @@ def test_a_clock_that_could_not_be_compared_is_not_called_right(monkeypatch, err
     assert found.complaint is not None
     assert "cannot be compared with etcd's" in found.complaint.what
     assert "it hangs" in found.complaint.what
+
+
+def test_an_etcd_that_hangs_is_waited_for_once_by_all_checks(monkeypatch):
+    asked: list[object] = []
+    monkeypatch.setattr(server, "ask", lambda *words: asked.append(words))
+    machine = Diagnosed()
+    machine.store.fail_with = "no answer within 4 s"
+    both = [each for each in services.checks(machine) if each.name in {"etcd", "clock"}]
+    etcd, clock = check.run(both)
+    assert (etcd.outcome, clock.outcome) == (Outcome.FAILED, Outcome.WARNING)
+    assert clock.complaint is not None
+    assert "with etcd's: cannot reach etcd at " in clock.complaint.what
+    assert "no answer within 4 s" in clock.complaint.what
+    assert asked == []
 
 
 def test_any_member_of_etcd_tells_the_time(monkeypatch):

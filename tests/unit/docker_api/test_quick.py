@@ -11,7 +11,7 @@ import pytest
 
 from calico_ctl.docker_api.client import Engine
 from calico_ctl.docker_api.quick import QuickEngine
-from calico_ctl.errors import NotFound
+from calico_ctl.errors import DockerUnavailable, NotFound
 
 FOUND = {
     "Id": "c" * 64,
@@ -95,6 +95,16 @@ def test_all_that_is_not_plain_is_left_to_docker_py(engine, tmp_path, answer) ->
 def test_a_word_that_no_container_is_called_is_not_asked_for(engine, name) -> None:
     with pytest.raises(NotFound, match="docker-py was asked"):
         engine.container(name)
+
+
+def test_an_engine_that_hangs_is_waited_for_once(engine, tmp_path) -> None:
+    engine.seconds = 0.05
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / "docker.sock"))
+        hanging.listen()
+        with pytest.raises(DockerUnavailable, match="does not answer in time") as caught:
+            engine.container("web")
+    assert "if it hangs, restart it" in caught.value.hint
 
 
 def test_where_nobody_listens_docker_py_says_so(engine) -> None:

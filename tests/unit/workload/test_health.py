@@ -1,11 +1,12 @@
 """What is asked, and what is judged; the words are shown in tests/unit/commands/test_status.py."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import pytest
 
-from calico_ctl.datastore.status import ServiceStatus
+from calico_ctl.datastore import status
+from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.datastore.store import Entry
 from calico_ctl.errors import CalicoError, DatastoreUnavailable, DockerUnavailable, InvalidValue
 from calico_ctl.model.container import OwnContainer
@@ -113,3 +114,32 @@ def test_how_long_etcd_took_is_told() -> None:
     stored = health.look(machine).stored
     assert isinstance(stored, Stored)
     assert (stored.latency_ms, stored.member) == (12.5, "memory:0")
+
+
+NOW = AgentStatus(since="2026-11-24T08:46:51Z", pid=7, in_sync_revision=20, last_update_ms=2.0)
+BEFORE = replace(NOW, in_sync_revision=10, last_update_ms=1.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (status.encode_agent(NOW), NOW),
+        (status.encode_agent(replace(NOW, pid=8)), BEFORE),
+        (status.encode_agent(replace(NOW, since="2026-11-24T08:46:50Z")), BEFORE),
+        ("[1, 2]", BEFORE),
+        ("", BEFORE),
+    ],
+    ids=["itself", "another's", "a former one's", "nonsense", "nobody answers"],
+)
+def test_an_agent_that_can_be_asked_says_how_far_it_is_by_now(said, shown) -> None:
+    machine = Machine(agent=said)
+    status.write_agent(machine.store, HOST, BEFORE)
+    stored = health.look(machine).stored
+    assert isinstance(stored, Stored)
+    assert stored.agent == shown
+
+
+def test_an_agent_that_reports_to_another_etcd_is_not_taken_for_this_ones() -> None:
+    stored = health.look(Machine(agent=status.encode_agent(NOW))).stored
+    assert isinstance(stored, Stored)
+    assert stored.agent is None

@@ -36,7 +36,10 @@ def called(word: str, host: str | None = None) -> Filter:
 
 
 def ids(cli: Cli, wanted: Filter) -> list[str]:
-    return [each.key.id for each in which_endpoint.find(cli.platform, wanted)[0]]
+    found, problems = which_endpoint.find(cli.platform, wanted)
+    shown = which_endpoint.find_shown(cli.platform, wanted)
+    assert shown == ([each.shown for each in found], problems)
+    return [each.key.id for each in found]
 
 
 @pytest.mark.parametrize(
