@@ -1,6 +1,7 @@
 """For every test: the folder a test is in says what it needs."""
 
 import gc
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ settings.register_profile("explore", _UNHURRIED)
 settings.register_profile("same", _UNHURRIED, derandomize=True)
 settings.register_profile("quick", settings.get_profile("same"), max_examples=20)
 settings.load_profile("same")
+
+
+def pytest_configure() -> None:
+    """Let tests interrupt what they start: in the background of a script that would be ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -91,6 +91,8 @@ _TYPES = {
     "ifname": (41, 16),
 }
 _TYPE_BITS = 6
+ADDRESSES = {"ipv4_addr": socket.AF_INET, "ipv6_addr": socket.AF_INET6}
+"""The types of addresses, and of which family they are."""
 _HOOKS = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
 _PRIORITIES = {"raw": -300, "filter": 0, "srcnat": 100}
 _HOOK = re.compile(r"(\w+) hook (\w+) priority (\w+)(?: - (\d+))?")
@@ -258,6 +260,35 @@ def elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
     for body in bodies:
         for _, element in each_attribute(attributes(body, 4).get(_LIST, b"")):
             yield attributes(element)
+
+
+def addresses(kernel: Netlink, set_name: str, kind: str) -> frozenset[str] | None:
+    """Return the addresses that a set of ours holds; None if it is not a set of just these.
+
+    In a tenth of the time of `elements_of`: a tag may have ten thousand.
+    """
+    found: set[str] = set()
+    shown, size = partial(socket.inet_ntop, ADDRESSES[kind]), _TYPES[kind][1]
+    try:
+        bodies = kernel.dump("list a set", _GET_ELEMENT, _OURS + _named(set_name))
+    except KernelRefused:
+        return None
+    for body in bodies:
+        listed = attributes(body, 4).get(_LIST, b"")
+        # All are written alike, and only the address differs, which comes last.
+        element = listed[: len(_element(bytes(size)))]
+        if not element:
+            continue  # the last part of a long list may be empty
+        if [list(attributes(each)) for _, each in each_attribute(element)] != [[_KEY]]:
+            return None
+        before = element[:-size]
+        values = [
+            listed[at - size : at] for at in range(len(element), len(listed) + 1, len(element))
+        ]
+        if b"".join(before + value for value in values) != listed:
+            return None
+        found.update(map(shown, values))
+    return frozenset(found)
 
 
 @singledispatch

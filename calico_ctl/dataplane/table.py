@@ -42,7 +42,7 @@ class KernelTable:
 
     def exists(self) -> bool:
         """Say whether there is such a table."""
-        return nfnetlink.names(self._kernel) is not None
+        return nfnetlink.exists(self._kernel)
 
     def interfaces(self) -> frozenset[str]:
         """Return the interfaces that the table lets through now."""
@@ -51,14 +51,24 @@ class KernelTable:
     def rebuild(self, desired: Ruleset) -> None:
         """Make the table what it shall be, whatever it holds now; raise KernelRefused if not."""
         live = nfnetlink.names(self._kernel)
+        held = {} if live is None else self._addresses(live, desired)
         try:
-            self._apply(diff.rebuild(live or Names(), desired))
+            self._apply(diff.rebuild(live or Names(), desired, held))
         except KernelRefused as error:
             if live is None:
                 raise
             # Another version of ours may have made a set or chain of the same name otherwise.
             log.warning("cannot change the table that is there, replacing it: %s", error.message)
             self._apply(diff.replace(desired))
+
+    def _addresses(self, live: Names, desired: Ruleset) -> dict[str, frozenset[str]]:
+        """Return what those sets hold that have by far the most elements: addresses with a tag."""
+        found = {
+            name: nfnetlink.addresses(self._kernel, name, item.type)
+            for name, item in desired.sets.items()
+            if name in live.sets and item.type in nfnetlink.ADDRESSES and not item.interval
+        }
+        return {name: each for name, each in found.items() if each is not None}
 
     def take(self, step: Step) -> None:
         """Take a step; raise KernelRefused, with no packet's way changed, if not."""

@@ -62,8 +62,10 @@ def create_defaults(store: Store) -> list[Pool]:
     added = []
     for cidr in DEFAULT_POOLS:
         pool = Pool(cidr)
-        if not store.tree(keys.pools(pool.family)).entries and create(store, pool):
-            added.append(pool)
+        # Of hosts that start at once only one may be the first; another's pool will do as well.
+        with suppress(AlreadyExists, Conflict):
+            if not store.tree(keys.pools(pool.family)).entries and create(store, pool):
+                added.append(pool)
     return added
 
 

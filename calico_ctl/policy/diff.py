@@ -10,12 +10,13 @@ Their order within the second (a name must be unused before it goes): set elemen
 chains, map elements, then deletions. A live table is never deleted: that would lose packets in
 flight.
 
-Two beginnings: `rebuild` for a table whose contents are not known (the first transaction of an
+Two beginnings: `rebuild` for a table whose contents are hardly known (the first transaction of an
 agent's life, and whenever somebody else touched the table), `changes` from one known state to the
 next. Both give the same table.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from calico_ctl.policy.operations import (
     AddChain,
@@ -37,14 +38,18 @@ from calico_ctl.policy.ruleset import Chain, Names, Ruleset, Set, Step, VerdictM
 Transaction = list[Operation]
 
 _EMPTY_MAP = VerdictMap({})
+_UNKNOWN: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
-def rebuild(live: Names, desired: Ruleset) -> list[Transaction]:
+def rebuild(
+    live: Names, desired: Ruleset, held: Mapping[str, frozenset[str]] = _UNKNOWN
+) -> list[Transaction]:
     """Return what makes any live table with these names equal to `desired`.
 
-    Of a table that does not exist there are no names; it is made in one transaction.
+    Of a table that does not exist there are no names; it is made in one transaction. `held` says
+    what some of the live sets hold: of these only what differs is written.
     """
-    if not live.chains:
+    if live == Names():
         return [[AddTable(), *_rewritten(live, desired)]]
     new = _new(desired, live.sets, live.chains)
     known = Ruleset(
@@ -57,7 +62,7 @@ def rebuild(live: Names, desired: Ruleset) -> list[Transaction]:
         live.sets - desired.sets.keys(),
         live.maps - desired.maps.keys(),
     )
-    return _without_empty(_made(new), _rewritten(gone, known))
+    return _without_empty(_made(new), _rewritten(gone, known, held))
 
 
 def replace(desired: Ruleset) -> list[Transaction]:
@@ -104,14 +109,20 @@ def _made(new: Ruleset) -> Transaction:
     return steps
 
 
-def _rewritten(gone: Names, desired: Ruleset) -> Transaction:
+def _rewritten(
+    gone: Names, desired: Ruleset, held: Mapping[str, frozenset[str]] = _UNKNOWN
+) -> Transaction:
     """Empty and fill again all that is desired, then delete what is gone."""
     steps: Transaction = [AddSet(name, item) for name, item in sorted(desired.sets.items())]
     steps += (AddMap(name) for name in sorted(desired.maps))
     steps += (AddChain(name, item.hook) for name, item in sorted(desired.chains.items()))
     for name, item in sorted(desired.sets.items()):
-        steps.append(Flush("set", name))
-        steps += _elements(name, item, item.elements)
+        if name in held:
+            left = held[name] - item.elements
+            steps += [DeleteElements(name, item, left)] if left else []
+        else:
+            steps.append(Flush("set", name))
+        steps += _elements(name, item, item.elements - held.get(name, frozenset()))
     for name, chain in sorted(desired.chains.items()):
         steps += _rules(name, chain)
     for name, verdicts in sorted(desired.maps.items()):

@@ -20,6 +20,7 @@ from netaddr import IPAddress
 from calico_ctl.dataplane.network import KernelNetwork
 from calico_ctl.datastore import endpoints, status
 from calico_ctl.datastore.etcd import Etcd
+from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.datastore.status import AgentStatus
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.interface import Interface
@@ -41,7 +42,7 @@ class AgentHost:
 
     namespace: NetNs
     server: EtcdServer
-    store: Etcd
+    store: Etcd | EtcdV3
     directory: Path
     _agent: Any = None
     _plugged: dict[str, tuple[NetNs, Endpoint, int]] = field(default_factory=dict)
@@ -120,15 +121,18 @@ class _MonotonicClock:
 
 
 @contextlib.contextmanager
-def agent_host(directory: Path) -> Iterator[AgentHost]:
-    """A host with a running agent and an empty cluster; this thread is inside."""
+def agent_host(directory: Path, *, v2: bool = True) -> Iterator[AgentHost]:
+    """A host with a running agent and an empty cluster; this thread is inside.
+
+    Without `v2` its etcd speaks the v3 API only.
+    """
     with private_netns() as namespace, namespace.entered():
         for ip in GATEWAYS:
             length = 32 if ip.version == 4 else 128
             namespace.run(["ip", "addr", "add", f"{ip}/{length}", "dev", "lo"])
-        server = EtcdServer(directory)
+        server = EtcdServer(directory, v2=v2)
         server.start()
-        host = AgentHost(namespace, server, server.store(), directory)
+        host = AgentHost(namespace, server, server.own_store(), directory)
         try:
             host.store.create("/calico/Ready", "true")
             host.start_agent()

@@ -14,6 +14,7 @@ from netaddr import IPAddress
 from calico_ctl import main
 from calico_ctl.console import Console
 from calico_ctl.datastore import endpoints
+from calico_ctl.errors import NotFound
 from calico_ctl.model import names
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
 from calico_ctl.workload.platform import Clock, Counters, Docker, DropWatch, Network
@@ -46,6 +47,10 @@ class FakePlatform:
     def drop_watch(self) -> DropWatch:
         """Begin to look at what the kernel drops: what the test made up."""
         return self.watch
+
+    def agent_report(self) -> str:
+        """Find no agent."""
+        raise NotFound("no process answers")
 
 
 @dataclass(frozen=True, slots=True)

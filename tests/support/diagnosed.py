@@ -26,7 +26,7 @@ def container(name: str, *variables: str, **config: object) -> Json:
 
 @dataclass
 class FakeEngine:
-    """An engine that knows containers by name; `fail` is raised by every call."""
+    """An engine that knows containers by name; `fail` is raised by every call. It counts calls."""
 
     containers: dict[str, Json] = field(default_factory=dict)
     number: str = "24.0.7"
@@ -35,6 +35,7 @@ class FakeEngine:
     printed: str = ""
     fail: CalicoError | None = None
     silent: set[str] = field(default_factory=set)
+    asked: int = 0
 
     def hurried(self) -> "FakeEngine":
         """The same: nobody waits for it."""
@@ -90,6 +91,7 @@ class FakeEngine:
         return self.execute(name, ["output", str(lines)])
 
     def _answer(self) -> None:
+        self.asked += 1
         if self.fail is not None:
             raise self.fail
 

@@ -16,7 +16,7 @@ variables from one step to the next, as a terminal does.
 import contextlib
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,7 +53,7 @@ _PROMPT = re.compile(r"(host[0-9])\$ (.*)")
 _FENCE = re.compile(r"```(\w*)")
 STATE = "/run/document"
 """Where a host keeps its variables; they can be written there before a page is played."""
-_HOME = "/run/document-home"
+HOME = "/run/document-home"
 """Where every step is typed: files that it makes there are the host's, and gone with it."""
 
 
@@ -128,7 +128,11 @@ def _conversation(block: Block, place: str) -> Iterator[Step]:
 
 def play(page: Path, hosts: Mapping[str, Host]) -> int:
     """Do what a page says; raise AssertionError where it is wrong. Returns how many steps."""
-    script = steps(page)
+    return do(steps(page), hosts)
+
+
+def do(script: Sequence[Step], hosts: Mapping[str, Host]) -> int:
+    """Do these steps; raise AssertionError where one is not answered as it shows."""
     really = dict[str, str]()
     for step in script:
         really |= _play(replace(step, typed=_as_it_is(step.typed, really)), hosts[step.host])
@@ -168,7 +172,7 @@ def _type(typed: str, host: Host) -> command.Result:
     """Run lines as in a terminal that has been open all the time; everybody here is root."""
     lines = re.sub(r"\bsudo (-E )?", "", typed)
     script = (
-        f"mkdir -p {_HOME}; cd {_HOME}; set -ae; if [ -e {STATE} ]; then . {STATE}; fi\n"
+        f"mkdir -p {HOME}; cd {HOME}; set -ae; if [ -e {STATE} ]; then . {STATE}; fi\n"
         f"trap 'code=$?; unset OLDPWD; export -p >{STATE}; exit $code' EXIT\n{lines}\n"
     )
     return host.run(script, check=False, quiet=True, timeout=240)

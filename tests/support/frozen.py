@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from tests.support import command
 from tests.support.command import Result
 from tests.support.paths import CHECKOUT
@@ -27,6 +29,10 @@ exec chroot "$root" "$@"
 """
 
 
+BUILD = "make deb"
+"""What people type who build it."""
+
+
 @dataclass(frozen=True)
 class Frozen:
     """What was built."""
@@ -37,6 +43,12 @@ class Frozen:
     def file(self) -> Path:
         """The program as one file."""
         return self.dist / "calicoctl"
+
+    @property
+    def package(self) -> Path:
+        """The Debian package."""
+        (found,) = self.dist.glob("calicoctl_*.deb")
+        return found
 
     @property
     def directory(self) -> Path:
@@ -86,7 +98,7 @@ class Root:
 def build() -> Frozen:
     """Build all forms."""
     # As whoever runs the tests would: with their Python, and their settings of pip.
-    command.run([str(CHECKOUT / "build_binary.sh")], env=os.environ, timeout=800)
+    command.run(["sh", "-c", f"cd {CHECKOUT} && {BUILD}"], env=os.environ, timeout=800)
     return Frozen(CHECKOUT / "dist")
 
 
@@ -96,13 +108,31 @@ def debian() -> Iterator[Root]:
     subprocess.run([CHECKOUT / "scripts/engine"], check=True, stdout=subprocess.DEVNULL)
     image = command.run([str(CHECKOUT / "scripts/base_image")], timeout=600).out.strip()
     container = command.run(["docker", "create", image, "true"]).out.strip()
-    place = Path(tempfile.mkdtemp(prefix="calico-debian-", dir="/var/tmp"))
     try:
-        copy = 'docker export "$1" | tar -xf - -C "$2"'
-        command.run(["sh", "-ec", copy, "copy", container, str(place)])
-        # It would leave manuals out.
-        (place / "etc/dpkg/dpkg.cfg.d/slim").unlink(missing_ok=True)
-        yield Root(place)
+        with _root('docker export "$1" | tar -xf - -C "$2"', container) as root:
+            # It would leave manuals out.
+            (root.path / "etc/dpkg/dpkg.cfg.d/slim").unlink(missing_ok=True)
+            yield root
     finally:
         command.run(["docker", "rm", container])
+
+
+@contextmanager
+def newer_debian() -> Iterator[Root]:
+    """Give a fresh Debian of the release after that of this machine; skip where none can be had."""
+    made = command.run([str(CHECKOUT / "scripts/newer_debian")], check=False, timeout=800)
+    if made.code != 0:
+        pytest.skip(made.err.strip().rpartition("\n")[2])
+    with _root('tar -xf "$1" -C "$2"', made.out.strip()) as root:
+        yield root
+
+
+@contextmanager
+def _root(unpack: str, what: str) -> Iterator[Root]:
+    place = Path(tempfile.mkdtemp(prefix="calico-debian-", dir="/var/tmp"))
+    try:
+        command.run(["sh", "-ec", unpack, "unpack", what, str(place)])
+        place.chmod(0o755)
+        yield Root(place)
+    finally:
         shutil.rmtree(place)

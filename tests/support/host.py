@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.support import cgroups, command
@@ -212,10 +212,20 @@ class Host:
             print("\n".join((self.directory / "dockerd.log").read_text().splitlines()[-20:]))
             raise
 
-    def stop_docker(self) -> None:
-        """Stop the engine as a service manager does."""
+    @contextlib.contextmanager
+    def docker_hangs(self) -> Iterator[None]:
+        """Have the engine stand still while the block runs, and nsenter, which stops with it."""
+        assert self._dockerd is not None
+        try:
+            command.freeze(self._dockerd)
+            yield
+        finally:
+            os.killpg(self._dockerd.pid, signal.SIGCONT)
+
+    def stop_docker(self, how: str = "TERM") -> None:
+        """Stop the engine as a service manager does, or by another signal."""
         pid = Path(f"/proc/{self.pid}/root/run/docker.pid")
-        self.run(f"kill {pid.read_text()}", quiet=True)
+        self.run(f"kill -{how} {pid.read_text()}", quiet=True)
         if self._dockerd is not None:
             self._dockerd.wait(30)
         self._dockerd = None

@@ -34,8 +34,24 @@ class ServiceManager:
         """Return what `systemctl` says, whatever its exit code."""
         return command.run(self._inside(["systemctl", *argv]), show="", check=False).out.strip()
 
+    def terminal(self) -> Host:
+        """Return the host as whoever installs something there sees it."""
+        return _Terminal(self)
+
     def _inside(self, argv: Sequence[str]) -> list[str]:
         return ["nsenter", "--target", str(self.pid), *NAMESPACES, "--", *argv]
+
+
+class _Terminal(Host):
+    """The host beside systemd, without the calicoctl that each host of a lab has."""
+
+    def __init__(self, manager: ServiceManager) -> None:
+        host = manager.host
+        super().__init__(host.number, host.directory, host.cgroup)
+        self.pid = manager.pid
+
+    def _environment(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        return command.clean_environment(extra)
 
 
 def start(host: Host, units: Mapping[str, str]) -> ServiceManager:

@@ -1,5 +1,6 @@
 # Becomes systemd, as process 1 of namespaces inside a lab host. The machine's own units would tidy up
-# the machine's disk and settle its kernel: they are hidden, and so are its disk's /usr and packages.
+# the machine's disk and settle its kernel: they are hidden. Of the places where a package puts things,
+# what is written there is the host's alone.
 # Arguments: the host's directory on the machine; the second time also `become`.
 set -eu
 
@@ -38,8 +39,9 @@ for directory in fs kernel vm; do
     mount -o remount,bind,ro "/proc/sys/$directory"
 done
 umount --recursive /sys/fs/cgroup
-own_layer /usr
-own_layer /var/lib/dpkg
+for directory in /usr /opt /var/lib/dpkg /var/lib/apt /var/cache; do
+    [ ! -d "$directory" ] || own_layer "$directory"
+done
 for directory in /tmp /etc/systemd /usr/lib/systemd/system /usr/lib/systemd/system-generators; do
     mount -t tmpfs -o mode=755 tmpfs "$directory"
 done

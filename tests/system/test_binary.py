@@ -49,6 +49,18 @@ def test_what_is_built_is_small_enough_and_described(frozen_calicoctl: Frozen) -
     assert f"docker=={parts['docker']['version']}" in lines
 
 
+def test_what_nobody_asks_for_is_left_out(frozen_calicoctl: Frozen) -> None:
+    """Symbols for debuggers, and modules of Python's that no command uses."""
+    inside = [path for path in frozen_calicoctl.directory.rglob("*") if path.is_file()]
+    programs = [path for path in inside if ".so" in path.name or path.name == "calicoctl"]
+    asked = ["objdump", "-t", *map(str, [*programs, frozen_calicoctl.file])]
+    shown = command.run(asked, show="").out
+    assert shown.count("\nno symbols\n") == len(programs) + 1 > 20
+    names = {path.name.partition(".")[0] for path in inside}
+    assert {"_ssl", "_socket"} <= names
+    assert not {"_sqlite3", "_tkinter", "_curses", "readline"} & names
+
+
 def test_it_carries_what_the_node_image_is_built_from(frozen_calicoctl: Frozen) -> None:
     inside = frozen_calicoctl.directory / "_internal"
     assert build_context.tar(inside, "ca") == build_context.tar(CHECKOUT, "ca")
@@ -77,6 +89,26 @@ def test_one_file_is_all_that_a_debian_needs(debian: Root) -> None:
     assert "LD_LIBRARY_PATH" not in variables, "libraries of ours are for Python alone"
     assert "_PYI_" not in variables
     assert list((debian.path / "tmp").iterdir()) == []
+
+
+def test_it_works_unchanged_in_a_newer_debian(frozen_calicoctl: Frozen) -> None:
+    """All three forms: the one file, the directory, and the package."""
+    with frozen.newer_debian() as debian:
+        assert not debian.has("/usr/bin/python3")
+        assert "trixie" in (debian.path / "etc/os-release").read_text()
+        for built in (frozen_calicoctl.file, frozen_calicoctl.package):
+            shutil.copy(built, debian.path)
+        shutil.copytree(frozen_calicoctl.directory, debian.path / "directory", symlinks=True)
+        debian.run("dpkg", "-i", f"/{frozen_calicoctl.package.name}")
+        for program in ("/calicoctl", "/directory/calicoctl", "/usr/bin/calicoctl"):
+            assert debian.run(program, "version").out == f"{__version__}\n"
+            found = debian.run(program, "pool", "show", check=False)
+            assert (found.code, found.out) == (1, "")
+            assert "cannot reach etcd at 127.0.0.1:4001" in found.err
+        found = debian.run("/calicoctl", "checksystem", check=False)
+        assert "this is a bug" not in found.text
+        # its libraries are taken by Python alone, not by what is newer here
+        assert "GLIBC" not in found.text
 
 
 @pytest.fixture

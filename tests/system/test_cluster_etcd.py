@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.support import cluster as calico
 from tests.support import command, mesh
 from tests.support.certificates import Certificates
 from tests.support.cluster import Cluster
@@ -107,8 +108,7 @@ def cluster() -> Iterator[Members]:
             mesh.PATIENCE,
             "the proxy answers",
         )
-        for host in lab.hosts:
-            cluster.calicoctl(host, f"node --ip={host.ip} --ip6={host.ip6}")
+        calico.make_nodes(cluster, lab.hosts)
         mesh.populate(cluster)
         yield cluster
 

@@ -1,6 +1,5 @@
 """What a container gets, and what is left of it afterwards: on real hosts."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -169,9 +168,7 @@ def test_etcd_gone_in_the_middle_leaves_nothing_once_it_is_back(cluster: Cluster
             "adding.log",
             {"ETCD_AUTHORITY": calico.ETCD},
         )
-        calico.eventually(
-            "the endpoint is published", lambda: "endpoint" in json.dumps(_workloads(cluster))
-        )
+        calico.eventually("the endpoint is published", lambda: _published(cluster))
         host.docker("kill", "calico-etcd")
         assert adding.wait(20) == 1
     finally:
@@ -181,7 +178,7 @@ def test_etcd_gone_in_the_middle_leaves_nothing_once_it_is_back(cluster: Cluster
     assert "cannot reach etcd at 10.99.0.1:2379" in said
     assert "Traceback" not in said
     assert leftovers.links(host) == []
-    calico.eventually("etcd answers", lambda: "node" in _workloads(cluster))
+    calico.eventually("etcd answers", lambda: _below(cluster, "/calico/Ready"))
     calico.nothing_of_containers_left(cluster, host)
 
 
@@ -194,9 +191,7 @@ def test_a_killed_add_is_taken_back(cluster: Cluster) -> None:
         "killed.log",
         {"ETCD_AUTHORITY": calico.ETCD},
     )
-    calico.eventually(
-        "the endpoint is published", lambda: "endpoint" in json.dumps(_workloads(cluster))
-    )
+    calico.eventually("the endpoint is published", lambda: _published(cluster))
     host.run("pkill -9 -f '[c]ontainer add web 192.168.1.9'")
     adding.wait(10)
     host.run("docker exec calico-node sv up /run/calico/service/felix")
@@ -218,11 +213,13 @@ def test_removing_from_a_container_that_is_gone(cluster: Cluster) -> None:
     assert again.code == 1
 
 
-def _workloads(cluster: Cluster) -> dict[str, object]:
+def _published(cluster: Cluster) -> bool:
+    return any("/endpoint/" in key for key in _below(cluster, "/calico/host/host1/workload"))
+
+
+def _below(cluster: Cluster, directory: str) -> dict[str, str]:
+    """Return the leaves of a directory; none as long as etcd does not answer."""
     try:
-        answer: dict[str, object] = cluster.curl(
-            "-m 2 'KEYS/calico/host/host1/workload?recursive=true'"
-        )
+        return cluster.leaves(directory)
     except AssertionError:
         return {}
-    return answer

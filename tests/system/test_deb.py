@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from calico_ctl import __version__
-from tests.support import command, frozen, service_manager
+from tests.support import command, document, frozen, leftovers, service_manager
 from tests.support.frozen import Frozen, Root
 from tests.support.host import Host
 from tests.support.lab import Lab
@@ -36,43 +36,54 @@ INSTALLED = (
 )
 
 
-LATER = f"{__version__}+later"
-VERSIONS = (__version__, LATER)
+LATER = "1.0.1"
+"""As the page about upgrades has it."""
 LOG = "run/calico-node.log"
 UNITS = {
     # it runs already, and not by systemd
     "docker.service": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=docker version\n",
     "calico-node.service.d/log.conf": f"[Service]\nStandardOutput=append:/{LOG}\n",
 }
+HOW_TO = CHECKOUT / "docs/how-to"
+EDITED = """#!/bin/sh
+echo 'CALICO_NODE_OPTIONS="--ip=10.99.0.1 --with-etcd"' >>"$1"
+"""
+"""What somebody does in an editor."""
+APT = """
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+Dir::Log "/run/apt";
+DPkg::Options {"--log=/dev/null"; "--force-unsafe-io"; "--no-triggers"};
+"""
+"""apt asks nobody, and writes no log into the machine's; there is nothing to download from."""
 
 
 @pytest.fixture(scope="module")
 def packages(frozen_calicoctl: Frozen) -> Iterator[dict[str, Path]]:
-    """Two versions of the package."""
+    """The package, and another version of it."""
+    packed = command.run([str(CHECKOUT / "scripts/deb"), LATER]).out.strip()
     place = Path(tempfile.mkdtemp(prefix="calico-deb-", dir="/var/tmp"))
     try:
-        yield {version: pack(version, place) for version in VERSIONS}
+        later = Path(shutil.move(CHECKOUT / packed, place))
+        yield {__version__: frozen_calicoctl.package, LATER: later}
     finally:
         shutil.rmtree(place)
-
-
-def pack(version: str, place: Path) -> Path:
-    packed = command.run([str(CHECKOUT / "scripts/deb"), version]).out.strip()
-    return Path(shutil.move(CHECKOUT / packed, place / f"{version}.deb"))
 
 
 @pytest.fixture(scope="module")
 def debian(packages: dict[str, Path]) -> Iterator[Root]:
     """A Debian that has both in /."""
     with frozen.debian() as root:
-        for package in packages.values():
-            shutil.copy(package, root.path)
+        for version, package in packages.items():
+            shutil.copy(package, root.path / f"{version}.deb")
         yield root
 
 
 def test_its_life_from_installation_to_purge(debian: Root) -> None:
     debian.run("dpkg", "-i", f"/{__version__}.deb")
     assert [path for path in INSTALLED if not debian.has(path)] == []
+    wanted = debian.path / "etc/systemd/system/multi-user.target.wants/calico-node.service"
+    assert not wanted.is_symlink(), "the service is told first where etcd is"
     assert debian.run("dpkg", "--verify", "calicoctl").out == ""
     assert debian.run("calicoctl", "version").out == f"{__version__}\n"
     debian.run("bash", "-n", "/usr/share/bash-completion/completions/calicoctl")
@@ -84,7 +95,7 @@ def test_its_life_from_installation_to_purge(debian: Root) -> None:
     settings = debian.path / SETTINGS
     settings.write_text("ETCD_AUTHORITY=10.0.0.1:2379\n")
     debian.run("dpkg", "-i", f"/{LATER}.deb")
-    assert debian.run("dpkg-query", "-W", "-f=${Version}", "calicoctl").out.endswith("+later")
+    assert debian.run("dpkg-query", "-W", "-f=${Version}", "calicoctl").out == LATER
     assert settings.read_text() == "ETCD_AUTHORITY=10.0.0.1:2379\n"
 
     debian.run("dpkg", "-r", "calicoctl")
@@ -94,39 +105,47 @@ def test_its_life_from_installation_to_purge(debian: Root) -> None:
     assert not debian.has("usr/lib/calicoctl")
 
 
-def test_its_service_runs_the_node_and_goes_with_the_package(
-    packages: dict[str, Path], lab1: Lab
+def test_what_the_pages_about_installation_and_upgrade_say_works(
+    frozen_calicoctl: Frozen, packages: dict[str, Path], lab1: Lab
 ) -> None:
-    """Where systemd is process 1: enabled, started, upgraded while it runs, removed."""
+    """Where systemd is process 1: installed, enabled, upgraded while it runs, removed."""
     (host,) = lab1.hosts
     systemd = service_manager.start(host, UNITS)
-    for package in packages.values():
-        shutil.copy(package, host.directory)
+    sit_down(host, systemd.pid, frozen_calicoctl, packages)
+    terminal = {host.name: systemd.terminal()}
 
-    def dpkg(*arguments: str) -> None:
-        # of what dpkg writes, only /usr, /etc and what it knows are the host's alone
-        systemd.run("dpkg", "--log=/dev/null", "--no-triggers", "--force-unsafe-io", *arguments)
-
-    dpkg("--install", f"{host.directory}/{__version__}.deb")
+    assert document.play(HOW_TO / "install.md", terminal) > 4
     assert systemd.run("systemd-analyze", "verify", "calico-node.service").text == ""
-    assert systemd.ask("is-enabled", "calico-node") == "disabled"
-    options = f"--ip={host.ip} --with-etcd"
-    Path(f"/proc/{systemd.pid}/root/{SETTINGS}").write_text(f"CALICO_NODE_OPTIONS={options}\n")
-    systemd.run("systemctl", "enable", "--now", "calico-node")
     wait_for_starts(host, 1)
     before = systemd.ask("show", "--value", "--property=MainPID", "calico-node")
-    host.calicoctl("status", "--wait=60")
+    # what was installed in the second way would be found first
+    systemd.run("rm", "/usr/local/bin/calicoctl")
 
-    dpkg("--install", f"{host.directory}/{LATER}.deb")
+    upgrade, removal = document.steps(HOW_TO / "upgrade.md")
+    document.do([upgrade], terminal)
     wait_for_starts(host, 2)
     assert systemd.ask("show", "--value", "--property=MainPID", "calico-node") != before
     assert systemd.ask("is-active", "calico-node") == "active"
 
-    dpkg("--remove", "calicoctl")
+    document.do([removal], terminal)
     assert systemd.ask("is-active", "calico-node") == "inactive"
     assert systemd.ask("is-enabled", "calico-node") != "enabled"
-    assert host.run("docker ps --all --quiet --filter name=calico-node", quiet=True).out == ""
+    assert systemd.run("calicoctl", "version", check=False).code != 0
+    assert leftovers.on_host(host) == []
     assert "Traceback" not in log_of(host)
+
+
+def sit_down(host: Host, pid: int, built: Frozen, packages: dict[str, Path]) -> None:
+    """Have what was built where the pages expect it, and their programs ask nobody."""
+    root = Path(f"/proc/{pid}/root")
+    (root / "etc/apt/apt.conf.d/lab").write_text(APT)
+    editor = root / "usr/local/bin/sudoedit"
+    editor.write_text(EDITED)
+    editor.chmod(0o755)
+    home = host.directory / "home"
+    shutil.copytree(built.dist, home / "dist")
+    shutil.copy(packages[LATER], home)
+    (root / document.HOME.lstrip("/")).symlink_to(home)
 
 
 def log_of(host: Host) -> str:

@@ -50,8 +50,10 @@ def test_one_host_does_not_see_the_images_another_removed(lab):
     second.docker("run", "--rm", "busybox", "true")
 
 
-def test_a_power_cut_keeps_the_disk(lab):
+def test_a_power_cut_ends_what_is_frozen_too_and_keeps_the_disk(lab):
     host = lab.hosts[2]
+    host.docker("run", "--detach", "--name", "frozen", "busybox", "sleep", "1d")
+    host.docker("pause", "frozen")
     host.docker("create", "--name", "kept", "busybox", "true")
     host.run("touch /var/lib/calico/kept")
     host.power_cycle()

@@ -1,3 +1,5 @@
+import pytest
+
 from calico_ctl import table_text
 
 
@@ -39,5 +41,6 @@ def test_wide_letters_take_two_columns_and_accents_none() -> None:
     )
 
 
-def test_braces_are_letters_like_others() -> None:
-    assert "| {0} |" in table_text.write(["{}"], [["{0}"]])
+@pytest.mark.parametrize("cell", ["{0}", "%s", "50 %", "é %"])
+def test_what_formats_use_are_letters_like_others(cell) -> None:
+    assert f"\n| {cell} |\n" in table_text.write([cell], [[cell]])

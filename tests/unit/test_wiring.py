@@ -3,8 +3,8 @@ import socket
 import pytest
 
 from calico_ctl import settings
-from calico_ctl.errors import InvalidValue
-from calico_ctl.host import node_name
+from calico_ctl.errors import InvalidValue, NotFound
+from calico_ctl.host import local_answers, node_name
 from calico_ctl.wiring import RealPlatform
 
 
@@ -49,3 +49,9 @@ def test_the_network_is_the_kernels() -> None:
 
 def test_what_was_counted_is_asked_of_the_kernel() -> None:
     assert type(RealPlatform(settings.read({})).counters).__name__ == "KernelCounters"
+
+
+def test_the_agent_is_asked_where_it_answers(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(local_answers, "AGENT_REPORT", tmp_path / "felix-report.sock")
+    with pytest.raises(NotFound, match="no process answers at"):
+        RealPlatform(settings.read({})).agent_report()

@@ -1,5 +1,6 @@
 """Whatever way a step takes to the kernel, it comes to the same; a refused one changes nothing."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.integration
 MEMBERS = frozenset(
     f"10.{number // 65536}.{number // 256 % 256}.{number % 256}" for number in range(10_000)
 )
+MEMBERS6 = frozenset(f"fd80::{number:x}" for number in range(1, 1_000))
 
 
 @pytest.fixture
@@ -126,6 +128,42 @@ def test_a_thousand_elements_go_in_several_messages_of_one_transaction(table: Ke
     assert nft.listing().count("10.0.0.") > 200
     table.take(elements(**{"t4-app": ("ipv4_addr", thousand, "")}))
     assert "10.0.0." not in nft.listing()
+
+
+def test_a_rebuild_leaves_members_alone_that_are_right(table: KernelTable) -> None:
+    ours = Ruleset(sets={"t4-x": Set("ipv4_addr", MEMBERS), "t6-x": Set("ipv6_addr", MEMBERS6)})
+    table.rebuild(ours)
+    nft.apply(
+        "delete element inet calico t4-x { 10.0.1.1 }\nadd element inet calico t4-x { 1.2.3.4 }"
+    )
+    with Netlink(NETFILTER) as listener:
+        listener.join(nfnetlink.GROUP_NFTABLES)
+        table.rebuild(ours)
+        kinds: Counter[int] = Counter()
+        while not kinds[nfnetlink.NEW_GENERATION]:
+            news = listener.news(30)
+            assert news, kinds
+            kinds.update(each.kind for each in news)
+    came, went = nfnetlink.SUBSYSTEM | 12, nfnetlink.SUBSYSTEM | 14
+    assert (kinds[came], kinds[went]) == (1, 1)
+    for name, kind, members in (("t4-x", "ipv4_addr", MEMBERS), ("t6-x", "ipv6_addr", MEMBERS6)):
+        with Netlink(NETFILTER) as kernel:
+            assert nfnetlink.addresses(kernel, name, kind) == members
+
+
+def test_a_set_in_which_more_than_addresses_is_held_is_written_anew(table: KernelTable) -> None:
+    ours = Ruleset(sets={"t4-x": Set("ipv4_addr", frozenset({"10.0.0.1", "10.0.0.2"}))})
+    table.rebuild(ours)
+    before = nft.listing()
+    nft.apply(
+        "delete element inet calico t4-x { 10.0.0.1 }\n"
+        'add element inet calico t4-x { 10.0.0.1 comment "mine" }'
+    )
+    with Netlink(NETFILTER) as kernel:
+        assert nfnetlink.addresses(kernel, "t4-x", "ipv4_addr") is None
+        assert nfnetlink.addresses(kernel, "t4-gone", "ipv4_addr") is None
+    table.rebuild(ours)
+    assert nft.listing() == before
 
 
 @pytest.mark.parametrize("state", STATES)

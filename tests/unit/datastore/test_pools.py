@@ -131,6 +131,22 @@ def test_defaults_are_added_only_for_a_family_without_a_pool(store: MemoryStore)
     assert pools.create_defaults(store) == []
 
 
+@pytest.mark.parametrize("of_other", ["192.168.0.0/16", "192.168.7.0/24"])
+def test_a_pool_that_another_host_adds_at_the_same_moment_will_do(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch, of_other: str
+) -> None:
+    create = store.create
+
+    def late(key: str, value: str | None) -> Entry:
+        monkeypatch.setattr(store, "create", create)
+        pools.create(store, pool(of_other))
+        return create(key, value)
+
+    monkeypatch.setattr(store, "create", late)
+    assert cidrs(pools.create_defaults(store)) == ["fd80:24e2:f998:72d6::/64"]
+    assert of_other in cidrs(pools.all(store))
+
+
 def test_an_address_is_in_the_pool_that_contains_it() -> None:
     listed = [pool("10.1.0.0/16"), pool("::/64")]
     assert pools.containing(listed, IPAddress("10.1.3.4")) == listed[0]

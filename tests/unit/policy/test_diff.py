@@ -137,6 +137,22 @@ def test_a_rebuild_of_a_live_table_first_makes_what_is_new():
     assert len(diff.rebuild(Names(), live)) == 1
 
 
+def test_a_rebuild_writes_of_a_set_that_is_known_only_what_differs():
+    live = ruleset(STATES["one endpoint"])
+    names = Names(frozenset(live.chains), frozenset(live.sets), frozenset(live.maps))
+    (right,) = live.sets["t4-web"].elements
+    held = {"t4-web": frozenset({"10.9.9.9"}), "t6-web": live.sets["t6-web"].elements}
+    written = text(diff.rebuild(names, live, held))
+    assert [line for line in written if "t4-web" in line and "element" in line] == [
+        "delete element inet calico t4-web { 10.9.9.9 }",
+        f"add element inet calico t4-web {{ {right} }}",
+    ]
+    assert not [
+        line for line in written if "t6-web" in line and ("flush" in line or "elem" in line)
+    ]
+    assert "flush set inet calico t4-web" in text(diff.rebuild(names, live))
+
+
 def test_a_table_is_replaced_in_one_transaction():
     assert len(diff.replace(ruleset(STATES["empty"]))) == 1
     written = text(diff.replace(ruleset(STATES["empty"])))
