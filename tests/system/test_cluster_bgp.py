@@ -115,6 +115,42 @@ def test_of_hosts_that_want_the_same_addresses_at_once_one_gets_each(cluster: Cl
     assert cluster.calicoctl(cluster.hosts[1], "ipam check").code == 0
 
 
+def test_a_pool_smaller_than_a_block_is_shared_and_goes_when_nobody_uses_it(
+    cluster: Cluster,
+) -> None:
+    """Its one block belongs to one host; the others borrow, and their routes are for one each."""
+    first, *_ = cluster.hosts
+    small, of_it = "10.66.0.0/29", []
+    cluster.calicoctl(first, f"pool add {small}")
+    overlapping = cluster.calicoctl(first, "pool add 10.66.0.0/16", check=False)
+    assert overlapping.code == 1
+    assert small in overlapping.err
+    for host in cluster.hosts:
+        name = f"small{host.number}"
+        cluster.run(host, name)
+        said = cluster.calicoctl(host, f"container add {name} {small}").out
+        of_it.append(said.split()[1])
+        cluster.calicoctl(host, f"container {name} profile append {mesh.PROFILE}")
+    assert len(set(of_it)) == len(cluster.hosts)
+    for host in cluster.hosts:
+        mesh.reaches(host, *of_it)
+    refused = cluster.calicoctl(first, f"pool remove {small}", check=False)
+    assert refused.code == 1
+    assert "in use" in refused.err
+    cluster.calicoctl(first, f"pool remove {small} --force")
+    cluster.calicoctl(first, f"pool add {small} --disabled")
+    mesh.reaches(first, *of_it)
+    cluster.run(first, "late")
+    late = cluster.calicoctl(first, f"container add late {small}", check=False)
+    assert late.code == 1
+    assert "disabled" in late.err
+    first.docker("rm", "-f", "late")
+    for host in cluster.hosts:
+        cluster.calicoctl(host, f"container remove small{host.number}")
+        host.docker("rm", "-f", f"small{host.number}")
+    cluster.calicoctl(first, f"pool remove {small}")
+
+
 def test_log_levels_of_one_host_and_of_all_reach_bird(cluster: Cluster) -> None:
     first, second, third = cluster.hosts
     cluster.calicoctl(first, "config bgp loglevel none")
