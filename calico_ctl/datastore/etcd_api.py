@@ -14,7 +14,7 @@ from calico_ctl.datastore.store import Api, Change, Entry, Event, Made, Store, T
 from calico_ctl.errors import DatastoreError
 from calico_ctl.model import etcd_access
 from calico_ctl.model.etcd_access import EtcdAuthority
-from calico_ctl.model.root import ROOT
+from calico_ctl.model.root import MOVED, READY, ROOT
 
 _CHOOSE = "ETCD_API=2 or ETCD_API=3 says which of them counts"
 
@@ -142,16 +142,19 @@ class _Look:
 def choose(v2: Store, v3: Store) -> Api:
     """Look into both stores of an etcd; return which API is to be spoken.
 
-    Raises DatastoreError if both hold /calico, if neither API is served, or if what may hold it
-    does not let us look; DatastoreUnavailable.
+    Raises DatastoreError if both hold /calico, if neither API is served, or if what may hold it, or
+    what it was moved to, does not let us look; DatastoreUnavailable.
     """
     looks = [_look(2, v2), _look(3, v3)]
     holding = [each for each in looks if each.is_there]
     if len(holding) > 1:
         return _moved(v2, v3)
-    if holding:
-        version = holding[0].version
-        return Api(version, f"{ROOT} is in etcd's v{version} store")
+    for held in holding:
+        other = looks[3 - held.version]
+        # Where we may not look may be where it was moved to.
+        if other.error is not None and _says_moved((v2, v3)[held.version - 2]):
+            raise other.error
+        return Api(held.version, f"{ROOT} is in etcd's v{held.version} store")
     for each in looks:
         if isinstance(each.error, Forbidden):
             raise each.error
@@ -166,17 +169,21 @@ def choose(v2: Store, v3: Store) -> Api:
 
 def _moved(v2: Store, v3: Store) -> Api:
     """Return the API to which `datastore migrate` has moved the cluster; else raise."""
-    # Imported here: hardly any etcd holds two clusters.
-    from calico_ctl.datastore import transfer
-    from calico_ctl.model import keys
-
-    ready = {version: there.get(keys.READY) for version, there in ((2, v2), (3, v3))}
-    values = {version: None if entry is None else entry.value for version, entry in ready.items()}
+    stores = {2: v2, 3: v3}
     for version, other in ((2, 3), (3, 2)):
-        if values[version] == "true" and values[other] == transfer.MOVED:
+        if _ready(stores[version]) == "true" and _says_moved(stores[other]):
             return Api(version, f"the cluster was moved here from etcd's v{other} store")
     message = f"etcd at {v2.address} has {ROOT} in its v2 store and in its v3 store"
     raise DatastoreError(message, hint=_CHOOSE)
+
+
+def _says_moved(there: Store) -> bool:
+    return _ready(there) == MOVED
+
+
+def _ready(there: Store) -> str | None:
+    entry = there.get(READY)
+    return None if entry is None else entry.value
 
 
 def _look(version: int, there: Store) -> _Look:

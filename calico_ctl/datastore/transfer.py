@@ -18,13 +18,10 @@ from calico_ctl.datastore import entries
 from calico_ctl.datastore.store import Entry, Store
 from calico_ctl.errors import AlreadyExists, CalicoError, Conflict, DatastoreError, NotFound
 from calico_ctl.model import keys
-from calico_ctl.model.root import ROOT
+from calico_ctl.model.root import MOVED, ROOT
 
 Content = dict[str, str | None]
 """Key → value; None for a directory."""
-
-MOVED = "moved"
-"""What `/calico/Ready` says where another store counts."""
 
 _TRUE = "true"
 _MOVING = "moving"

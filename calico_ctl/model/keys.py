@@ -10,11 +10,11 @@ from typing import NamedTuple
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.errors import InvalidValue
-from calico_ctl.model import address, names
+from calico_ctl.model import address, names, root
 from calico_ctl.model.address import Family
 from calico_ctl.model.endpoint import EndpointKey
 
-READY = "/calico/Ready"
+READY = root.READY
 PROFILES = "/calico/policy/profile"
 HOSTS = "/calico/host"
 GLOBAL_CONFIG = "/calico/config"

@@ -5,5 +5,11 @@ Apart from `keys`, which takes 20 ms to import: an agent asks for all of it befo
 
 ROOT = "/calico"
 
+READY = "/calico/Ready"
+"""Nobody acts on what is there unless this key is true."""
+
+MOVED = "moved"
+"""What it says where another store counts since."""
+
 APART_FROM_POLICY = ("/calico/felix/", "/calico/ipam/v2/")
 """How the keys begin that the policy agent does not go by: reports, and who has which address."""

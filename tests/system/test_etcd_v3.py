@@ -1,4 +1,7 @@
-"""Three hosts whose etcd speaks its v3 API only; then the live cluster moves to v2, and back."""
+"""Three hosts whose etcd speaks its v3 API only; the live cluster moves to v2, and back.
+
+In the end etcd wants a password.
+"""
 
 import json
 import subprocess
@@ -11,6 +14,7 @@ import pytest
 from tests.support import cluster as calico
 from tests.support import command, document, flow, mesh
 from tests.support.cluster import ETCD, Cluster
+from tests.support.command import Result
 from tests.support.flow import Flow
 from tests.support.host import Host
 from tests.support.lab import Lab
@@ -27,6 +31,12 @@ class OwnEtcd(Cluster):
     """A cluster whose etcd is nobody's container, and can be started with other options."""
 
     processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+    login: dict[str, str] = field(default_factory=dict)
+
+    def calicoctl(self, host: Host, line: str, *, check: bool = True, stdin: str = "") -> Result:
+        """Run `calicoctl <line>` on a host, as the user that it has by now."""
+        settings = {"ETCD_AUTHORITY": ETCD} | self.login
+        return host.calicoctl(*line.split(), env=settings, check=check, stdin=stdin)
 
     def start_etcd(self, *options: str) -> None:
         """Start etcd on the first host with the data that it had, in the place of one that runs."""
@@ -126,6 +136,25 @@ def test_a_live_cluster_moves_to_the_other_store_and_back_and_no_packet_is_lost(
     all_is_well(cluster, 3)
     goes_on_without_loss(flows)
     works(cluster, "back", "192.168.97.1")
+
+
+def test_from_now_on_etcd_wants_a_password_and_no_packet_is_lost(cluster: OwnEtcd) -> None:
+    first, *_ = cluster.hosts
+    flows = talk(cluster)
+    known = f"export ETCDCTL_API=3 ETCDCTL_ENDPOINTS={ETCD} PASSWORD=p ROOT_PASSWORD=r"
+    (lines,) = section("A user")
+    first.run(f"{known}\n{lines}")
+    refused = cluster.calicoctl(first, "pool show", check=False)
+    assert refused.code == 1
+    assert "ETCD_USERNAME" in refused.err
+    password = first.directory / "password"
+    password.write_text("p\n")
+    password.chmod(0o600)
+    cluster.login.update(ETCD_USERNAME="calico", ETCD_PASSWORD_FILE=str(password))
+    calico.make_nodes(cluster, cluster.hosts)
+    all_is_well(cluster, 3)
+    goes_on_without_loss(flows)
+    works(cluster, "known", "192.168.96.1")
 
 
 def all_is_well(cluster: OwnEtcd, api: int) -> None:

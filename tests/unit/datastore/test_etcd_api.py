@@ -6,9 +6,11 @@ from calico_ctl.datastore import etcd_api
 from calico_ctl.datastore.etcd_requests import Forbidden, NotServed
 from calico_ctl.datastore.store import Entry
 from calico_ctl.errors import DatastoreError
+from calico_ctl.model import root
 from tests.support.memory_store import MemoryStore
 
 EMPTY, HOLDING, ABSENT, REFUSING = "empty", "holding", "absent", "refusing"
+LEFT = "moved out of"
 
 
 class Half(MemoryStore):
@@ -23,7 +25,9 @@ class Half(MemoryStore):
             raise NotServed("not etcd's")
         if self._state == REFUSING:
             raise Forbidden("insufficient credentials")
-        return Entry(key, None, 1) if self._state == HOLDING else None
+        if self._state == LEFT and key == root.READY:
+            return Entry(key, root.MOVED, 1)
+        return Entry(key, None, 1) if self._state in {HOLDING, LEFT} else None
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,9 @@ def test_the_store_with_the_cluster_counts_and_v2_if_there_is_none(old, new, ver
         (EMPTY, REFUSING, "insufficient credentials"),
         (REFUSING, ABSENT, "insufficient credentials"),
         (REFUSING, REFUSING, "insufficient credentials"),
+        (LEFT, REFUSING, "insufficient credentials"),
+        (REFUSING, LEFT, "insufficient credentials"),
+        (LEFT, ABSENT, "not etcd's"),
     ],
 )
 def test_what_is_not_clear_is_an_error(old, new, words):

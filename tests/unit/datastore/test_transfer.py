@@ -7,7 +7,7 @@ import pytest
 from calico_ctl.datastore import entries, transfer
 from calico_ctl.datastore.store import Api, Entry
 from calico_ctl.errors import Conflict, DatastoreUnavailable, NotFound
-from calico_ctl.model import keys
+from calico_ctl.model import keys, root
 from tests.support.memory_store import MemoryStore
 
 READY = keys.READY
@@ -138,7 +138,7 @@ def test_what_is_written_until_the_old_store_says_moved_is_carried_too(source, t
     assign = entries.assign
 
     def late(store: MemoryStore, key: str, text: str) -> None:
-        if text == transfer.MOVED:
+        if text == root.MOVED:
             source.put(POOL, "at the last moment")
         assign(store, key, text)
 
