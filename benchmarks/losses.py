@@ -107,9 +107,9 @@ def _contents() -> dict[str, str]:
     return contents | dict([_OPEN]) | cluster.written([_SENDER, _RECEIVER, *crowd])
 
 
-def lines(checkout: Path) -> Iterator[Line]:
+def lines(checkout: Path, api: int) -> Iterator[Line]:
     """Measure both ways."""
-    with lab.host(checkout) as host, _containers(host) as ends:
+    with lab.host(checkout, api) as host, _containers(host) as ends:
         yield from _through_the_agent(host, *ends)
     with lab.host(checkout) as host, _containers(host) as ends:
         yield from direct.lines(host, *ends)
@@ -152,11 +152,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--agent", default=CHECKOUT, type=Path, help="another checkout's agent")
+    parser.add_argument("--api", default=2, type=int, choices=[2, 3], help="which API of etcd")
     given = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("needs root, for network namespaces")
     title = "Losses: packets while rules change"
-    return report.show(title, lines(given.agent), widths=(44, 108, 18))
+    return report.show(title, lines(given.agent, given.api), widths=(44, 108, 18))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,6 @@ def test_who_asks_is_told_what_is_not_worth_a_report(store, reports):
     reports.write()
     further = replace(CALM, in_sync_revision=9, last_update_ms=2.5)
     reports.submit(None, further, urgent=False)
-    reports.write(periodic=True)
     assert as_submitted(status.read_agent(store, HOST)) == CALM
     assert as_submitted(status.decode_agent(reports.as_of_now())) == further
 
