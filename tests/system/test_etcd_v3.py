@@ -114,7 +114,7 @@ def test_a_live_cluster_moves_to_the_other_store_and_back_and_no_packet_is_lost(
 ) -> None:
     """Host by host; back to v3 as the page says, word for word.
 
-    Not all at once: of BIRDs that start at the same moment none can help another to its routes.
+    Not all at once, which lost one packet in one run of several; why is not known.
     """
     first, *_ = cluster.hosts
     mesh.all_reach_each_other(cluster)
