@@ -138,8 +138,15 @@ def freeze(process: subprocess.Popen[bytes]) -> None:
     """Stop a process, and the group that it leads, if it does, where they stand (see SIGCONT)."""
     leads = os.getpgid(process.pid) == process.pid
     (os.killpg if leads else os.kill)(process.pid, signal.SIGSTOP)
-    # Each thread stops where the kernel next looks at it, which on a busy machine may be late.
-    wait_until(lambda: _stands_still(process.pid), 10, f"process {process.pid} stands still", 0.001)
+    await_standstill(process.pid)
+
+
+def await_standstill(pid: int) -> None:
+    """Wait until no thread of a process runs, nor of the group that it leads.
+
+    Each stops where the kernel next looks at it, which on a busy machine may be late.
+    """
+    wait_until(lambda: _stands_still(pid), 10, f"process {pid} stands still", 0.001)
 
 
 def _stands_still(pid: int) -> bool:

@@ -214,13 +214,19 @@ class Host:
 
     @contextlib.contextmanager
     def docker_hangs(self) -> Iterator[None]:
-        """Have the engine stand still while the block runs, and nsenter, which stops with it."""
+        """Have the engine stand still while the block runs."""
         assert self._dockerd is not None
+        nsenter = self._dockerd.pid
+        engine = _only_child(nsenter)
         try:
-            command.freeze(self._dockerd)
+            os.kill(engine, signal.SIGSTOP)
+            # nsenter stops itself when it sees that; told to go on before the engine was, it might
+            # see it again, and stop for good.
+            command.await_standstill(nsenter)
             yield
         finally:
-            os.killpg(self._dockerd.pid, signal.SIGCONT)
+            os.kill(engine, signal.SIGCONT)
+            os.kill(nsenter, signal.SIGCONT)
 
     def stop_docker(self, how: str = "TERM") -> None:
         """Stop the engine as a service manager does, or by another signal."""
