@@ -26,9 +26,9 @@ Options:
   --counters                        A line for each endpoint of this host: how many packets from it
                                     and to it the policy dropped, and how many as spoofed (a source
                                     that is not its own, or a router's messages). Needs root.
-                                    Counts begin anew when the policy agent starts or mends its
-                                    table; `-` stands where the kernel counts nothing, because it
-                                    lets nothing of that interface through.
+                                    A restart of the policy agent keeps the counts; `-` stands
+                                    where the kernel counts nothing, because it lets nothing of
+                                    that interface through.
   --output=<FORM>                   How to show them: table, json, yaml, or name for the ids (of
                                     `profile show`: the names of the profiles) alone.
   -h --help                         Show this text.

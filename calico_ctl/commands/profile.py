@@ -24,8 +24,9 @@ Rules:
 Counters:
   What each rule matched on this host, for all endpoints that have the profile; needs root. Rules
   are asked about packets that begin something: what belongs to a connection that was let through
-  is not counted. Counts begin anew whenever the profile changes, and when the policy agent starts
-  or mends its table. A packet that no rule matched is no profile's: see `endpoint show --counters`.
+  is not counted. Counts begin anew whenever the profile changes, or somebody changed its rules in
+  the kernel; a restart of the policy agent keeps them. A packet that no rule matched is no
+  profile's: see `endpoint show --counters`.
 
 Options:
   --detailed       Show the members too.

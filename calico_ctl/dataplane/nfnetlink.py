@@ -8,7 +8,7 @@ import itertools
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, singledispatch
 
 from netaddr import IPNetwork
@@ -26,7 +26,7 @@ from calico_ctl.dataplane.netlink import (
     nested,
     text,
 )
-from calico_ctl.dataplane.nft_rules import Values
+from calico_ctl.dataplane.nft_rules import Compiled, Values
 from calico_ctl.policy.operations import (
     AddChain,
     AddElements,
@@ -42,7 +42,7 @@ from calico_ctl.policy.operations import (
     Flush,
     Operation,
 )
-from calico_ctl.policy.ruleset import TABLE, Names
+from calico_ctl.policy.ruleset import TABLE, Chain, Names
 
 GROUP_NFTABLES = 7
 """The multicast group that is told of every change of any table."""
@@ -71,6 +71,9 @@ _TEMPLATE = "__set%d"
 _LONGEST_LINE = 200
 _PER_MESSAGE = 500
 """Elements in one message: the length of their list has 16 bits."""
+
+_USERDATA = 7
+"""NFTA_RULE_USERDATA"""
 
 # NFTA_SET_ELEM_KEY, _DATA, _FLAGS, _EXPR
 _KEY, _DATA, _FLAGS, _EXPRESSION = 1, 2, 3, 7
@@ -249,6 +252,30 @@ def rules_of(kernel: Netlink, chain: str) -> Iterator[dict[int, bytes]]:
             yield found
 
 
+def chains_as(kernel: Netlink, wanted: Mapping[str, Chain]) -> frozenset[str]:
+    """Return which chains of ours hold just these rules, in this order.
+
+    Those with a set inside a rule are not among them: its values are listed elsewhere. Nor is one
+    that this kernel lists otherwise than we write it.
+    """
+    held: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    for body in kernel.dump("list rules", _GET_RULE, _OURS):
+        found = attributes(body, 4)
+        if text(found[1]) == _TABLE_NAME:
+            rule = nft_rules.uncounted(found[4]), found.get(_USERDATA, b"")
+            held.setdefault(found[2], []).append(rule)
+    return frozenset(
+        chain
+        for chain, content in wanted.items()
+        if held.get(name(chain), []) == [_listed(each) for each in content.rules]
+    )
+
+
+def _listed(rule_text: str) -> tuple[bytes | None, bytes]:
+    rule = nft_rules.compile_rule(rule_text)
+    return rule.listed, _comment(rule)
+
+
 def elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
     """Yield the attributes of each element of a set or map of ours; none if it does not exist."""
     try:
@@ -349,11 +376,17 @@ def _(operation: AddRule, numbers: _Number) -> Iterable[Message]:
             expressions.append(nft_rules.lookup(_TEMPLATE, number))
         else:
             expressions.append(part)
-    # NFTA_RULE_CHAIN, _EXPRESSIONS, _USERDATA; the comment is libnftnl's type 0
-    comment = rule.comment.encode() + b"\0"
-    described = attribute(7, bytes([0, len(comment)]) + comment) if rule.comment else b""
-    body = attribute(2, name(operation.chain)) + nested(4, *expressions) + described
+    # NFTA_RULE_CHAIN, _EXPRESSIONS
+    body = attribute(2, name(operation.chain)) + nested(4, *expressions)
+    if comment := _comment(rule):
+        body += attribute(_USERDATA, comment)
     yield _NEW_RULE, CREATE | _APPEND, body
+
+
+def _comment(rule: Compiled) -> bytes:
+    """Write the comment of a rule, libnftnl's type 0; nothing if it has none."""
+    comment = rule.comment.encode() + b"\0"
+    return bytes([0, len(comment)]) + comment if rule.comment else b""
 
 
 @_write.register

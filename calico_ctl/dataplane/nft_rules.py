@@ -9,6 +9,9 @@ A rule is a row of expressions that work on registers: load a field, compare it,
 a protocol may only be loaded after that protocol was asked for; what a rule has asked for already
 is not asked twice. Numbers are from linux/netfilter/nf_tables.h; fields of packets are big-endian,
 marks and states of connections in the byte order of the machine.
+
+Expressions are written byte for byte as the kernel lists them: with all attributes that it shows,
+in its order, and without marking those that nest. So a rule that is there can be told from another.
 """
 
 import re
@@ -19,7 +22,7 @@ from functools import cache, lru_cache
 
 from netaddr import IPNetwork
 
-from calico_ctl.dataplane.netlink import attribute, name, nested
+from calico_ctl.dataplane.netlink import attribute, name
 
 EQUAL, NOT_EQUAL, AT_MOST, AT_LEAST = 0, 1, 3, 5
 
@@ -82,6 +85,12 @@ class Compiled:
     parts: tuple[bytes | Values, ...]
     comment: str
 
+    @property
+    def listed(self) -> bytes | None:
+        """How the kernel lists it, before anything is counted; None if a set is inside."""
+        written = [part for part in self.parts if isinstance(part, bytes)]
+        return b"".join(written) if len(written) == len(self.parts) else None
+
 
 @dataclass(slots=True)
 class _Writing:
@@ -139,23 +148,26 @@ def _statement(
 
 def lookup(set_name: str, set_id: int = 0, *, inverted: bool = False) -> bytes:
     """Write the expression that looks register 1 up in a set (of this transaction, by its id)."""
-    parts = [attribute(1, name(set_name)), _number(2, 1)]
-    if set_id:
-        parts.append(_number(4, set_id))
-    if inverted:
-        parts.append(_number(5, 1))
-    return expression("lookup", *parts)
+    which = _number(4, set_id) if set_id else b""
+    return expression(
+        "lookup", attribute(1, name(set_name)), _number(2, 1), which, _number(5, int(inverted))
+    )
+
+
+def uncounted(listed: bytes) -> bytes:
+    """Return a rule's expressions as listed, but with counters that have counted nothing."""
+    return _COUNTED.sub(_COUNTER, listed)
 
 
 def expression(kind: str, *attributes: bytes) -> bytes:
     """Write one expression of a list: NFTA_LIST_ELEM with NFTA_EXPR_NAME, NFTA_EXPR_DATA."""
-    return nested(1, attribute(1, name(kind)), nested(2, *attributes))
+    return attribute(1, attribute(1, name(kind)) + attribute(2, b"".join(attributes)))
 
 
 def verdict(code: int, chain: str = "") -> bytes:
     """Write a verdict: NFTA_DATA_VERDICT with NFTA_VERDICT_CODE and NFTA_VERDICT_CHAIN."""
     target = attribute(2, name(chain)) if chain else b""
-    return nested(2, attribute(1, struct.pack(">i", code)), target)
+    return attribute(2, attribute(1, struct.pack(">i", code)) + target)
 
 
 def parse_verdict(words: Sequence[str]) -> bytes:
@@ -193,7 +205,7 @@ def _payload(base: int, offset: int, length: int, register: int = 1) -> bytes:
 
 @lru_cache(1024)
 def _compare(how: int, value: bytes) -> bytes:
-    return expression("cmp", _number(1, 1), _number(2, how), nested(3, attribute(1, value)))
+    return expression("cmp", _number(1, 1), _number(2, how), attribute(3, attribute(1, value)))
 
 
 @lru_cache(1024)
@@ -203,8 +215,9 @@ def _bitwise(mask: bytes, xor: bytes) -> bytes:
         _number(1, 1),
         _number(2, 1),
         _number(3, len(mask)),
-        nested(4, attribute(1, mask)),
-        nested(5, attribute(1, xor)),
+        _number(6, 0),
+        attribute(4, attribute(1, mask)),
+        attribute(5, attribute(1, xor)),
     )
 
 
@@ -277,7 +290,8 @@ def _interface(rule: _Writing, words: Sequence[str]) -> None:
     target = rest[-1]
     if rest[0] == "vmap":
         to_verdict = _number(3, 0)
-        rule.add(expression("lookup", attribute(1, name(target[1:])), _number(2, 1), to_verdict))
+        map_name = attribute(1, name(target[1:]))
+        rule.add(expression("lookup", map_name, _number(2, 1), to_verdict, _number(5, 0)))
     elif target.startswith("@"):
         rule.add(lookup(target[1:]))
     else:
@@ -301,7 +315,7 @@ def _binding(rule: _Writing, words: Sequence[str]) -> None:
 
 def _ct_state(rule: _Writing, words: Sequence[str]) -> None:
     bits = sum(_CT_STATES[state] for state in words[2].split(","))
-    load = expression("ct", _number(2, 0), _number(1, 1))
+    load = expression("ct", _number(1, 1), _number(2, 0))
     rule.add(load, _bitwise(struct.pack("=I", bits), bytes(4)), _compare(NOT_EQUAL, bytes(4)))
 
 
@@ -318,8 +332,8 @@ def _test_mark(rule: _Writing, words: Sequence[str]) -> None:
     rule.add(_meta(_MARK), _bitwise(mask, bytes(4)), _compare(how, wanted))
 
 
-def _counter(rule: _Writing, _words: Sequence[str]) -> None:
-    rule.add(expression("counter"))
+def _count(rule: _Writing, _words: Sequence[str]) -> None:
+    rule.add(_COUNTER)
 
 
 def _masquerade(rule: _Writing, _words: Sequence[str]) -> None:
@@ -327,7 +341,7 @@ def _masquerade(rule: _Writing, _words: Sequence[str]) -> None:
 
 
 def _decide(rule: _Writing, words: Sequence[str]) -> None:
-    rule.add(expression("immediate", _number(1, 0), nested(2, parse_verdict(words))))
+    rule.add(expression("immediate", _number(1, 0), attribute(2, parse_verdict(words))))
 
 
 def _one_of(rule: _Writing, kind: str, ranges: tuple[tuple[int, int], ...], length: int) -> None:
@@ -357,6 +371,14 @@ def _ranges(words: Sequence[str], names: dict[str, int]) -> tuple[tuple[int, int
     return tuple(ranges)
 
 
+def _counter_of(number: bytes) -> bytes:
+    """Write a counter: NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS."""
+    return expression("counter", attribute(1, number), attribute(2, number))
+
+
+_COUNTER = _counter_of(bytes(8))
+_COUNTED = re.compile(re.escape(_counter_of(b"_number_")).replace(b"_number_", rb".{8}"), re.DOTALL)
+
 _VALUE = r"(?:\{[^}]*\}|@\S+|[\w-]+)"
 _GRAMMAR: dict[str, tuple[str, _Writer]] = {
     "nfproto": (r"meta nfproto ipv[46]", _nfproto),
@@ -371,7 +393,7 @@ _GRAMMAR: dict[str, tuple[str, _Writer]] = {
     "ct_state": (r"ct state [\w,]+", _ct_state),
     "set_mark": (r"meta mark set meta mark [|&] 0x[\da-f]+", _set_mark),
     "test_mark": (r"meta mark & 0x[\da-f]+ [!=]= 0x[\da-f]+", _test_mark),
-    "counter": (r"counter", _counter),
+    "counter": (r"counter", _count),
     "masquerade": (r"masquerade", _masquerade),
     "decide": (r"(?:jump|goto) \S+|drop|accept|return", _decide),
 }

@@ -11,10 +11,10 @@ from calico_ctl.dataplane import nfnetlink
 from calico_ctl.dataplane.netlink import NETFILTER, KernelRefused, Netlink
 from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.policy import diff
-from calico_ctl.policy.diff import Transaction
+from calico_ctl.policy.diff import Held, Transaction
 from calico_ctl.policy.layout import TO_ENDPOINTS
 from calico_ctl.policy.operations import AddTable, DeleteTable
-from calico_ctl.policy.ruleset import Names, Ruleset, Step
+from calico_ctl.policy.ruleset import Names, Ruleset, Set, Step
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class KernelTable:
     def rebuild(self, desired: Ruleset) -> None:
         """Make the table what it shall be, whatever it holds now; raise KernelRefused if not."""
         live = nfnetlink.names(self._kernel)
-        held = {} if live is None else self._addresses(live, desired)
+        held = Held() if live is None else self._held(live, desired)
         try:
             self._apply(diff.rebuild(live or Names(), desired, held))
         except KernelRefused as error:
@@ -61,14 +61,25 @@ class KernelTable:
             log.warning("cannot change the table that is there, replacing it: %s", error.message)
             self._apply(diff.replace(desired))
 
-    def _addresses(self, live: Names, desired: Ruleset) -> dict[str, frozenset[str]]:
-        """Return what those sets hold that have by far the most elements: addresses with a tag."""
-        found = {
-            name: nfnetlink.addresses(self._kernel, name, item.type)
-            for name, item in desired.sets.items()
-            if name in live.sets and item.type in nfnetlink.ADDRESSES and not item.interval
-        }
-        return {name: each for name, each in found.items() if each is not None}
+    def _held(self, live: Names, desired: Ruleset) -> Held:
+        """Look at what is most of a table, addresses with a tag and rules, and at what counts.
+
+        Besides saving time, what is as it shall be keeps what it has counted.
+        """
+        sets = {k: self._elements(k, v) for k, v in desired.sets.items() if k in live.sets}
+        chains = {k: v for k, v in desired.chains.items() if k in live.chains}
+        return Held(
+            {name: elements for name, elements in sets.items() if elements is not None},
+            nfnetlink.chains_as(self._kernel, chains),
+        )
+
+    def _elements(self, name: str, like: Set) -> frozenset[str] | None:
+        """Return what a set holds, if that is worth to know and of the kind that is expected."""
+        if like.type == "ifname":
+            return frozenset(f'"{each}"' for each in nfnetlink.interfaces(self._kernel, name))
+        if like.type in nfnetlink.ADDRESSES and not like.interval:
+            return nfnetlink.addresses(self._kernel, name, like.type)
+        return None
 
     def take(self, step: Step) -> None:
         """Take a step; raise KernelRefused, with no packet's way changed, if not."""

@@ -16,7 +16,7 @@ next. Both give the same table.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from calico_ctl.policy.operations import (
     AddChain,
@@ -38,16 +38,24 @@ from calico_ctl.policy.ruleset import Chain, Names, Ruleset, Set, Step, VerdictM
 Transaction = list[Operation]
 
 _EMPTY_MAP = VerdictMap({})
-_UNKNOWN: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
-def rebuild(
-    live: Names, desired: Ruleset, held: Mapping[str, frozenset[str]] = _UNKNOWN
-) -> list[Transaction]:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is known of a live table: the elements of sets, and chains with the desired rules."""
+
+    elements: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    chains: frozenset[str] = frozenset()
+
+
+_NOTHING = Held()
+
+
+def rebuild(live: Names, desired: Ruleset, held: Held = _NOTHING) -> list[Transaction]:
     """Return what makes any live table with these names equal to `desired`.
 
-    Of a table that does not exist there are no names; it is made in one transaction. `held` says
-    what some of the live sets hold: of these only what differs is written.
+    Of a table that does not exist there are no names; it is made in one transaction. Of what is
+    known to be `held`, only what differs is written.
     """
     if live == Names():
         return [[AddTable(), *_rewritten(live, desired)]]
@@ -109,22 +117,26 @@ def _made(new: Ruleset) -> Transaction:
     return steps
 
 
-def _rewritten(
-    gone: Names, desired: Ruleset, held: Mapping[str, frozenset[str]] = _UNKNOWN
-) -> Transaction:
-    """Empty and fill again all that is desired, then delete what is gone."""
+def _rewritten(gone: Names, desired: Ruleset, held: Held = _NOTHING) -> Transaction:
+    """Empty and fill again all that is desired and not held, then delete what is gone."""
     steps: Transaction = [AddSet(name, item) for name, item in sorted(desired.sets.items())]
     steps += (AddMap(name) for name in sorted(desired.maps))
-    steps += (AddChain(name, item.hook) for name, item in sorted(desired.chains.items()))
+    steps += (
+        AddChain(name, item.hook)
+        for name, item in sorted(desired.chains.items())
+        # One with a hook may be the kernel's, but hang elsewhere.
+        if item.hook or name not in held.chains
+    )
     for name, item in sorted(desired.sets.items()):
-        if name in held:
-            left = held[name] - item.elements
-            steps += [DeleteElements(name, item, left)] if left else []
-        else:
+        present = held.elements.get(name)
+        if present is None:
             steps.append(Flush("set", name))
-        steps += _elements(name, item, item.elements - held.get(name, frozenset()))
+        elif left := present - item.elements:
+            steps.append(DeleteElements(name, item, left))
+        steps += _elements(name, item, item.elements - (present or frozenset()))
     for name, chain in sorted(desired.chains.items()):
-        steps += _rules(name, chain)
+        if name not in held.chains:
+            steps += _rules(name, chain)
     for name, verdicts in sorted(desired.maps.items()):
         steps.append(Flush("map", name))
         steps += _verdicts(name, verdicts.verdicts.items())

@@ -1,4 +1,7 @@
-"""What the kernel makes of our expressions lists exactly as what nft makes of the same text."""
+"""What the kernel makes of our expressions lists exactly as what nft makes of the same text.
+
+And it lists them byte for byte as they were written, so that a rule that is there is recognised.
+"""
 
 from contextlib import closing
 
@@ -6,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from calico_ctl.dataplane import nfnetlink
+from calico_ctl.dataplane.netlink import NETFILTER, Netlink
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.model.rule import Direction, Rule, Rules
 from calico_ctl.policy import compile as policy_compile
@@ -39,6 +44,15 @@ def table_of(drawn: Rules) -> Ruleset:
     )
 
 
+def told_apart(table: Ruleset) -> set[str]:
+    """The chains whose rules have no set inside."""
+    return {
+        name
+        for name, chain in table.chains.items()
+        if not any(" { " in rule for rule in chain.rules)
+    }
+
+
 @settings(
     max_examples=40,
     deadline=None,
@@ -54,3 +68,5 @@ def test_random_rules_list_as_if_nft_had_made_them(drawn: list[Rule]) -> None:
         table.delete()
         table.rebuild(desired)
         assert nft.listing() == expected
+        with Netlink(NETFILTER) as kernel:
+            assert nfnetlink.chains_as(kernel, desired.chains) == told_apart(desired)

@@ -166,6 +166,83 @@ def test_a_set_in_which_more_than_addresses_is_held_is_written_anew(table: Kerne
     assert nft.listing() == before
 
 
+def handles() -> dict[str, list[int]]:
+    """The kernel's numbers for the rules of each chain; one that is written anew has another."""
+    found: dict[str, list[int]] = {}
+    for item in nft.list_json("table inet calico"):
+        if rule := item.get("rule"):
+            found.setdefault(rule["chain"], []).append(rule["handle"])
+    return found
+
+
+COUNTING = Ruleset(
+    chains={
+        "pi-x": Chain(
+            ('tcp dport 80 counter return comment "1"', 'udp dport 53 counter drop comment "2"')
+        ),
+        "pi-y": Chain(("ip saddr 10.0.0.0/8 counter return",)),
+    }
+)
+OTHERS = {
+    "rule in front": "insert rule inet calico pi-x accept",
+    "rule behind": "add rule inet calico pi-x accept",
+    "rule replaced": 'replace rule inet calico pi-x handle {first} accept comment "1"',
+    "other port": (
+        'replace rule inet calico pi-x handle {first} tcp dport 81 counter return comment "1"'
+    ),
+    "other comment": (
+        'replace rule inet calico pi-x handle {first} tcp dport 80 counter return comment "9"'
+    ),
+    "rule deleted": "delete rule inet calico pi-x handle {first}",
+    "chain emptied": "flush chain inet calico pi-x",
+}
+
+
+@pytest.mark.parametrize("change", OTHERS)
+def test_a_rebuild_writes_only_the_rules_of_chains_that_are_not_as_they_shall_be(
+    table: KernelTable, change: str
+) -> None:
+    table.rebuild(COUNTING)
+    # As if packets had come by.
+    seen = 'tcp dport 80 counter packets 7 bytes 420 return comment "1"'
+    nft.apply(f"replace rule inet calico pi-x handle {handles()['pi-x'][0]} {seen}")
+    before, listed = handles(), nft.listing()
+    table.rebuild(COUNTING)
+    assert (handles(), nft.listing()) == (before, listed)
+    assert "packets 7 bytes 420" in listed
+    nft.apply(OTHERS[change].format(first=before["pi-x"][0]))
+    assert nft.listing() != listed
+    table.rebuild(COUNTING)
+    assert nft.listing() == listed.replace("packets 7 bytes 420", "packets 0 bytes 0")
+    assert handles()["pi-y"] == before["pi-y"]
+
+
+def test_a_rebuild_keeps_what_was_counted_of_interfaces(table: KernelTable) -> None:
+    dropped = Set("ifname", frozenset({'"cali1"', '"cali2"'}), counted=True)
+    table.rebuild(Ruleset(sets={"from-drops": dropped}))
+    nft.apply(
+        "delete element inet calico from-drops { cali1, cali2 }\n"
+        "add element inet calico from-drops { cali1 counter packets 7 bytes 420, cali3 }"
+    )
+    table.rebuild(Ruleset(sets={"from-drops": dropped}))
+    listed = nft.listing("set inet calico from-drops")
+    assert '"cali1" counter packets 7 bytes 420' in listed
+    assert '"cali2" counter packets 0 bytes 0' in listed
+    assert "cali3" not in listed
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_table_that_is_right_keeps_its_rules(table: KernelTable, state: str) -> None:
+    desired = ruleset(STATES[state])
+    table.rebuild(desired)
+    before, listed = handles(), nft.listing()
+    table.rebuild(desired)
+    assert nft.listing() == listed
+    # A set inside a rule is not compared.
+    anew = {name for name, each in desired.chains.items() if " { " in str(each.rules)}
+    assert {name for name, each in handles().items() if each != before[name]} <= anew
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_every_table_lists_as_if_nft_had_made_it(table: KernelTable, state: str) -> None:
     desired = ruleset(STATES[state])

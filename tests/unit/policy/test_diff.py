@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from calico_ctl.policy import diff
-from calico_ctl.policy.diff import Transaction
+from calico_ctl.policy.diff import Held, Transaction
 from calico_ctl.policy.operations import AddChain, AddElements, AddRule, AddSet, Flush, script
 from calico_ctl.policy.ruleset import Names, Step
 from tests.support.states import STATES, desired, ruleset, walk
@@ -141,7 +141,7 @@ def test_a_rebuild_writes_of_a_set_that_is_known_only_what_differs():
     live = ruleset(STATES["one endpoint"])
     names = Names(frozenset(live.chains), frozenset(live.sets), frozenset(live.maps))
     (right,) = live.sets["t4-web"].elements
-    held = {"t4-web": frozenset({"10.9.9.9"}), "t6-web": live.sets["t6-web"].elements}
+    held = Held({"t4-web": frozenset({"10.9.9.9"}), "t6-web": live.sets["t6-web"].elements})
     written = text(diff.rebuild(names, live, held))
     assert [line for line in written if "t4-web" in line and "element" in line] == [
         "delete element inet calico t4-web { 10.9.9.9 }",
@@ -151,6 +151,18 @@ def test_a_rebuild_writes_of_a_set_that_is_known_only_what_differs():
         line for line in written if "t6-web" in line and ("flush" in line or "elem" in line)
     ]
     assert "flush set inet calico t4-web" in text(diff.rebuild(names, live))
+
+
+def test_a_rebuild_leaves_chains_alone_that_are_right():
+    live = ruleset(STATES["one endpoint"])
+    names = Names(frozenset(live.chains), frozenset(live.sets), frozenset(live.maps))
+    held = Held(chains=frozenset(live.chains) - {"flt-in"})
+    written = text(diff.rebuild(names, live, held))
+    assert {
+        line.split()[4] for line in written if line.startswith(("flush chain", "add rule"))
+    } == {"flt-in"}
+    hooked = {name for name, chain in live.chains.items() if chain.hook}
+    assert {line.split()[4] for line in written if line.startswith("add chain")} == hooked
 
 
 def test_a_table_is_replaced_in_one_transaction():
