@@ -8,6 +8,7 @@ import itertools
 import re
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, singledispatch
 
@@ -72,8 +73,8 @@ _LONGEST_LINE = 200
 _PER_MESSAGE = 500
 """Elements in one message: the length of their list has 16 bits."""
 
-_USERDATA = 7
-"""NFTA_RULE_USERDATA"""
+_HANDLES = (3, 6)
+"""NFTA_RULE_HANDLE, _POSITION"""
 
 # NFTA_SET_ELEM_KEY, _DATA, _FLAGS, _EXPR
 _KEY, _DATA, _FLAGS, _EXPRESSION = 1, 2, 3, 7
@@ -116,7 +117,8 @@ def header(family: int, resource: int = 0) -> bytes:
 
 
 _HEADER = header(FAMILIES[_FAMILY_NAME])
-_OURS = _HEADER + attribute(1, name(_TABLE_NAME))
+_OUR_TABLE = attribute(1, name(_TABLE_NAME))
+_OURS = _HEADER + _OUR_TABLE
 """How every message about our table begins: its name is the first attribute of each kind."""
 
 _EDGE = header(0, SUBSYSTEM >> 8)
@@ -258,12 +260,12 @@ def chains_as(kernel: Netlink, wanted: Mapping[str, Chain]) -> frozenset[str]:
     Those with a set inside a rule are not among them: its values are listed elsewhere. Nor is one
     that this kernel lists otherwise than we write it.
     """
-    held: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    held: dict[bytes, list[bytes]] = {}
     for body in kernel.dump("list rules", _GET_RULE, _OURS):
-        found = attributes(body, 4)
-        if text(found[1]) == _TABLE_NAME:
-            rule = nft_rules.uncounted(found[4]), found.get(_USERDATA, b"")
-            held.setdefault(found[2], []).append(rule)
+        # In front of the attributes stands another number than in what is sent.
+        if body.startswith(_OUR_TABLE, len(_HEADER)):
+            chain, rule = _chain_and_rule(body)
+            held.setdefault(chain, []).append(nft_rules.uncounted(rule))
     return frozenset(
         chain
         for chain, content in wanted.items()
@@ -271,9 +273,24 @@ def chains_as(kernel: Netlink, wanted: Mapping[str, Chain]) -> frozenset[str]:
     )
 
 
-def _listed(rule_text: str) -> tuple[bytes | None, bytes]:
+def _chain_and_rule(body: bytes) -> tuple[bytes, bytes]:
+    """Take a listed rule apart: in which chain it is, and its expressions with its comment.
+
+    Of thousands, so only as much is read as has to be. Behind the name of the chain come numbers of
+    8 bytes each: the rule's, and that of the one before it (NFTA_RULE_HANDLE, _POSITION).
+    """
+    at = len(_OURS)
+    end = at + int.from_bytes(body[at : at + 2], sys.byteorder)
+    start = (end + 3) & ~3
+    while body[start + 2] in _HANDLES:
+        start += 12
+    return body[at + 4 : end], body[start:]
+
+
+def _listed(rule_text: str) -> bytes | None:
+    """Write a rule as the kernel lists it; None if it has a set inside."""
     rule = nft_rules.compile_rule(rule_text)
-    return rule.listed, _comment(rule)
+    return None if rule.listed is None else attribute(4, rule.listed) + _comment(rule)
 
 
 def elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
@@ -377,16 +394,14 @@ def _(operation: AddRule, numbers: _Number) -> Iterable[Message]:
         else:
             expressions.append(part)
     # NFTA_RULE_CHAIN, _EXPRESSIONS
-    body = attribute(2, name(operation.chain)) + nested(4, *expressions)
-    if comment := _comment(rule):
-        body += attribute(_USERDATA, comment)
+    body = attribute(2, name(operation.chain)) + nested(4, *expressions) + _comment(rule)
     yield _NEW_RULE, CREATE | _APPEND, body
 
 
 def _comment(rule: Compiled) -> bytes:
-    """Write the comment of a rule, libnftnl's type 0; nothing if it has none."""
+    """Write the comment of a rule: NFTA_RULE_USERDATA, libnftnl's type 0; nothing without one."""
     comment = rule.comment.encode() + b"\0"
-    return bytes([0, len(comment)]) + comment if rule.comment else b""
+    return attribute(7, bytes([0, len(comment)]) + comment) if rule.comment else b""
 
 
 @_write.register

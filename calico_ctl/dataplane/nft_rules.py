@@ -88,8 +88,10 @@ class Compiled:
     @property
     def listed(self) -> bytes | None:
         """How the kernel lists it, before anything is counted; None if a set is inside."""
-        written = [part for part in self.parts if isinstance(part, bytes)]
-        return b"".join(written) if len(written) == len(self.parts) else None
+        try:
+            return b"".join(self.parts)  # type: ignore[arg-type]
+        except TypeError:
+            return None
 
 
 @dataclass(slots=True)

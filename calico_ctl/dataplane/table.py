@@ -19,6 +19,9 @@ from calico_ctl.policy.ruleset import Names, Ruleset, Set, Step
 log = logging.getLogger(__name__)
 
 
+_FEW = 50
+"""Elements that are written in less time than it takes to ask which are there."""
+
 _MANY = 500
 """Objects from which on a change is made while nobody listens."""
 
@@ -75,9 +78,10 @@ class KernelTable:
 
     def _elements(self, name: str, like: Set) -> frozenset[str] | None:
         """Return what a set holds, if that is worth to know and of the kind that is expected."""
-        if like.type == "ifname":
+        if like.counted:
             return frozenset(f'"{each}"' for each in nfnetlink.interfaces(self._kernel, name))
-        if like.type in nfnetlink.ADDRESSES and not like.interval:
+        few = len(like.elements) < _FEW
+        if like.type in nfnetlink.ADDRESSES and not like.interval and not few:
             return nfnetlink.addresses(self._kernel, name, like.type)
         return None
 
