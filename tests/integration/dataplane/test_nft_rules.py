@@ -44,6 +44,15 @@ def table_of(drawn: Rules) -> Ruleset:
     )
 
 
+def nft_joins_ports(rule: Rule) -> bool:
+    """Whether nft 1.0.6 makes one 32-bit field of both ports, which it then lists as numbers."""
+    numbers = [
+        {number for ports in side for number in (ports.first, ports.last)}
+        for side in (rule.src_ports, rule.dst_ports)
+    ]
+    return rule.protocol is None and all(len(each) == 1 for each in numbers)
+
+
 def told_apart(table: Ruleset) -> set[str]:
     """The chains whose rules have no set inside."""
     return {
@@ -59,7 +68,7 @@ def told_apart(table: Ruleset) -> set[str]:
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(st.lists(rules, min_size=5, max_size=30))
+@given(st.lists(rules.filter(lambda rule: not nft_joins_ports(rule)), min_size=5, max_size=30))
 def test_random_rules_list_as_if_nft_had_made_them(drawn: list[Rule]) -> None:
     desired = table_of(Rules(tuple(drawn), tuple(drawn)))
     with private_netns() as host, host.entered(), closing(KernelTable()) as table:
