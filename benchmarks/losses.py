@@ -11,12 +11,13 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import cluster, direct, lab, report, store
 from benchmarks.commits import Commits
-from benchmarks.flows import CLOSED, OPEN, Traffic
+from benchmarks.flows import CLOSED, OPEN, Counts, Traffic
 from benchmarks.lab import HOSTNAME, Host
 from benchmarks.path import Container
 from benchmarks.report import Line
@@ -109,14 +110,16 @@ def _contents() -> dict[str, str]:
 
 def lines(checkout: Path, api: int) -> Iterator[Line]:
     """Measure both ways."""
-    with lab.host(checkout, api) as host, _containers(host) as ends:
-        yield from _through_the_agent(host, *ends)
-    with lab.host(checkout) as host, _containers(host) as ends:
+    with lab.host(checkout, api) as host, containers(host) as ends:
+        for kind, done in through_the_agent(host, *ends, UPDATES // len(KINDS)):
+            yield report.losses(f"agent: {kind}", done.updates, done.transactions, done.counts)
+    with lab.host(checkout) as host, containers(host) as ends:
         yield from direct.lines(host, *ends)
 
 
 @contextlib.contextmanager
-def _containers(host: Host) -> Iterator[tuple[Container, Container]]:
+def containers(host: Host) -> Iterator[tuple[Container, Container]]:
+    """Have two containers on a host: who sends, who receives."""
     ends = Container(host, _SENDER), Container(host, _RECEIVER)
     try:
         yield ends
@@ -125,25 +128,34 @@ def _containers(host: Host) -> Iterator[tuple[Container, Container]]:
             end.close()
 
 
-def _through_the_agent(host: Host, sender: Container, receiver: Container) -> Iterator[Line]:
+@dataclass(frozen=True)
+class Done:
+    """How many changes were written, in how many transactions, and what became of the traffic."""
+
+    updates: int
+    transactions: int
+    counts: Counts
+
+
+def through_the_agent(
+    host: Host, sender: Container, receiver: Container, updates: int
+) -> Iterator[tuple[str, Done]]:
+    """Start the agent; yield for each kind of change what became of traffic during `updates`."""
     store.fill(host.address, _contents())
-    connection = host.store()
-    connection.put(keys.READY, "true")
-    agent = host.start_agent()
-    commits = Commits(host.namespace)
-    for kind in KINDS:
-        connection.put(*kind.rules)
-        traffic = Traffic(sender, receiver)
-        commits.within(0.1)
-        updates, transactions = 0, 0
-        while updates < UPDATES / len(KINDS):
-            connection.put(*kind.change(updates))
-            updates += 1
-            transactions += commits.until(lambda _: True, _FOLLOWS_WITHIN) < float("inf")
-        transactions += len(commits.within(0.5))
-        yield report.losses(f"agent: {kind.name}", updates, transactions, traffic.stop())
-        agent.check()
-    commits.close()
+    with closing(host.store()) as connection, closing(Commits(host.namespace)) as commits:
+        connection.put(keys.READY, "true")
+        agent = host.start_agent()
+        for kind in KINDS:
+            connection.put(*kind.rules)
+            traffic = Traffic(sender, receiver)
+            commits.within(0.1)
+            transactions = 0
+            for number in range(updates):
+                connection.put(*kind.change(number))
+                transactions += commits.until(lambda _: True, _FOLLOWS_WITHIN) < float("inf")
+            transactions += len(commits.within(0.5))
+            yield kind.name, Done(updates, transactions, traffic.stop())
+            agent.check()
 
 
 def main() -> int:
