@@ -17,7 +17,7 @@ from calico_ctl.model.count import Count, Drops
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.interface import Interface
 from calico_ctl.model.rule import Direction
-from tests.support import states
+from tests.support import nft, states
 from tests.support.netns import NetNs, private_netns
 from tests.support.states import STATES
 
@@ -39,7 +39,8 @@ class Wired:
     endpoints: dict[str, Endpoint]
 
     def hold(self, rules: str) -> None:
-        """Make the kernel hold these rules of `web` in a table that is written anew."""
+        """Make the kernel hold these rules of `web` in a table that has counted nothing."""
+        self.table.delete()
         self.table.rebuild(states.ruleset(self.contents(rules)))
 
     def contents(self, rules: str) -> dict[str, str]:
@@ -130,6 +131,18 @@ def test_what_no_rule_matches_is_counted_where_it_was_dropped(wired: Wired) -> N
     assert not wired.ping(3)
     assert KernelCounters().drops() == {"calia": Drops(sent=3), "calib": Drops()}
     assert rules() == {INBOUND: {1: [Count(0, 0)]}, OUTBOUND: {}}
+
+
+def test_a_table_that_is_mended_keeps_its_counts(wired: Wired) -> None:
+    rules_of_web = '{"inbound": [{"action": "deny", "protocol": "icmp"}], "outbound": [{}]}'
+    wired.hold(rules_of_web)
+    assert not wired.ping(3)
+    nft.apply("flush chain inet calico flt-fwd")
+    wired.table.rebuild(states.ruleset(wired.contents(rules_of_web)))
+    assert rules()[INBOUND] == {1: [Count(3, 3 * ECHO)]}
+    assert KernelCounters().drops()["calib"] == Drops(received=3)
+    assert not wired.ping(2)
+    assert KernelCounters().drops()["calib"] == Drops(received=5)
 
 
 def test_a_source_that_is_not_its_own_is_counted_as_spoofed(wired: Wired) -> None:
