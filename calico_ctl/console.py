@@ -91,12 +91,18 @@ class Console:
 
     def read_input(self, what: str) -> str:
         """Return all of stdin; a person at a terminal is told what is expected."""
+        # Imported here: few commands read anything.
+        from calico_ctl.host.text_files import LARGEST, too_large
+
         if sys.stdin.isatty():
             self.say(f"type {what}, then Ctrl-D")
         try:
-            return sys.stdin.read()
+            text = sys.stdin.read(LARGEST + 1)
         except UnicodeDecodeError as error:
             raise InvalidValue("input", error.object[:40], f"{what} in UTF-8") from error
+        if len(text) > LARGEST:
+            raise too_large("stdin")
+        return text
 
     def require_root(self, command: str) -> None:
         """Raise PrivilegeRequired unless root runs the command."""

@@ -39,7 +39,7 @@ from calico_ctl.errors import (
     NotFound,
     UsageError,
 )
-from calico_ctl.host import private_file, text_files
+from calico_ctl.host import files, private_file, text_files
 from calico_ctl.model import etcd_access
 from calico_ctl.model.root import ROOT
 from calico_ctl.usage import Words
@@ -95,7 +95,7 @@ def _export(path: Path, platform: RealPlatform, console: Console) -> None:
     lines = [json.dumps({"key": key, "value": value}) for key, value in content.items()]
     separator = ",\n"
     text = f"{_HEAD}\n{separator.join(lines)}\n]}}\n"
-    if path.exists() or path.is_symlink():
+    if files.exists(str(path)) or path.is_symlink():
         raise AlreadyExists(f"{path} exists already", hint="choose another name")
     kept = private_file.keep(path.name, text.encode(), [path.parent])
     if kept.path is None:

@@ -9,7 +9,15 @@ import socket
 import struct
 from typing import NamedTuple
 
-from calico_ctl.dataplane.netlink import KernelRefused, Netlink, attribute, attributes, name
+from calico_ctl.dataplane.netlink import (
+    KernelRefused,
+    Netlink,
+    attribute,
+    attributes,
+    name,
+    number,
+    read_number,
+)
 from calico_ctl.dataplane.rtnetlink import ON_LINK, UNICAST, UNIVERSE, deletion
 from calico_ctl.model.address import FAMILIES, Family
 
@@ -37,8 +45,6 @@ _BOOT = 3
 _ROUTE_TO, _ROUTE_LINK, _ROUTE_GATEWAY, _ROUTE_METRIC = 1, 4, 5, 6
 # RTNH_F_ONLINK, the only flag that is a wish; the others say how the route is.
 _GATEWAY_IS_ON_LINK = 4
-
-_NUMBER = struct.Struct("=I")
 
 
 class Address(NamedTuple):
@@ -71,7 +77,7 @@ class DefaultRoute(NamedTuple):
     def with_metric(self, metric: int) -> "DefaultRoute":
         """Return the same route with another metric, as it is asked for."""
         *head, flags = _ROUTE.unpack_from(self.body)
-        found = attributes(deletion(self.body), _ROUTE.size) | {_ROUTE_METRIC: _NUMBER.pack(metric)}
+        found = attributes(deletion(self.body), _ROUTE.size) | {_ROUTE_METRIC: number(metric)}
         body = _ROUTE.pack(*head, flags & _GATEWAY_IS_ON_LINK)
         body += b"".join(attribute(*each) for each in found.items())
         return DefaultRoute(metric, self.ifindex, body)
@@ -134,14 +140,14 @@ def route_to(packed: bytes, index: int) -> bytes:
     # Only IPv4 tells scopes of routes apart.
     scope = ON_LINK if len(packed) == 4 else UNIVERSE
     head = _route_head(packed, 8 * len(packed), scope)
-    return head + attribute(_ROUTE_TO, packed) + _numbered(_ROUTE_LINK, index)
+    return head + attribute(_ROUTE_TO, packed) + attribute(_ROUTE_LINK, number(index))
 
 
 def default_route(gateway: bytes, index: int, metric: int) -> bytes:
     """Write a default route; metric 0 is the family's usual one."""
     head = _route_head(gateway, 0, UNIVERSE)
-    where = attribute(_ROUTE_GATEWAY, gateway) + _numbered(_ROUTE_LINK, index)
-    return head + where + (_numbered(_ROUTE_METRIC, metric) if metric else b"")
+    where = attribute(_ROUTE_GATEWAY, gateway) + attribute(_ROUTE_LINK, number(index))
+    return head + where + (attribute(_ROUTE_METRIC, number(metric)) if metric else b"")
 
 
 def _route_head(packed: bytes, length: int, scope: int) -> bytes:
@@ -162,12 +168,7 @@ def _parse_address(body: bytes) -> Address:
 
 
 def _number(body: bytes, kind: int) -> int:
-    number: int = _NUMBER.unpack(attributes(body, _ROUTE.size).get(kind, bytes(4)))[0]
-    return number
-
-
-def _numbered(kind: int, value: int) -> bytes:
-    return attribute(kind, _NUMBER.pack(value))
+    return read_number(attributes(body, _ROUTE.size).get(kind, bytes(4)))
 
 
 def _shown(packed: bytes) -> str:

@@ -42,6 +42,7 @@ _INSTRUCTION = struct.Struct("=HBBI")
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
+_NUMBER = struct.Struct("=I")
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP = 1
 _DROP_MEMBERSHIP = 2
@@ -323,3 +324,14 @@ def text(value: bytes) -> str:
 def name(value: str) -> bytes:
     """Write a name that ends with a zero byte."""
     return value.encode() + b"\0"
+
+
+def number(value: int) -> bytes:
+    """Write a number of 32 bits in the byte order of the machine."""
+    return _NUMBER.pack(value)
+
+
+def read_number(value: bytes) -> int:
+    """Read what `number` writes."""
+    found: int = _NUMBER.unpack(value)[0]
+    return found

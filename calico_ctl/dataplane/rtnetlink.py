@@ -20,6 +20,8 @@ from calico_ctl.dataplane.netlink import (
     attribute,
     attributes,
     name,
+    number,
+    read_number,
     text,
 )
 from calico_ctl.model.address import Family
@@ -59,7 +61,7 @@ _LINK_NAME, _LINK_FAMILIES, _LINK_EXTENT = 3, 26, 29
 _LINK_NAMESPACE = 37
 _NAMESPACE_NUMBER, _NAMESPACE_FILE = 1, 3
 _INET_CONF, _INET6_CONF = 1, 2
-_WITHOUT_STATISTICS = struct.pack("=I", 1 << 3)
+_WITHOUT_STATISTICS = number(1 << 3)
 
 # struct rtmsg: family, length of destination and source, tos, table, protocol, scope, type, flags
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -83,7 +85,6 @@ _PROXY = 0x08
 _NEIGHBOUR_TABLE = struct.Struct("=Bxxx")
 _TABLE_OF_LINK, _TABLE_INDEX, _TABLE_PROXY_DELAY = 6, 1, 13
 
-_NUMBER = struct.Struct("=I")
 _LONG = struct.Struct("=Q")
 
 
@@ -146,7 +147,7 @@ def other_end_is_in(route: Netlink, interface: str, netns: int) -> bool:
     """
     asked = _LINK.pack(0, 0, 0, 0, 0) + attribute(_LINK_NAME, name(interface))
     link = attributes(route.get(f"interface {interface}", _GET_LINK, asked), _LINK.size)
-    asked = bytes(4) + attribute(_NAMESPACE_FILE, _NUMBER.pack(netns))
+    asked = bytes(4) + attribute(_NAMESPACE_FILE, number(netns))
     space = attributes(route.get("a namespace", _GET_NAMESPACE, asked), 4)
     # Namespaces have numbers here only if something of ours has an end there.
     return _LINK_NAMESPACE in link and link[_LINK_NAMESPACE] == space.get(_NAMESPACE_NUMBER)
@@ -242,7 +243,7 @@ def parse_proxy_delay(body: bytes) -> tuple[int, int]:
     """Read an RTM_NEWNEIGHTBL message: interface (0: the default of new ones), milliseconds."""
     found = attributes(attributes(body, _NEIGHBOUR_TABLE.size)[_TABLE_OF_LINK])
     delay: int = _LONG.unpack(found[_TABLE_PROXY_DELAY])[0]
-    return _number(found.get(_TABLE_INDEX, bytes(4))), delay
+    return read_number(found.get(_TABLE_INDEX, bytes(4))), delay
 
 
 def is_ours(body: bytes, family: Family) -> bool:
@@ -261,8 +262,8 @@ def parse_route(body: bytes) -> Route:
     return Route(
         destination=found.pop(_ROUTE_TO, everywhere),
         length=length,
-        ifindex=_number(found.pop(_ROUTE_LINK, bytes(4))),
-        metric=_number(found.pop(_ROUTE_METRIC, bytes(4))),
+        ifindex=read_number(found.pop(_ROUTE_LINK, bytes(4))),
+        metric=read_number(found.pop(_ROUTE_METRIC, bytes(4))),
         scope=scope,
         tos=tos,
         kind=kind,
@@ -298,8 +299,8 @@ def route_message(route: Route) -> bytes:
         route.kind,
         0,
     )
-    where = attribute(_ROUTE_TO, route.destination) + _numbered(_ROUTE_LINK, route.ifindex)
-    return head + where + (_numbered(_ROUTE_METRIC, route.metric) if route.metric else b"")
+    where = attribute(_ROUTE_TO, route.destination) + attribute(_ROUTE_LINK, number(route.ifindex))
+    return head + where + (attribute(_ROUTE_METRIC, number(route.metric)) if route.metric else b"")
 
 
 def deletion(body: bytes) -> bytes:
@@ -331,12 +332,3 @@ def _shown(packed: bytes) -> str:
 
 def _integers(array: bytes) -> tuple[int, ...]:
     return struct.unpack(f"={len(array) // 4}i", array)
-
-
-def _number(value: bytes) -> int:
-    number: int = _NUMBER.unpack(value)[0]
-    return number
-
-
-def _numbered(kind: int, value: int) -> bytes:
-    return attribute(kind, _NUMBER.pack(value))

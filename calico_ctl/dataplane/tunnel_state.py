@@ -11,7 +11,15 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 
-from calico_ctl.dataplane.netlink import ROUTE, KernelRefused, Netlink, attribute, attributes, name
+from calico_ctl.dataplane.netlink import (
+    ROUTE,
+    KernelRefused,
+    Netlink,
+    attribute,
+    attributes,
+    name,
+    number,
+)
 from calico_ctl.model.address import Family
 from calico_ctl.model.encapsulation import DEVICES
 
@@ -25,7 +33,7 @@ _LINK = struct.Struct("=BxHiII")
 _UP = 1
 _ADDRESS, _NAME, _MTU, _KIND, _FAMILIES_OF_LINK, _EXTENT = 1, 3, 4, 18, 26, 29
 _INET_CONF, _INET6_CONF, _ADDRESS_MODE = 1, 2, 8
-_WITHOUT_STATISTICS = struct.pack("=I", 1 << 3)
+_WITHOUT_STATISTICS = number(1 << 3)
 
 # struct rtmsg, and RTA_CACHEINFO: when it was used
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -87,9 +95,7 @@ def _of_link(body: bytes) -> tuple[object, ...]:
 
 
 def _ends(kernel: Netlink, af: int, index: int) -> Iterator[tuple[object, ...]]:
-    question = _NEIGHBOUR.pack(af, 0, 0, 0, 0) + attribute(
-        _NEIGHBOUR_LINK, struct.pack("=I", index)
-    )
+    question = _NEIGHBOUR.pack(af, 0, 0, 0, 0) + attribute(_NEIGHBOUR_LINK, number(index))
     for body in kernel.dump("list the ends of tunnels", _GET_NEIGHBOUR, question):
         _, link, state, flags, kind = _NEIGHBOUR.unpack_from(body)
         if link == index and (state & _PERMANENT or af == _BRIDGE):

@@ -9,7 +9,6 @@ when our interface goes. IPv6 routes carry a metric of their own below the usual
 Numbers come from linux/rtnetlink.h, if_link.h, if_addr.h and veth.h.
 """
 
-import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from netaddr import IPAddress
 
 from calico_ctl.dataplane import container_side
 from calico_ctl.dataplane.container_side import Address, DefaultRoute
-from calico_ctl.dataplane.netlink import CREATE, EXCLUSIVE, REPLACE, attribute, name, nested
+from calico_ctl.dataplane.netlink import CREATE, EXCLUSIVE, REPLACE, attribute, name, nested, number
 from calico_ctl.dataplane.rtnetlink import UNIVERSE, deletion
 from calico_ctl.model import address
 from calico_ctl.model.interface import Interface
@@ -44,8 +43,6 @@ _VETH_PEER = 1
 _OTHER_END, _LOCAL = 1, 2
 _WITHOUT_DETECTION = 0x02
 
-_NUMBER = struct.Struct("=I")
-
 
 class Request(NamedTuple):
     """One thing for the kernel to do, in words, and the message: type, flags, body."""
@@ -69,12 +66,12 @@ def plan_pair(interface: Interface, netns: int, mtu: int | None = None) -> list[
     `netns` is the open file of the other namespace. `mtu` is in bytes, for both ends; None: what
     the kernel makes it.
     """
-    size = b"" if mtu is None else _numbered(_LINK_MTU, mtu)
+    size = b"" if mtu is None else attribute(_LINK_MTU, number(mtu))
     peer = (
         container_side.link_head()
         + attribute(_LINK_NAME, name(interface.name))
         + attribute(_LINK_MAC, bytes.fromhex(interface.mac.replace(":", "")))
-        + _numbered(_LINK_NAMESPACE, netns)
+        + attribute(_LINK_NAMESPACE, number(netns))
         + size
     )
     pair = nested(
@@ -105,7 +102,9 @@ def plan_up(link: str) -> Request:
 def plan_mtu(link: str, mtu: int) -> Request:
     """Return the request that gives a link an MTU in bytes."""
     body = (
-        container_side.link_head() + attribute(_LINK_NAME, name(link)) + _numbered(_LINK_MTU, mtu)
+        container_side.link_head()
+        + attribute(_LINK_NAME, name(link))
+        + attribute(_LINK_MTU, number(mtu))
     )
     return Request(f"give {link} an MTU of {mtu}", _NEW_LINK, 0, body)
 
@@ -207,7 +206,3 @@ def _route_added(route: DefaultRoute) -> Request:
 
 def _route_deleted(route: DefaultRoute) -> Request:
     return Request(f"delete {route}", _DELETE_ROUTE, 0, route.body)
-
-
-def _numbered(kind: int, value: int) -> bytes:
-    return attribute(kind, _NUMBER.pack(value))

@@ -24,7 +24,7 @@ from calico_ctl.ipam.block import Owner
 from calico_ctl.model import keys
 
 Publish = Callable[[Sequence[IPAddress]], Sequence[Change]]
-"""What is to be written with the claims, given the addresses."""
+"""What is to be written with the claims, given the addresses; asked again before each try."""
 
 
 class Claims:
@@ -66,13 +66,15 @@ class Claims:
                 self._pending[choice.cidr] = choice
             ips = [chosen[number].ip for number in sorted(chosen)]
             made: list[Change] = []
+            published = publish(ips)
             try:
-                self._write(publish(ips), made)
+                self._write(published, made)
             except (AlreadyExists, Conflict):
                 keys_made = {change.key for change in made}
                 left = {each for each in left if not chosen[each].is_among(keys_made)}
-                if not left:
-                    raise  # the claims are there: it was what is published with them
+                # With all claims there it was what is published with them.
+                if not left and publish(ips) == published:
+                    raise
             else:
                 return ips
 

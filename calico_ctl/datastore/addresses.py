@@ -15,7 +15,8 @@ from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.datastore import address_search, block_changes, blocks, endpoints, handles
 from calico_ctl.datastore.address_claims import Claims, Publish
-from calico_ctl.datastore.store import Change, Store
+from calico_ctl.datastore.block_changes import Before
+from calico_ctl.datastore.store import Store
 from calico_ctl.errors import InvalidValue
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Block, Owner
@@ -76,16 +77,21 @@ def require_free(store: Store, request: AddressRequest) -> None:
         raise block.taken(request, owner)
 
 
-def release(store: Store, ip: IPAddress, owner: str | None) -> bool:
-    """Free an address if that owner, or for None anybody, has it; say whether it did."""
+def release(
+    store: Store, ip: IPAddress, owner: str | None, before: Before = block_changes.nothing
+) -> bool:
+    """Free an address if that owner, or for None anybody, has it; say whether it did.
+
+    What `before` returns is changed first, or together with it if the store can do that.
+    """
     wish = partial(Block.release, ip=ip, owner_id=owner)
-    return bool(block_changes.change(store, [block.cidr_of(ip)], wish))
+    return bool(block_changes.change(store, [block.cidr_of(ip)], wish, before))
 
 
-def release_all(store: Store, owner: str, before: Sequence[Change] = ()) -> bool:
+def release_all(store: Store, owner: str, before: Before = block_changes.nothing) -> bool:
     """Free every address that an owner has; say whether it had any.
 
-    The changes `before` are made first, or together with it if the store can do that.
+    What `before` returns is changed first, or together with it if the store can do that.
     """
     known = handles.get(store, owner)
     in_blocks = _mentioning(store, owner) if known is None else list(known.counts)
@@ -103,7 +109,7 @@ def retire(store: Store, key: EndpointKey) -> None:
     It is unpublished first or together with that, so that nobody gets an address to which others
     still send.
     """
-    release_all(store, key.id, [endpoints.removal(key)])
+    release_all(store, key.id, lambda: [endpoints.removal(key)])
     endpoints.remove_directories(store, key)
 
 

@@ -18,26 +18,36 @@ from calico_ctl.model import keys
 
 Wish = Callable[[Block], Block]
 
+Before = Callable[[], Sequence[Change]]
+"""Returns what is to be changed before the blocks, as it is to be changed now."""
+
+
+def nothing() -> Sequence[Change]:
+    """Return no change."""
+    return ()
+
 
 def change(
-    store: Store, cidrs: Iterable[IPNetwork], wish: Wish, before: Sequence[Change] = ()
+    store: Store, cidrs: Iterable[IPNetwork], wish: Wish, before: Before = nothing
 ) -> list[tuple[Block, Block]]:
     """Make of blocks what `wish` makes of them; return those that changed, before and after.
 
-    A block in which nobody has anything any more goes, with the note of its host. The changes
-    `before` come first. Raises InvalidValue, naming the key, if a block cannot be read, once all
-    the others are changed.
+    A block in which nobody has anything any more goes, with the note of its host. The changes that
+    `before` returns come first. Raises InvalidValue, naming the key, if a block cannot be read,
+    once all the others are changed.
     """
-    left, first = list(cidrs), list(before)
+    left, done = list(cidrs), set[str]()
+    first: Sequence[Change] = ()
     changed: list[tuple[Block, Block]] = []
     problem: InvalidValue | None = None
     for _ in range(entries.ATTEMPTS):
+        first = [each for each in before() if each.key not in done]
         plans, problem = _plans(store, left, wish, problem)
         made = _write(store, plans, first)
+        done |= made
         changed += [(each.seen, each.wanted) for each in plans if each.is_among(made)]
         left = [each.seen.cidr for each in plans if not each.is_among(made)]
-        first = [each for each in first if each.key not in made]
-        if not left and not first:
+        if not left and all(each.key in made for each in first):
             break
     else:
         raise entries.gave_up(keys.block(left[0]) if left else first[0].key)

@@ -96,6 +96,18 @@ def publication(endpoint: Endpoint) -> Change:
     return Put(keys.endpoint(endpoint.key), codec.encode_endpoint(endpoint))
 
 
+def alteration(
+    store: Store, key: EndpointKey, change: Callable[[Endpoint], Endpoint]
+) -> Sequence[Change]:
+    """Return the change that makes of an endpoint what `change` makes of it, if that is one.
+
+    Raises NotFound, or InvalidValue naming the key.
+    """
+    endpoint, entry = get(store, key)
+    wanted = change(endpoint)
+    return [] if wanted == endpoint else [Put(entry.key, codec.encode_endpoint(wanted), entry)]
+
+
 def removal(key: EndpointKey) -> Change:
     """Return the change that removes an endpoint, if it is there."""
     return Delete(keys.endpoint(key))

@@ -16,7 +16,7 @@ def read(path: str) -> str:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if len(content) > LARGEST:
-        raise CalicoError(f"{path} is larger than {LARGEST // 1024 // 1024} MiB")
+        raise too_large(path)
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -43,6 +43,11 @@ def is_directory(path: str) -> bool:
         return Path(path).is_dir()
     except (OSError, ValueError):
         return False
+
+
+def too_large(path: str) -> CalicoError:
+    """Return the error for a file of more bytes than there may be."""
+    return CalicoError(f"{path} is larger than {LARGEST // 1024 // 1024} MiB")
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> CalicoError:

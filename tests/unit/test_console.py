@@ -2,6 +2,7 @@ import errno
 import io
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -148,6 +149,13 @@ def test_a_person_at_a_terminal_is_told_what_to_type(console, monkeypatch, capsy
     monkeypatch.setattr(sys, "stdin", terminal)
     assert console.read_input("the rules as JSON") == "{}"
     assert "type the rules as JSON, then Ctrl-D" in capsys.readouterr().err
+
+
+def test_input_that_never_ends_is_refused(console, monkeypatch) -> None:
+    with Path("/dev/zero").open() as endless:
+        monkeypatch.setattr(sys, "stdin", endless)
+        with pytest.raises(CalicoError, match="stdin is larger than 32 MiB"):
+            console.read_input("the rules as JSON")
 
 
 def test_input_that_is_no_text_is_refused(console, monkeypatch) -> None:

@@ -1,16 +1,16 @@
 """What commands say when etcd or Docker is not as it should be: words, code 1, nothing written."""
 
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 
 import pytest
 
+from tests.support import listeners
 from tests.support.shell import Shell
 
 REFUSAL = b'{"message":"Insufficient credentials"}'
@@ -39,30 +39,9 @@ SAID = {
 @contextmanager
 def answering(answer: bytes | None) -> Iterator[str]:
     """A server that gives everybody the same answer; None: that says nothing."""
-    held: list[socket.socket] = []
-
-    def serve(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                held.append(connection)
-                with suppress(OSError):
-                    connection.recv(1 << 16)
-                    if answer is not None:
-                        connection.sendall(answer)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=serve, args=(listener,))
-        serving.start()
-        host, port = listener.getsockname()
-        yield f"{host}:{port}"
-        listener.shutdown(socket.SHUT_RDWR)
-        for each in held:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        serving.join(60)
-        for each in held:
-            each.close()
+    server = listeners.silent() if answer is None else listeners.serving(listeners.saying(answer))
+    with server as port:
+        yield f"127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize(
@@ -147,3 +126,15 @@ def test_a_container_that_cannot_have_a_network_is_an_error_in_words(
     for name, message in SAID.items():
         assert message in shell.refused(line(name), DOCKER_HOST=engine)
     assert etcd.keys() == before
+
+
+def test_a_docker_whose_socket_one_may_not_use_is_an_error_in_words(
+    shell: Shell, engine: str
+) -> None:
+    Path(engine.removeprefix("unix://")).chmod(0)
+    # what lets root use it all the same
+    outsider = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    for line in ("container add web ipv4", "container remove web", "node stop"):
+        refused = Shell(shell.authority, before=outsider).refused(line, DOCKER_HOST=engine)
+        assert "cannot reach the Docker Engine" in refused
+        assert "permission denied" in refused

@@ -95,6 +95,7 @@ def test_a_file_takes_a_cluster_to_another_etcd(
         ("datastore migrate --from=1 --to=3", "invalid --from '1': expected 2 or 3"),
         ("datastore migrate --from=3 --to=2", "no /calico in the v3 store"),
         ("datastore export /nowhere/at/all", "cannot write to /nowhere/at"),
+        (f"datastore export {'a' * 300}", "File name too long"),
         ("datastore import /nowhere", "cannot read /nowhere"),
         ("datastore import {file}", "what `calicoctl datastore export` writes"),
     ],

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from calico_ctl.datastore.connection import Connection
 from calico_ctl.datastore.etcd import Etcd
 from tests.support.etcd_server import EtcdServer
 
@@ -47,6 +49,20 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
+    """The connections that are made from now on."""
+    made: list[Connection] = []
+    real = Connection.to
+
+    def noted(*arguments: Any, **named: Any) -> Connection:
+        made.append(real(*arguments, **named))
+        return made[-1]
+
+    monkeypatch.setattr(Connection, "to", noted)
+    return made
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,32 +16,20 @@ import pytest
 from calico_ctl.datastore.etcd import Etcd
 from calico_ctl.datastore.etcd_requests import EtcdSettings
 from calico_ctl.datastore.etcd_v3 import EtcdV3
-from calico_ctl.datastore.store import Delete, Entry, Put, Store, StoreReplaced
+from calico_ctl.datastore.store import StoreReplaced
 from calico_ctl.errors import DatastoreUnavailable
 from calico_ctl.model.etcd_access import EtcdTls
-from tests.support import command
+from tests.support import command, listeners
 from tests.support.command import PACE
 from tests.support.etcd_server import EtcdServer
 from tests.support.paths import CHECKOUT
+from tests.support.verbs import READS, VERBS, WRITES
 
 pytestmark = pytest.mark.integration
 
 Client = type[Etcd] | type[EtcdV3]
 each_api = pytest.mark.parametrize("client", [Etcd, EtcdV3])
 
-SEEN = Entry("/a", "1", 1)
-READS: dict[str, Callable[[Store], object]] = {
-    "get": lambda store: store.get("/a"),
-    "tree": lambda store: store.tree("/a"),
-}
-WRITES: dict[str, Callable[[Store], object]] = {
-    "put": lambda store: store.put("/a", "1"),
-    "create": lambda store: store.create("/a", "1"),
-    "swap": lambda store: store.swap(SEEN, "2"),
-    "delete": lambda store: store.delete("/a"),
-    "write_together": lambda store: store.write_together([Put("/a", "1"), Delete("/b")]),
-}
-VERBS = READS | WRITES | {"watch": lambda store: store.watch("/a", 1, 0.3)}
 ONE_OF_EACH_KIND = [VERBS[name] for name in ("get", "write_together", "watch")]
 each_verb = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS.keys())
 
@@ -81,12 +69,12 @@ def impatient(port: int) -> EtcdSettings:
 @each_api
 @each_verb
 def test_a_closed_port_is_reported_at_once(client: Client, verb) -> None:
-    with socket.socket() as taken:
-        # It does not listen, and nobody else gets the port.
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        with taking_at_most(10), pytest.raises(DatastoreUnavailable) as caught:
-            verb(client(EtcdSettings("127.0.0.1", port)))
+    with (
+        listeners.nobody() as port,
+        taking_at_most(10),
+        pytest.raises(DatastoreUnavailable) as caught,
+    ):
+        verb(client(EtcdSettings("127.0.0.1", port)))
     assert caught.value.message == f"cannot reach etcd at 127.0.0.1:{port} (connection refused)"
     assert "ETCD_AUTHORITY" in caught.value.hint
 
@@ -106,11 +94,11 @@ def test_a_black_hole_is_given_up_in_time(client: Client) -> None:
 def test_a_server_that_never_answers_is_given_up_in_time(client: Client) -> None:
     for verb in ONE_OF_EACH_KIND:
         with (
-            socket.create_server(("127.0.0.1", 0)) as listener,
+            listeners.silent() as port,
             taking_at_most(10),
             pytest.raises(DatastoreUnavailable, match=r"no answer within 0\.4 s"),
         ):
-            verb(client(impatient(listener.getsockname()[1])))
+            verb(client(impatient(port)))
 
 
 def test_a_command_ends_within_five_seconds_in_a_black_hole() -> None:
@@ -124,11 +112,11 @@ def test_a_command_ends_within_five_seconds_in_a_black_hole() -> None:
 
 def test_a_command_ends_within_five_seconds_if_nobody_answers() -> None:
     with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
+        listeners.silent() as port,
         taking_at_most(30),
         pytest.raises(DatastoreUnavailable, match="no answer within 4 s"),
     ):
-        EtcdV3(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
+        EtcdV3(EtcdSettings("127.0.0.1", port)).get("/a")
 
 
 def test_a_frozen_etcd_is_given_up_in_time(server: EtcdServer) -> None:
@@ -149,19 +137,8 @@ def test_a_frozen_etcd_is_given_up_in_time(server: EtcdServer) -> None:
 def test_a_write_is_never_sent_twice_and_a_read_is(client: Client) -> None:
     """A server that drops the connection after each request counts how often it was asked."""
     asked: list[bytes] = []
-
-    def answer(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection:
-                asked.append(connection.recv(4096))
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=answer, args=(listener,), daemon=True).start()
-        store = client(EtcdSettings("127.0.0.1", listener.getsockname()[1]))
+    with listeners.serving(listeners.hanging_up(asked)) as port:
+        store = client(EtcdSettings("127.0.0.1", port))
         for write in WRITES.values():
             with pytest.raises(DatastoreUnavailable, match="connection lost") as caught:
                 write(store)
@@ -173,7 +150,6 @@ def test_a_write_is_never_sent_twice_and_a_read_is(client: Client) -> None:
                 read(store)
             assert len(asked) == 2
             asked.clear()
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 @each_api

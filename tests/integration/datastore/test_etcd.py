@@ -1,9 +1,8 @@
 """What happens when etcd is away, silent, forgetful, emptied, or not etcd at all."""
 
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import product
@@ -12,22 +11,14 @@ from pathlib import Path
 import pytest
 
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
-from calico_ctl.datastore.store import Entry, Event, Store
+from calico_ctl.datastore.store import Event
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable
+from tests.support import listeners
 from tests.support.command import PACE
 from tests.support.etcd_server import EtcdServer
+from tests.support.verbs import VERBS
 
 pytestmark = pytest.mark.integration
-
-VERBS: dict[str, Callable[[Store], object]] = {
-    "get": lambda store: store.get("/a"),
-    "tree": lambda store: store.tree("/a"),
-    "put": lambda store: store.put("/a", "1"),
-    "create": lambda store: store.create("/a", "1"),
-    "swap": lambda store: store.swap(Entry("/a", "1", 1), "2"),
-    "delete": lambda store: store.delete("/a"),
-    "watch": lambda store: store.watch("/a", 1, 0.3),
-}
 
 
 def test_an_etcd_without_v2_is_named_as_such(tmp_path: Path) -> None:
@@ -91,17 +82,11 @@ def test_whoever_asks_who_we_are_is_not_taken_for_something_else(head: bytes, co
 
 
 def test_a_server_that_does_not_speak_http_is_unavailable() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def greet() -> None:
-            for _ in range(2):
-                connection, _ = listener.accept()
-                with connection:
-                    connection.sendall(b"SSH-2.0-OpenSSH\r\n")
-
-        threading.Thread(target=greet, daemon=True).start()
-        with pytest.raises(DatastoreUnavailable):
-            Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1])).get("/a")
+    with (
+        listeners.serving(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH\r\n")) as port,
+        pytest.raises(DatastoreUnavailable),
+    ):
+        Etcd(EtcdSettings("127.0.0.1", port)).get("/a")
 
 
 def test_a_write_to_a_directory_says_that_it_is_one(store: Etcd) -> None:
@@ -118,26 +103,10 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 @contextmanager
 def answering(*answers: Sequence[bytes]) -> Iterator[Etcd]:
     """A store whose server answers on one connection, each answer in pieces, and hangs up."""
-
-    def answer(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for answer in answers:
-                connection.recv(4096)
-                for piece in answer:
-                    connection.sendall(piece)
-                    time.sleep(0.001)  # so that pieces come as such
-            connection.shutdown(socket.SHUT_WR)
-            connection.recv(4096)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=answer, args=(listener,))
-        thread.start()
-        store = Etcd(EtcdSettings("127.0.0.1", listener.getsockname()[1], timeout=30.0))
+    with listeners.serving(listeners.answering(*answers), connections=1) as port:
+        store = Etcd(EtcdSettings("127.0.0.1", port, timeout=30.0))
         yield store
         store.close()
-        thread.join(60)
 
 
 def bytewise(answer: bytes) -> list[bytes]:

@@ -3,7 +3,7 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -16,10 +16,11 @@ from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.datastore.store import Delete, Entry, Store, StoreReplaced
 from calico_ctl.errors import Conflict, DatastoreUnavailable
 from calico_ctl.model.etcd_access import EtcdAuthority
+from tests.support import listeners
 from tests.support.etcd_server import EtcdCluster, EtcdServer
+from tests.support.verbs import READS, SEEN, WRITES, Verb
 
 PATIENT = {"connect_timeout": 30.0, "timeout": 60.0}
-SEEN = Entry("/a", "1", 1)
 
 
 def swapped_in_vain(store: Store) -> None:
@@ -29,10 +30,9 @@ def swapped_in_vain(store: Store) -> None:
         pytest.fail("it was not refused")
 
 
-VERBS: dict[str, Callable[[Store], object]] = {
-    "get": lambda store: store.get("/a"),
-    "tree": lambda store: store.tree("/a"),
-    "put": lambda store: store.put("/a", "1"),
+VERBS: dict[str, Verb] = {
+    **READS,
+    "put": WRITES["put"],
     "create": lambda store: store.create("/new", "1"),
     "swap": swapped_in_vain,
     "delete": lambda store: store.delete("/nothing"),
@@ -66,38 +66,21 @@ def opened(*members: EtcdAuthority, v2: bool = True, **times: float) -> Iterator
 
 @contextmanager
 def nobody() -> Iterator[EtcdAuthority]:
-    """A port that is taken by a socket that does not listen: connections are refused."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield EtcdAuthority("127.0.0.1", taken.getsockname()[1])
+    with listeners.nobody() as port:
+        yield EtcdAuthority("127.0.0.1", port)
 
 
 @contextmanager
-def hanging_up(asked: list[bytes], *, silent: bool = False) -> Iterator[EtcdAuthority]:
-    """A server that notes what it is asked, and hangs up, or says nothing at all."""
-    held: list[socket.socket] = []
+def silent() -> Iterator[EtcdAuthority]:
+    with listeners.silent() as port:
+        yield EtcdAuthority("127.0.0.1", port)
 
-    def answer(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            held.append(connection)
-            if not silent:
-                asked.append(connection.recv(4096))
-                connection.close()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=answer, args=(listener,), daemon=True)
-        serving.start()
-        try:
-            yield EtcdAuthority("127.0.0.1", listener.getsockname()[1])
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            serving.join(30)
-            for each in held:
-                each.close()
+@contextmanager
+def hanging_up(asked: list[bytes]) -> Iterator[EtcdAuthority]:
+    """A server that notes what it is asked, and hangs up."""
+    with listeners.serving(listeners.hanging_up(asked)) as port:
+        yield EtcdAuthority("127.0.0.1", port)
 
 
 @each_verb
@@ -167,15 +150,15 @@ def test_a_silent_member_is_given_up_for_the_next(
     """The shares of the time are in tests/unit; here the silent one's is short."""
     monkeypatch.setattr(Servers, "patience", lambda _self, turn: 30.0 if turn.failed else 0.2)
     with (
-        hanging_up([], silent=True) as bad,
+        silent() as bad,
         opened(bad, shared_server.authority) as store,
     ):
         store.get("/a")
         store.put("/a", "it sticks with the member that answers")
     monkeypatch.setattr(Servers, "patience", lambda _self, _turn: 0.2)
     with (
-        hanging_up([], silent=True) as one,
-        hanging_up([], silent=True) as two,
+        silent() as one,
+        silent() as two,
         opened(one, two) as store,
         pytest.raises(DatastoreUnavailable) as caught,
     ):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +20,7 @@ from calico_ctl.datastore.connection import Connection, TlsFailed
 from calico_ctl.datastore.etcd import Etcd, EtcdSettings
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable, InvalidValue
 from calico_ctl.model.etcd_access import EtcdTls
+from tests.support import listeners
 from tests.support.certificates import Certificates
 from tests.support.etcd_server import EtcdServer, SecureEtcdServer
 
@@ -88,20 +88,12 @@ def test_with_certificate_and_password_every_verb_works(secure: EtcdServer) -> N
 
 
 def test_one_connection_serves_many_requests(
-    secure: EtcdServer, monkeypatch: pytest.MonkeyPatch
+    secure: EtcdServer, connections: list[Connection]
 ) -> None:
-    made: list[Connection] = []
-    real = Connection.to
-
-    def counted(*arguments: Any, **named: Any) -> Connection:
-        made.append(real(*arguments, **named))
-        return made[-1]
-
-    monkeypatch.setattr(Connection, "to", counted)
     with opened(secure) as store:
         for _ in range(5):
             store.get("/calico/many")
-    assert len(made) == 1
+    assert len(connections) == 1
 
 
 @pytest.mark.parametrize(
@@ -189,27 +181,13 @@ def answering_once(certificates: Certificates, name: str) -> Iterator[int]:
     body = b'{"errorCode":100,"message":"Key not found","index":1}'
     head = b"HTTP/1.1 404 Not Found\r\nX-Etcd-Index: 1\r\nContent-Length: %d\r\n\r\n" % len(body)
 
-    def answer(listener: socket.socket) -> None:
-        while True:
-            try:
-                connected, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                with context.wrap_socket(connected, server_side=True) as connection:
-                    connection.recv(4096)
-                    connection.sendall(head + body)
-            except OSError:
-                connected.close()
+    def answer(connected: socket.socket) -> None:
+        with context.wrap_socket(connected, server_side=True) as connection:
+            connection.recv(4096)
+            connection.sendall(head + body)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=answer, args=(listener,), daemon=True)
-        serving.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            serving.join(30)
+    with listeners.serving(answer) as port:
+        yield port
 
 
 def test_the_name_is_said_before_the_certificate_is_shown(certificates) -> None:
@@ -220,18 +198,12 @@ def test_the_name_is_said_before_the_certificate_is_shown(certificates) -> None:
     context.sni_callback = lambda _socket, name, _context: asked.append(name)
     tls = etcd_tls.context(EtcdTls(certificates.certificate("ca")))
 
-    def greet(listener: socket.socket) -> None:
-        for _ in range(2):
-            connected, _ = listener.accept()
-            with context.wrap_socket(connected, server_side=True):
-                pass
+    def greet(connected: socket.socket) -> None:
+        context.wrap_socket(connected, server_side=True).close()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=greet, args=(listener,), daemon=True)
-        serving.start()
+    with listeners.serving(greet) as port:
         for host in ("localhost", "127.0.0.1"):
-            Connection.to(host, listener.getsockname()[1], timeout=30, tls=tls).close()
-        serving.join(30)
+            Connection.to(host, port, timeout=30, tls=tls).close()
     assert asked == ["localhost", None]
 
 
@@ -273,39 +245,25 @@ def test_every_doubt_about_a_certificate_has_words(code, words) -> None:
 
 
 def test_plain_http_where_tls_was_expected_is_said() -> None:
-    def greet(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=greet, args=(listener,), daemon=True)
-        serving.start()
-        with pytest.raises(TlsFailed, match=r"is it plain http\?"):
-            Connection.to(
-                "127.0.0.1",
-                listener.getsockname()[1],
-                timeout=30,
-                tls=etcd_tls.context(EtcdTls()),
-            )
-        serving.join(30)
+    tls = etcd_tls.context(EtcdTls())
+    with (
+        listeners.serving(listeners.PLAIN_HTTP) as port,
+        pytest.raises(TlsFailed, match=r"is it plain http\?"),
+    ):
+        Connection.to("127.0.0.1", port, timeout=30, tls=tls)
 
 
 def test_a_server_that_resets_the_connection_instead_of_greeting_says_tls_too() -> None:
-    def reset(listener: socket.socket) -> None:
-        connected, _ = listener.accept()
+    def reset(connected: socket.socket) -> None:
         connected.recv(1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connected.close()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=reset, args=(listener,), daemon=True)
-        serving.start()
-        tls = etcd_tls.context(EtcdTls())
-        with pytest.raises(TlsFailed, match="TLS: it hung up"):
-            Connection.to("127.0.0.1", listener.getsockname()[1], timeout=30, tls=tls)
-        serving.join(30)
+    tls = etcd_tls.context(EtcdTls())
+    with (
+        listeners.serving(reset) as port,
+        pytest.raises(TlsFailed, match="TLS: it hung up"),
+    ):
+        Connection.to("127.0.0.1", port, timeout=30, tls=tls)
 
 
 def test_what_a_server_sends_for_a_later_session_is_no_reason_to_hang_up(certificates) -> None:
@@ -315,20 +273,16 @@ def test_what_a_server_sends_for_a_later_session_is_no_reason_to_hang_up(certifi
     tls = etcd_tls.context(EtcdTls(certificates.certificate("ca")))
     ended = threading.Event()
 
-    def greet(listener: socket.socket) -> None:
-        connected, _ = listener.accept()
+    def greet(connected: socket.socket) -> None:
         with context.wrap_socket(connected, server_side=True):
             ended.wait(30)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = threading.Thread(target=greet, args=(listener,), daemon=True)
-        serving.start()
-        connection = Connection.to("localhost", listener.getsockname()[1], timeout=30, tls=tls)
+    with listeners.serving(greet) as port:
+        connection = Connection.to("localhost", port, timeout=30, tls=tls)
         readable, _, _ = select.select([connection._socket], [], [], 30)
         assert readable
         assert connection.can_ask("/a")
         ended.set()
-        serving.join(30)
         select.select([connection._socket], [], [], 30)
         assert not connection.can_ask("/a")
         connection.close()

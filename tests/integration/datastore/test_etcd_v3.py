@@ -5,25 +5,28 @@ What is the same is in `test_store_contract` and `test_follow`.
 
 import json
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import etcd_v3
+from calico_ctl.datastore import addresses, endpoints, etcd_v3, pools
 from calico_ctl.datastore.connection import Connection
 from calico_ctl.datastore.etcd_requests import EtcdSettings, NotServed
 from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.datastore.etcd_v3_messages import coded
-from calico_ctl.datastore.store import Entry, Event, StoreReplaced
+from calico_ctl.datastore.store import Change, Entry, Event, StoreReplaced
 from calico_ctl.errors import DatastoreError, DatastoreUnavailable, HistoryLost
+from calico_ctl.model.address import AnyAddress
+from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.etcd_access import EtcdAuthority
+from calico_ctl.model.pool import Pool
+from tests.support import listeners
 from tests.support.etcd_server import EtcdServer
 
 _numbers = count()
@@ -47,20 +50,6 @@ def own_v3(tmp_path: Path) -> Iterator[EtcdServer]:
     server.start()
     yield server
     server.stop()
-
-
-@pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> list[Connection]:
-    """The connections that are made from now on."""
-    made: list[Connection] = []
-    real = Connection.to
-
-    def noted(*arguments: Any, **named: Any) -> Connection:
-        made.append(real(*arguments, **named))
-        return made[-1]
-
-    monkeypatch.setattr(Connection, "to", noted)
-    return made
 
 
 @pytest.mark.parametrize("size", [1, 2, 6, 7, 8])
@@ -144,6 +133,26 @@ def test_all_keys_of_one_transaction_come_together(store: EtcdV3, base: str) -> 
     events = store.watch(base, start, 30)
     assert len(events) == 200
     assert len({event.revision for event in events}) == 1
+
+
+def test_an_address_more_or_less_is_one_change_with_its_endpoint(own_v3: EtcdServer) -> None:
+    store = own_v3.store_v3()
+    pools.create(store, Pool(IPNetwork("10.0.0.0/24")))
+    key = EndpointKey("h1", "docker", "c1", "e1")
+    before = endpoints.create(store, Endpoint(key, State.ACTIVE, "calie1", None))
+
+    def having(ips: Sequence[IPAddress]) -> Sequence[Change]:
+        return endpoints.alteration(store, key, lambda seen: seen.with_addresses(tuple(ips)))
+
+    wanted = [AnyAddress.IPV4]
+    (ip,) = addresses.claim_all(store, "h1", wanted, key.id, Random(1), having)
+    assert store.tree("/calico").revision == before + 1
+    assert endpoints.get(store, key)[0].addresses == (ip,)
+    assert addresses.release(store, ip, key.id, lambda: having([]))
+    assert store.tree("/calico").revision == before + 2
+    assert endpoints.get(store, key)[0].addresses == ()
+    assert addresses.assigned(store, ip) is None
+    store.close()
 
 
 def test_what_others_write_below_a_key_harms_nobody(
@@ -333,38 +342,17 @@ def test_trouble_in_the_middle_of_a_stream_is_told() -> None:
 @contextmanager
 def answering(pieces: Sequence[bytes]) -> Iterator[EtcdV3]:
     """A store whose server answers each connection in these pieces, and hangs up."""
-
-    def answer(listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection, suppress(OSError):  # whoever has heard enough hangs up
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connection.recv(4096)
-                for piece in pieces:
-                    connection.sendall(piece)
-                    time.sleep(0.001)  # so that pieces come as such
-                connection.shutdown(socket.SHUT_WR)
-                connection.recv(4096)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=answer, args=(listener,), daemon=True)
-        thread.start()
-        store = EtcdV3(EtcdSettings("127.0.0.1", listener.getsockname()[1], timeout=30.0))
+    with listeners.serving(listeners.answering(pieces)) as port:
+        store = EtcdV3(EtcdSettings("127.0.0.1", port, timeout=30.0))
         try:
             yield store
         finally:
             store.close()
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(60)
 
 
 def test_members_that_are_not_there_are_passed_over(v3_server: EtcdServer, base: str) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        absent = EtcdAuthority("127.0.0.1", taken.getsockname()[1])
+    with listeners.nobody() as port:
+        absent = EtcdAuthority("127.0.0.1", port)
         store = EtcdV3(
             EtcdSettings(
                 absent.host, absent.port, [v3_server.authority], connect_timeout=30, timeout=60

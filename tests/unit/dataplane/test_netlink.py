@@ -52,6 +52,11 @@ def test_a_name_ends_with_a_zero_byte():
     assert netlink.text(b"cali1\0\0") == "cali1"
 
 
+def test_a_number_is_in_the_byte_order_of_the_machine():
+    assert netlink.number(1 << 31) == struct.pack("I", 1 << 31)
+    assert netlink.read_number(netlink.number(7)) == 7
+
+
 def test_an_error_carries_its_number_and_says_what_it_means():
     answer = Message(2, 0, 7, 0, struct.pack("=i", -errno.ENODEV))
     assert netlink.error_number(answer) == errno.ENODEV

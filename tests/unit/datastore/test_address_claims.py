@@ -1,5 +1,6 @@
 """Several addresses and their endpoint: at once, or in an order that harms nobody."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
 
@@ -161,6 +162,23 @@ def test_what_cannot_be_published_is_an_error(store) -> None:
     with pytest.raises(Conflict if store.transactional else AlreadyExists):
         claim(store, V4)
     assert kinds(store) <= {Kind.LEAKED}
+
+
+def test_what_is_published_is_asked_for_again_if_it_is_changed_meanwhile(store) -> None:
+    """The claim stays the same one."""
+    endpoints.create(store, Endpoint(KEY, State.INACTIVE, "calie1", None, ()))
+    others = iter([lambda seen: seen.with_state(State.ACTIVE)])
+
+    def alter(ips) -> Sequence[Change]:
+        wanted = endpoints.alteration(store, KEY, lambda seen: seen.with_addresses(tuple(ips)))
+        for change in others:
+            endpoints.edit(store, KEY, change)
+        return wanted
+
+    got = addresses.claim_all(store, "h1", [V4], KEY.id, Random(1), alter)
+    (found,) = endpoints.all(store)[0]
+    assert (found.state, list(found.addresses)) == (State.ACTIVE, got)
+    assert kinds(store) == set()
 
 
 def test_a_second_claim_of_an_owner_is_added_to_its_handle(store) -> None:

@@ -4,7 +4,7 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.datastore import block_changes, blocks, handles
-from calico_ctl.datastore.store import Delete, Entry, Put
+from calico_ctl.datastore.store import Change, Delete, Entry, Put
 from calico_ctl.errors import DatastoreUnavailable, InvalidValue
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Block, Owner
@@ -46,6 +46,10 @@ def without_web(seen: Block) -> Block:
     return seen.release_all("web")
 
 
+def unpublished() -> list[Change]:
+    return [BEFORE]
+
+
 def leaves(store: Breaking) -> list[str]:
     return [entry.key for entry in store.tree("/").entries if not entry.is_directory]
 
@@ -54,7 +58,7 @@ LEFT = [keys.block(SECOND), keys.handle("db"), keys.affinity("h1", SECOND)]
 
 
 def test_blocks_change_with_all_that_belongs_to_them(store) -> None:
-    changed = block_changes.change(store, [FIRST, SECOND], without_web, [BEFORE])
+    changed = block_changes.change(store, [FIRST, SECOND], without_web, unpublished)
     assert [before.cidr for before, _ in changed] == [FIRST, SECOND]
     assert [list(after.owners) for _, after in changed] == [[], [6]]
     assert leaves(store) == LEFT
@@ -65,7 +69,7 @@ def test_stopped_between_two_writes_the_indexes_are_not_too_small(left) -> None:
     store = world(transactional=False)
     store.left = left
     with pytest.raises(DatastoreUnavailable):
-        block_changes.change(store, [FIRST, SECOND], without_web, [BEFORE])
+        block_changes.change(store, [FIRST, SECOND], without_web, unpublished)
     there = leaves(store)
     assert (BEFORE.key in there) == (left == 0)
     for cidr in (FIRST, SECOND):
@@ -82,11 +86,11 @@ def test_stopped_where_all_is_written_together_nothing_has_changed() -> None:
     store = world(transactional=True)
     before, store.left = leaves(store), 0
     with pytest.raises(DatastoreUnavailable):
-        block_changes.change(store, [FIRST, SECOND], without_web, [BEFORE])
+        block_changes.change(store, [FIRST, SECOND], without_web, unpublished)
     assert leaves(store) == before
     store.left = 1
     with suppress(DatastoreUnavailable):
-        block_changes.change(store, [FIRST, SECOND], without_web, [BEFORE])
+        block_changes.change(store, [FIRST, SECOND], without_web, unpublished)
     assert leaves(store) == LEFT
 
 
@@ -121,6 +125,28 @@ def test_a_block_that_is_changed_meanwhile_is_read_again(store) -> None:
     assert handles.get(store, "web") is None
     assert block_changes.change(store, [FIRST], lambda seen: seen.release_all("db"))
     assert store.get(keys.affinity("h1", FIRST)) is None
+
+
+def test_what_comes_before_is_asked_for_again_if_it_is_changed_meanwhile(store) -> None:
+    changed = iter(["y", "z"])
+
+    def change() -> None:
+        for value in changed:
+            store.put(BEFORE.key, value)
+            return
+
+    def gone() -> list[Change]:
+        seen = store.get(BEFORE.key)
+        return [] if seen is None else [Delete(seen.key, seen)]
+
+    store.before_write = change
+    block_changes.change(store, [FIRST, SECOND], without_web, gone)
+    assert leaves(store) == LEFT
+
+
+def test_what_comes_before_is_changed_though_there_is_no_block(store) -> None:
+    block_changes.change(store, [], without_web, unpublished)
+    assert BEFORE.key not in leaves(store)
 
 
 def test_a_handle_that_is_changed_meanwhile_is_right_in_the_end(store) -> None:
@@ -159,7 +185,7 @@ def test_a_handle_grows_before_its_block_and_shrinks_after_it(store, monkeypatch
 def test_what_cannot_be_read_does_not_keep_the_rest_from_being_done(store) -> None:
     store.put(keys.block(FIRST), "broken")
     with pytest.raises(InvalidValue, match=keys.block(FIRST)):
-        block_changes.change(store, [FIRST, SECOND], without_web, [BEFORE])
+        block_changes.change(store, [FIRST, SECOND], without_web, unpublished)
     assert keys.block(SECOND) in leaves(store)
     assert BEFORE.key not in leaves(store)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from calico_ctl.datastore.connection import Answer, Connection, TlsFailed
+from tests.support import listeners
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Etcd-Index: 7\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -199,19 +200,8 @@ def test_what_is_not_http_is_told_as_such(ends, answer: bytes):
 
 
 def test_a_server_without_tls_is_told_from_one_that_is_not_there():
-    def greet(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        with connection:
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        server = threading.Thread(target=greet, args=(listener,))
-        server.start()
-        with pytest.raises(TlsFailed):
-            Connection.to("127.0.0.1", port, timeout=5, tls=ssl.create_default_context())
-        server.join()
+    with listeners.serving(listeners.PLAIN_HTTP) as port, pytest.raises(TlsFailed):
+        Connection.to("127.0.0.1", port, timeout=5, tls=ssl.create_default_context())
     with pytest.raises(ConnectionRefusedError):
         Connection.to("127.0.0.1", port, timeout=5, tls=ssl.create_default_context())
 

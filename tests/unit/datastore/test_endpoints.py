@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from netaddr import IPAddress
@@ -93,6 +94,17 @@ def test_an_edit_keeps_what_others_wrote(store: MemoryStore) -> None:
     assert entry is not None
     assert entry.revision == revision
     assert json.loads(entry.value or "")["mine"] == 1
+
+
+def test_an_alteration_is_what_an_edit_writes_if_anything(store: MemoryStore) -> None:
+    endpoints.create(store, endpoint())
+    assert endpoints.alteration(store, KEY, lambda each: each) == []
+    (change,) = endpoints.alteration(store, KEY, lambda each: each.with_profiles(()))
+    assert change.seen == store.get(change.key)
+    store.write_together([change])
+    assert endpoints.get(store, KEY)[0] == replace(endpoint(), profiles=())
+    with pytest.raises(NotFound):
+        endpoints.alteration(store, KEY._replace(id="e2"), lambda each: each)
 
 
 def test_an_edit_that_changes_nothing_keeps_the_revision(store: MemoryStore) -> None:

@@ -36,7 +36,12 @@ def test_a_file_that_others_may_read_is_warned_of(tmp_path, caplog, mode):
 
 @pytest.mark.parametrize(
     ("content", "expected"),
-    [(b"", "a password in its line"), (b"\nx", "a password in its line"), (b"\xff\xfe", "UTF-8")],
+    [
+        (b"", "a password in its line"),
+        (b"\nx", "a password in its line"),
+        (b"x" * 5000, "a password in its line"),
+        (b"\xff\xfe", "UTF-8"),
+    ],
 )
 def test_a_file_without_a_password_is_refused(tmp_path, content, expected):
     with pytest.raises(InvalidValue, match=f"invalid ETCD_PASSWORD_FILE .*{expected}"):

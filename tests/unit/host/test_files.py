@@ -28,6 +28,18 @@ def test_what_cannot_be_written_is_named(tmp_path):
         files.write_if_changed(str(tmp_path / "file"), "y")
 
 
+def test_what_cannot_be_looked_at_is_named(tmp_path):
+    assert files.exists(str(tmp_path))
+    assert not files.exists(str(tmp_path / "absent"))
+    with pytest.raises(CalicoError, match="File name too long"):
+        files.exists("a" * 300)
+
+
+def test_what_never_ends_is_named():
+    with pytest.raises(CalicoError, match="/dev/zero is larger than 32 MiB"):
+        files.read("/dev/zero")
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     with pytest.raises(CalicoError, match="cannot read"):
         files.read(str(tmp_path))

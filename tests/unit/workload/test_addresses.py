@@ -1,29 +1,51 @@
 """More addresses, or fewer, for a container: all of it, or nothing."""
 
+from contextlib import suppress
+from itertools import count
+
 import pytest
 from netaddr import IPAddress
 
+from calico_ctl.datastore import address_check, endpoints, nodes, status
 from calico_ctl.datastore import addresses as ipam
-from calico_ctl.datastore import endpoints, nodes
-from calico_ctl.errors import CalicoError, Conflict, DeadlineExceeded, NotFound
+from calico_ctl.errors import (
+    CalicoError,
+    Conflict,
+    DatastoreUnavailable,
+    DeadlineExceeded,
+    NotFound,
+)
 from calico_ctl.host import intents
+from calico_ctl.ipam import check
+from calico_ctl.ipam.check import Kind
 from calico_ctl.model.address import AnyAddress
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.node import Node
-from calico_ctl.workload import addresses, attach
+from calico_ctl.workload import addresses, attach, detach, membership
 from calico_ctl.workload.attach import Attachment
+from calico_ctl.workload.which_endpoint import Filter
 from calico_ctl.workload.workload import Workload
-from tests.support.machine import CONTAINER, GATEWAY, HOST, Machine, Unplugged
+from tests.support.machine import CONTAINER, GATEWAY, HOST, Killed, Machine, Unplugged
 
 WEB = Workload("docker", CONTAINER, "web", "/run/netns/web")
 FIRST, SECOND = IPAddress("192.168.1.5"), IPAddress("192.168.1.6")
 SIXTH = IPAddress("fd80:24e2:f998:72d6::5")
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch) -> Machine:
+@pytest.fixture(autouse=True)
+def directory(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(intents, "DIRECTORY", tmp_path)
+
+
+@pytest.fixture(params=[False, True], ids=["one by one", "together"])
+def machine(request) -> Machine:
+    return attached(transactional=request.param)
+
+
+def attached(*, transactional: bool) -> Machine:
+    """Return a machine whose container has the first address."""
     machine = Machine()
+    machine.store.transactional = transactional
     nodes.register(machine.store, Node(HOST, GATEWAY, IPAddress("fd99::1")))
     attach.attach(machine, Attachment(WEB, (FIRST,)))
     return machine
@@ -77,17 +99,28 @@ def test_an_address_that_it_has_already_is_refused(machine):
 
 
 def test_an_address_that_was_taken_for_a_leak_meanwhile_is_not_used(machine):
-    def free(verb: str, key: str) -> None:
-        if verb == "swap" and "/endpoint/" in key:
-            ipam.release(machine.store, SECOND, None)
+    def free(revision: int) -> status.EndpointStatus:
+        ipam.release(machine.store, SECOND, None)
+        return status.EndpointStatus(status.UP, revision)
 
-    machine.store.before = free
+    machine.store.answer = free
     assert "address 192.168.1.6 was freed" in refuse(machine, Conflict)
 
 
 def test_a_silent_agent_changes_nothing(machine):
     machine.store.answer = lambda revision: None
     refuse(machine, DeadlineExceeded)
+
+
+def test_an_address_that_was_written_although_the_answer_got_lost_is_taken_back(machine):
+    answer = machine.store.answer
+
+    def lose_once(revision: int) -> status.EndpointStatus | None:
+        machine.store.answer = answer
+        raise DatastoreUnavailable("127.0.0.1:4001", "the connection was cut")
+
+    machine.store.answer = lose_once
+    assert "cut" in refuse(machine, DatastoreUnavailable)
 
 
 def test_an_interface_that_refuses_changes_nothing(machine):
@@ -113,3 +146,101 @@ def test_a_container_without_networking_is_told_of_container_add(machine):
 def test_another_interface_than_it_has_is_refused(machine):
     with pytest.raises(CalicoError, match="is eth1, not eth2"):
         addresses.add(machine, WEB, SECOND, "eth2")
+
+
+def gets_a_profile_meanwhile(machine: Machine) -> None:
+    """Let somebody else be faster with the endpoint, once."""
+
+    def edit(verb: str, key: str) -> None:
+        if verb == "together" or (verb == "swap" and "/endpoint/" in key):
+            machine.store.revive()
+            endpoints.edit(machine.store, stored(machine).key, lambda e: e.with_profiles(("new",)))
+
+    machine.store.before = edit
+
+
+def test_what_somebody_else_changes_at_that_moment_is_kept(machine):
+    gets_a_profile_meanwhile(machine)
+    second = addresses.add(machine, WEB, AnyAddress.IPV4)
+    assert stored(machine).profiles == ("new",)
+    assert stored(machine).addresses == (FIRST, second)
+    membership.change(machine, Filter(HOST), "set", ())
+    gets_a_profile_meanwhile(machine)
+    addresses.remove(machine, WEB, FIRST)
+    assert stored(machine).profiles == ("new",)
+    assert stored(machine).addresses == (second,)
+    assert findings(machine) == set()
+
+
+def findings(machine: Machine) -> set[Kind]:
+    return {finding.kind for finding in check.check(address_check.read(machine.store))}
+
+
+BETWEEN_WRITES = {Kind.LEAKED, Kind.HANDLE, Kind.AFFINITY}
+
+
+def is_on_the_interface(machine: Machine) -> bool:
+    return any(SECOND in each.addresses for each in machine.network.plugged.values())
+
+
+def require_sound(machine: Machine) -> None:
+    """Nobody else may get what the container still uses."""
+    assert findings(machine) <= (set() if machine.store.transactional else BETWEEN_WRITES)
+    if is_on_the_interface(machine) or SECOND in stored(machine).addresses:
+        owner = ipam.assigned(machine.store, SECOND)
+        assert owner is not None
+        assert owner.id == stored(machine).key.id
+
+
+def detached(machine: Machine) -> bool:
+    """Take all from the container; say whether nothing is left."""
+    detach.detach(machine, WEB)
+    return machine.left() == [] and findings(machine) <= {Kind.AFFINITY}
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("ending", ["again", "detach"])
+def test_killed_at_any_request_an_address_comes_with_its_claim(transactional, ending):
+    """Where only one key changes at a time the claim comes first, and is found by its owner."""
+    for request in count():
+        machine = attached(transactional=transactional)
+        machine.store.kill_at(request)
+        with suppress(Killed):
+            addresses.add(machine, WEB, SECOND)
+            break
+        machine.store.revive()
+        require_sound(machine)
+        if ending == "detach":
+            assert detached(machine)
+            continue
+        with suppress(Conflict):
+            addresses.add(machine, WEB, SECOND)
+        assert stored(machine).addresses == (FIRST, SECOND)
+        assert is_on_the_interface(machine)
+        assert findings(machine) == set()
+    assert request >= (4 if transactional else 6)
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("ending", ["again", "detach"])
+def test_killed_at_any_request_an_address_goes_with_its_claim(transactional, ending):
+    """Where only one key changes at a time the endpoint comes first; what then leaks is found."""
+    for request in count():
+        machine = attached(transactional=transactional)
+        addresses.add(machine, WEB, SECOND)
+        machine.store.kill_at(request)
+        with suppress(Killed):
+            addresses.remove(machine, WEB, SECOND)
+            break
+        machine.store.revive()
+        require_sound(machine)
+        if ending == "detach":
+            assert detached(machine)
+            continue
+        with suppress(NotFound):
+            addresses.remove(machine, WEB, SECOND)
+        assert stored(machine).addresses == (FIRST,)
+        assert not is_on_the_interface(machine)
+        if transactional:
+            assert ipam.assigned(machine.store, SECOND) is None
+    assert request >= (3 if transactional else 5)
