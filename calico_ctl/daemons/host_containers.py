@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from calico_ctl.daemons.local_endpoints import LocalEndpoints
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.datastore import status
-from calico_ctl.errors import CalicoError, InvalidValue
+from calico_ctl.errors import CalicoError, DeadlineExceeded, InvalidValue
+from calico_ctl.host import local_answers
 from calico_ctl.model import metric
 from calico_ctl.model.container import Container
 from calico_ctl.model.endpoint import Endpoint
@@ -17,6 +18,8 @@ from calico_ctl.workload import containers
 from calico_ctl.workload.platform import Platform
 
 log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.1
 
 
 class HostContainers:
@@ -52,6 +55,29 @@ class HostContainers:
         with self._counted("wishes"):
             container = containers.find(self._platform, name)
         return container is not None and _wishes(container)
+
+    def await_agent(self, container_id: str, seconds: float, *, unless_running: bool) -> None:
+        """Wait until the policy agent answers; after so many seconds raise DeadlineExceeded.
+
+        With less than none nobody is asked. With `unless_running` a container that runs needs none.
+        """
+        clock = self._platform.clock
+        deadline = clock.monotonic() + seconds
+        with self._counted("agent"):
+            if seconds > 0 and self._agent_is_there():
+                return
+            if unless_running and self._runs(container_id):
+                return
+            while clock.monotonic() < deadline:
+                clock.sleep(_LOOK_SECONDS)
+                if self._agent_is_there():
+                    return
+            raise DeadlineExceeded(
+                f"container {container_id[:12]} is left as it is: the policy agent on"
+                f" {self._platform.hostname} does not answer",
+                hint="is calico-node running there? `calicoctl status` shows it, "
+                "`calicoctl node` starts it",
+            )
 
     def connect(self, name: str, seconds: float = containers.CONNECT_SECONDS) -> None:
         """Give a container that was just started its network in so many seconds, or stop it."""
@@ -99,6 +125,23 @@ class HostContainers:
         except CalicoError as error:
             # What follows etcd will learn it too, only later.
             log.warning("cannot read the endpoint of %s: %s", container_id[:12], error.message)
+
+    def _agent_is_there(self) -> bool:
+        try:
+            self._platform.agent_report()
+        except (local_answers.Ended, DeadlineExceeded):
+            return False
+        except CalicoError:
+            # It may work without a socket to be asked at. What it does will tell.
+            return True
+        return True
+
+    def _runs(self, container_id: str) -> bool:
+        try:
+            container = containers.find(self._platform, container_id)
+        except CalicoError:
+            return False
+        return container is not None and container.running
 
     def _is_ours(self, container: Container) -> bool:
         # Neither asks etcd: without it, Docker goes on working for all containers but ours.

@@ -30,13 +30,19 @@ QUESTION_LIMIT = 64
 """Questions that are being answered at a time in one lane; others wait for their turn."""
 
 COMPUTE_LIMIT = 2
-"""More would not be faster, and each may need a gigabyte: 16 MB of JSON are many small objects."""
+"""More would not be faster, and each may need 300 MB: 16 MB of JSON, and many values in it."""
 
 HOLD_LIMIT = 64 * 1024 * 1024
 """Bytes of long request bodies that all connections together hold at a time."""
 
 ANSWER_SECONDS = CONNECT_SECONDS + 1.0
 """How long a question about etcd or the agent, or for room, may take."""
+
+AGENT_SECONDS = 6.0
+"""How long a start waits for an agent that is not there, before anything is started.
+
+One that only restarts is back long before. What is left of ten seconds is for a slow machine.
+"""
 
 UNDO_LIMIT = 16
 """Containers that are stopped or removed at a time, when what was asked about them is given up."""
@@ -61,6 +67,12 @@ class Workloads(Protocol):
         """Say whether the container has a network of ours in the place of Docker's.
 
         Asks only the engine.
+        """
+
+    def await_agent(self, container_id: str, seconds: float, *, unless_running: bool) -> None:
+        """Return if the agent is there, at the latest after so many seconds; raise if it is not.
+
+        With `unless_running` return in any case if the container runs.
         """
 
     def connect(self, container: str, seconds: float) -> None:
@@ -89,6 +101,8 @@ class Questions:
         """Have these workloads answer."""
         self._workloads = workloads
         self._agent, self._etcd, self._engine = (Lane(QUESTION_LIMIT) for _ in range(3))
+        # Apart: whether the agent is there is told at once, whoever waits for what it does.
+        self._agent_away = Lane(QUESTION_LIMIT)
         self._computing = Lane(COMPUTE_LIMIT)
         self._undoing = Lane(UNDO_LIMIT)
         self._room = Room(HOLD_LIMIT)
@@ -100,6 +114,8 @@ class Questions:
                 return self._room.take(size)
             case events.Compute(work):
                 return self._computing.submit(work)
+            case events.AwaitAgent():
+                lane = self._agent_away
             case events.Connect():
                 lane = self._agent
             case events.Identify() | events.Wishes():
@@ -154,6 +170,12 @@ def too_late(question: Question) -> DeadlineExceeded:
                 " the policy agent or etcd does not answer",
                 hint="`calicoctl status` shows which; `calicoctl node` starts the agent",
             )
+        case events.AwaitAgent(container_id):
+            return DeadlineExceeded(
+                f"container {container_id[:12]} is left as it is: nobody knows after {limit}"
+                " whether the policy agent is there",
+                hint="`calicoctl status` shows how it is",
+            )
         case events.Hold():
             return DeadlineExceeded(
                 f"the proxy holds too many long requests, no room for this one in {limit}",
@@ -176,6 +198,9 @@ def _answer(workloads: Workloads, question: Question, since: float) -> object:
             return workloads.identify(name)
         case events.Wishes(name):
             return workloads.wishes(name)
+        case events.AwaitAgent(container_id, unless_running):
+            left = AGENT_SECONDS - (time.monotonic() - since)
+            workloads.await_agent(container_id, left, unless_running=unless_running)
         case events.Connect(container_id):
             waited = time.monotonic() - since
             workloads.connect(container_id, CONNECT_SECONDS - waited)

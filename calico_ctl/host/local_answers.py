@@ -21,7 +21,12 @@ AGENT_REPORT = AGENT.with_name("felix-report.sock")
 
 _LOOK_SECONDS = 1.0
 _SECONDS_TO_READ = 10.0
+_QUEUE_SECONDS = 0.02
 _PIECE = 1 << 16
+
+
+class Ended(NotFound):
+    """A process answered at a socket once, and does not run any more."""
 
 
 def give(path: Path, answer: Callable[[], str], stopping: Event) -> None:
@@ -43,24 +48,46 @@ def give(path: Path, answer: Callable[[], str], stopping: Event) -> None:
 def ask(path: Path, seconds: float) -> str:
     """Return what the process behind a socket answers within `seconds`.
 
-    Raises NotFound if there is none, DeadlineExceeded if it does not answer.
+    Raises NotFound if there is none (Ended if there was one), DeadlineExceeded if it does not
+    answer.
     """
     until = time.monotonic() + seconds
     pieces: list[bytes] = []
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
             asking.settimeout(seconds)
-            asking.connect(str(path))
+            _connect(asking, path, until)
+            asking.settimeout(_left(until))
             while piece := asking.recv(_PIECE):
                 pieces.append(piece)
-                asking.settimeout(max(until - time.monotonic(), 0.001))
+                asking.settimeout(_left(until))
     except TimeoutError as error:
         raise DeadlineExceeded(f"nothing answered at {path} within {seconds:g} s") from error
-    except (FileNotFoundError, ConnectionRefusedError) as error:
+    except FileNotFoundError as error:
         raise NotFound(f"no process answers at {path}") from error
+    except ConnectionRefusedError as error:
+        raise Ended(f"no process answers at {path}") from error
     except OSError as error:
         raise CalicoError(f"cannot ask at {path}: {error.strerror}") from error
     return b"".join(pieces).decode(errors="replace")
+
+
+def _left(until: float) -> float:
+    return max(until - time.monotonic(), 0.001)
+
+
+def _connect(asking: socket.socket, path: Path, until: float) -> None:
+    """Connect; TimeoutError if the process has not taken up those before by then."""
+    while True:
+        try:
+            asking.connect(str(path))
+        except BlockingIOError as error:
+            # A full queue is told at once, whatever the time limit.
+            if time.monotonic() >= until:
+                raise TimeoutError from error
+            time.sleep(_QUEUE_SECONDS)
+        else:
+            return
 
 
 def _listen(listener: socket.socket, path: Path) -> None:

@@ -189,9 +189,14 @@ class Conversation:
         body = None
         if self._may_set_network(call):
             request, body = yield from self._start_without_network(request, call)
+        container_id = yield from self._identify(call.name)
+        if container_id is not None:
+            # Nothing is started that would only be stopped again.
+            yield from self._lines.ask(events.AwaitAgent(container_id, call.kind is Kind.START))
         kept = yield from self._pass(request, _HOLD, body)
         if kept:
-            container_id = yield from self._find(call.name)
+            # It may have become ours only just before its start, or by it.
+            container_id = container_id or (yield from self._find(call.name))
             if container_id is not None:
                 yield from self._lines.ask(events.Connect(container_id))
             kept.release()
@@ -205,7 +210,8 @@ class Conversation:
         """Read the HostConfig that old clients send once more; it sets no network for ours."""
         body = yield from self._whole_body(request)
         request = replace(request, fields=heads.without(request.fields, b"expect"))
-        if not rewrite.sets_host_config(body) or not (yield from self._wishes(call.name)):
+        sets = yield from self._computed(rewrite.sets_host_config, body)
+        if not sets or not (yield from self._wishes(call.name)):
             return request, body
         changed = yield from self._computed(rewrite.start_without_network, body)
         self._lines.requests.trailers = []
@@ -236,10 +242,10 @@ class Conversation:
         kept = yield from self._pass(request, _UNLESS_DONE, body)
         if kept is None:
             return
-        name = rewrite.container_that_joins(body)
         container_id = None
-        if name and _NO_OTHER_NETWORK in kept.body:
-            container_id = yield from self._identify(name)
+        if _NO_OTHER_NETWORK in kept.body:
+            name = yield from self._computed(rewrite.container_that_joins, body)
+            container_id = (yield from self._identify(name)) if name else None
         if container_id is None:
             kept.release()
             return

@@ -30,7 +30,8 @@ class Edge:
         """Return why the request is refused, or None if it is not."""
         hosts = request.values(b"host")
         for host in hosts:
-            if not (self.by_any_name or self._knows(host)):
+            # Empty as buildx sends it: of what a browser calls there is always a name.
+            if host and not (self.by_any_name or self._knows(host)):
                 return f"the request is for the host {host[:80]!r}, which is not this proxy"
         if not hosts and not request.is_http10:
             return "the request does not say which host it is for"

@@ -104,6 +104,17 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitAgent:
+    """Is the agent there, without which this container of ours gets no network after a start?
+
+    With `unless_running` a container that runs needs no agent: the engine does not start it again.
+    """
+
+    container_id: str
+    unless_running: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Connect:
     """Give the container that was started, and is ours, its network."""
 
@@ -131,7 +142,7 @@ class Hold:
     size: int
 
 
-Question = Check | Reserve | Identify | Wishes | Connect | Release | Compute | Hold
+Question = Check | Reserve | Identify | Wishes | AwaitAgent | Connect | Release | Compute | Hold
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,13 @@ Text is UTF-8 with `surrogateescape`, so that every body can be read and written
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, NoReturn
 
 from calico_ctl.errors import InvalidValue
+
+VALUE_LIMIT = 300_000
+"""Values in a request's body. Who exposes all ports of TCP and UDP needs 262,140 of them."""
 
 
 class Malformed(ValueError):
@@ -50,6 +53,18 @@ class Element(NamedTuple):
 def decode(body: bytes) -> str:
     """Return a body's text; invalid UTF-8 survives."""
     return body.decode("utf-8", "surrogateescape")
+
+
+def decode_request(body: bytes) -> str:
+    """Return the text of a request's body, of one that can be read without harm.
+
+    Each value takes hundreds of bytes while it is read, also one of two. Raises InvalidValue if
+    there may be more of them than VALUE_LIMIT; commas and brackets in strings count too.
+    """
+    count = sum(map(body.count, (b",", b"{", b"[")))
+    if count > VALUE_LIMIT:
+        raise InvalidValue("number of values in the request body", count, f"at most {VALUE_LIMIT}")
+    return decode(body)
 
 
 def encode(text: str) -> bytes:
@@ -96,6 +111,27 @@ def read_array(text: str) -> list[Element]:
 def write_object(members: Iterable[Member]) -> str:
     """Return the text of an object that has these members, in this order."""
     return "{" + ",".join(f"{each.raw_key}:{each.raw}" for each in members) + "}"
+
+
+def encode_object(members: Iterable[Member], further: Mapping[str, bytes], rest: str) -> bytes:
+    """Return the bytes of an object with these members and `further` ones, and of what follows it.
+
+    There may be very many, or a very long one: no second text of it all is made on the way.
+    """
+    written = bytearray(b"{")
+    for each in members:
+        written += encode(each.raw_key) + b":"
+        written += encode(each.raw)
+        written += b","
+    for name, raw in further.items():
+        written += f'"{name}":'.encode()
+        written += raw
+        written += b","
+    if len(written) > 1:
+        written.pop()
+    written += b"}"
+    written += encode(rest)
+    return bytes(written)
 
 
 def fold(name: str) -> str:

@@ -61,13 +61,14 @@ _EMPTY_ENDPOINT = (
 def wish_of_create(body: bytes) -> Wish | None:
     """Return what a create request wishes of us; None if it is not ours or Docker will refuse it.
 
-    Raises InvalidValue if the wish cannot be read, or if ports shall be published as well: a
-    Calico container is reached at its own address, and a profile's rules open its ports.
+    Raises InvalidValue if the wish cannot be read, the body has too many values to be read, or if
+    ports shall be published as well: a Calico container is reached at its own address, and a
+    profile's rules open its ports.
     """
     if _NAME not in body and _ESCAPE not in body:
         return None
     try:
-        members, _ = json_text.read_object(json_text.decode(body))
+        members, _ = json_text.read_object(json_text.decode_request(body))
         asked = wish.parse(json_fields.strings(members, _ENV))
         if asked is not None:
             _refuse_published_ports(asked.requests, _host_members(members))
@@ -83,29 +84,29 @@ def without_network(body: bytes) -> bytes:
     refuse stays as it is.
     """
     try:
-        members, rest = json_text.read_object(json_text.decode(body))
+        members, rest = json_text.read_object(json_text.decode_request(body))
         host = json_fields.without(_host_members(members), _IGNORED_OF_HOST)
         networking = json_fields.struct(members, _NETWORKING_CONFIG)
     except Malformed:
         return body
-    host.append(json_text.member("NetworkMode", '"none"'))
-    kept = json_fields.without(members, (*_IGNORED, _HOST_CONFIG, _NETWORKING_CONFIG))
-    kept.append(json_text.member(_HOST_CONFIG, json_text.write_object(host)))
+    changed = {_HOST_CONFIG: json_text.encode_object(host, {"NetworkMode": b'"none"'}, "")}
     if networking is not None:
         networking = json_fields.without(networking, ["EndpointsConfig"])
-        networking.append(json_text.member("EndpointsConfig", "{}"))
-        kept.append(json_text.member(_NETWORKING_CONFIG, json_text.write_object(networking)))
-    return json_text.encode(json_text.write_object(kept) + rest)
+        changed[_NETWORKING_CONFIG] = json_text.encode_object(
+            networking, {"EndpointsConfig": b"{}"}, ""
+        )
+    kept = json_fields.without(members, (*_IGNORED, _HOST_CONFIG, _NETWORKING_CONFIG))
+    return json_text.encode_object(kept, changed, rest)
 
 
 def sets_host_config(body: bytes) -> bool:
     """Say whether the body of a start request may hold a HostConfig.
 
     Before API 1.24 an engine read one there, in the form of a create request, in the place of what
-    create had said.
+    create had said. Raises InvalidValue if it has too many values to be read.
     """
     try:
-        members, _ = json_text.read_object(json_text.decode(body))
+        members, _ = json_text.read_object(json_text.decode_request(body))
         is_inside = json_fields.struct(members, _HOST_CONFIG) is not None
         return is_inside or bool(json_fields.without(members, _CONTAINER_FIELDS))
     except Malformed:
@@ -117,7 +118,7 @@ def start_without_network(body: bytes) -> bytes:
 
     Raises InvalidValue if ports shall be published.
     """
-    members, _ = json_text.read_object(json_text.decode(body))
+    members, _ = json_text.read_object(json_text.decode_request(body))
     _refuse_published_ports((), _host_members(members))
     return without_network(body)
 
@@ -125,7 +126,7 @@ def start_without_network(body: bytes) -> bytes:
 def container_that_joins(body: bytes) -> str:
     """Return whom a request has join a network, as it names him; empty if nobody can tell."""
     try:
-        members, _ = json_text.read_object(json_text.decode(body))
+        members, _ = json_text.read_object(json_text.decode_request(body))
     except (Malformed, InvalidValue):
         return ""
     said = [each.value for each in json_fields.named(members, "Container")]

@@ -70,6 +70,9 @@ class PretendedWorkloads:
     def wishes(self, name: str) -> bool:
         return self.identify(name) is not None
 
+    def await_agent(self, container_id: str, seconds: float, *, unless_running: bool) -> None:
+        """There is one: what it shall fail at is said by addresses."""
+
     def connect(self, container: str, seconds: float) -> None:
         container_id = self.identify(container)
         if container_id is None:

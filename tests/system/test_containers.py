@@ -146,7 +146,7 @@ def test_an_agent_that_does_not_answer_is_named_and_nothing_is_left(cluster: Clu
     (host,) = cluster.hosts
     cluster.run(host, "web")
     sv = "docker exec calico-node sv"
-    host.run(f"{sv} down /run/calico/service/felix")
+    host.run(f"{sv} -w 60 down /run/calico/service/felix")
     try:
         refused = cluster.calicoctl(host, "container add web 192.168.1.9 --timeout=1", check=False)
     finally:
@@ -160,7 +160,7 @@ def test_an_agent_that_does_not_answer_is_named_and_nothing_is_left(cluster: Clu
 def test_etcd_gone_in_the_middle_leaves_nothing_once_it_is_back(cluster: Cluster) -> None:
     (host,) = cluster.hosts
     cluster.run(host, "web")
-    host.run("docker exec calico-node sv down /run/calico/service/felix")
+    host.run("docker exec calico-node sv -w 60 down /run/calico/service/felix")
     try:
         # the command waits for the agent, so everything else is done by then
         adding = host.spawn(
@@ -185,7 +185,7 @@ def test_etcd_gone_in_the_middle_leaves_nothing_once_it_is_back(cluster: Cluster
 def test_a_killed_add_is_taken_back(cluster: Cluster) -> None:
     (host,) = cluster.hosts
     cluster.run(host, "web")
-    host.run("docker exec calico-node sv down /run/calico/service/felix")
+    host.run("docker exec calico-node sv -w 60 down /run/calico/service/felix")
     adding = host.spawn(
         ["calicoctl", "container", "add", "web", "192.168.1.9"],
         "killed.log",

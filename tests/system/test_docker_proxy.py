@@ -192,21 +192,51 @@ def test_several_doors_at_once_plumb_once(cluster: Cluster, host: Host) -> None:
 
 
 def test_without_the_agent_only_containers_of_ours_fail_and_soon(host: Host) -> None:
-    docker(host, "create --name web -e CALICO_IP=192.168.1.2 busybox sleep 1d")
-    service = "docker exec calico-node sv {} /run/calico/service/felix"
+    """However many start at once: the engine, which takes seconds for so many, starts none."""
+    docker(host, "run -d --name running -e CALICO_IP=192.168.1.3 busybox sleep 1d")
+    create = "docker create --net=none -e CALICO_IP=192.168.1.2 --name $each busybox sleep 1d"
+    host.run(f"for each in web {' '.join(OTHERS)}; do {create}; done")
+    runs_since = since(host, "running")
+    # It waits: an agent that is still ending may still answer.
+    service = "docker exec calico-node sv -w 60 {} /run/calico/service/felix"
     host.run(service.format("down"))
     try:
-        began = time.monotonic()
-        said = docker(host, "start web", check=False)
-        assert said.code != 0
-        assert "agent" in said.err
-        assert time.monotonic() - began < 10 * PACE
-        assert host.docker("inspect", "-f", "{{.State.Running}}", "web").out == "false\n"
-        docker(host, "run --rm busybox true")
+        with ThreadPoolExecutor(4) as pool:
+            many = pool.submit(start_at_once, host, [*OTHERS] * 20)
+            refused = [
+                pool.submit(docker, host, line, check=False)
+                for line in ("start web", "restart -t 0 running")
+            ]
+            docker(host, "run --rm busybox true")
+        for each in refused:
+            assert each.result().code != 0
+            assert "left as it is: the policy agent on" in each.result().err
+        assert [status for status, _ in many.result()] == [504] * 20 * len(OTHERS)
+        assert max(seconds for _, seconds in many.result()) < 10 * PACE
+        assert {since(host, name) for name in ("web", *OTHERS)} == {"0001-01-01T00:00:00Z"}
+        assert since(host, "running") == runs_since
+        probes.answers(host, probes.HOST_ITSELF, "192.168.1.3")
     finally:
         host.run(service.format("up"))
     wait_until(lambda: docker(host, "start web", check=False).code == 0, 20, "the agent is back")
     probes.answers(host, probes.HOST_ITSELF, "192.168.1.2")
+
+
+OTHERS = tuple(f"web{number}" for number in range(4))
+
+
+def since(host: Host, name: str) -> str:
+    """Return when a container was started last."""
+    return host.docker("inspect", "-f", "{{.State.StartedAt}}", name).out.strip()
+
+
+def start_at_once(host: Host, names: list[str]) -> list[tuple[int, float]]:
+    """Start containers through the proxy, all together; return each status, and its seconds."""
+    targets = (f"-o /dev/null http://{PROXY}/containers/{name}/start" for name in names)
+    at_once = f"--parallel --parallel-immediate --parallel-max {len(names)}"
+    told = f"curl -sS -X POST {at_once} -w '%{{http_code}} %{{time_total}}\\n' {' '.join(targets)}"
+    lines = host.run(told, quiet=True).out.splitlines()
+    return [(int(status), float(seconds)) for status, seconds in map(str.split, lines)]
 
 
 def test_without_etcd_only_containers_of_ours_fail(host: Host) -> None:

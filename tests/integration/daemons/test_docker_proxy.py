@@ -15,18 +15,20 @@ import pytest
 from calico_ctl.daemons import docker_proxy, questions
 from calico_ctl.daemons.docker_proxy import ProxySettings
 from calico_ctl.daemons.room import Room
-from calico_ctl.errors import AlreadyExists, CalicoError, PoolExhausted
+from calico_ctl.errors import AlreadyExists, CalicoError, DeadlineExceeded, PoolExhausted
 from calico_ctl.model.endpoint import Endpoint
 from calico_ctl.model.wish import Wish
 from tests.support import command
 from tests.support.certificates import Certificates
 from tests.support.fake_engine import PATIENCE, FakeEngine, Peer
 from tests.support.playbook import answer, chunked, request
+from tests.support.strict_http import Seen
 
 PING, PONG = request("GET /_ping"), answer("200 OK", body=b"OK")
 CREATE = request("POST /containers/create", body=b'{"Env":["CALICO_IP=10.1.2.3"]}')
 CREATED = answer("201 Created", body=b'{"Id":"f00d"}')
 START, STARTED = request("POST /containers/web/start"), answer("204 No Content")
+RESTART = request("POST /containers/web/restart")
 REMOVE = request("DELETE /containers/web")
 UPGRADE = request("POST /exec/1/start", "Connection: Upgrade", "Upgrade: tcp")
 UPGRADED = answer("101 UPGRADED", "Connection: Upgrade", "Upgrade: tcp")
@@ -37,6 +39,7 @@ TOO_MANY = questions.QUESTION_LIMIT + 6
 class FakeWorkloads:
     """Notes what is asked; `connect` and `check` wait as long as `may_answer` is not set.
 
+    With no agent, `await_agent` raises when `may_refuse` is set.
     Containers whose names begin with `plain` have nothing to do with Calico.
     """
 
@@ -44,6 +47,8 @@ class FakeWorkloads:
         self.asked: list[tuple[str, ...]] = []
         self.may_answer = threading.Event()
         self.may_answer.set()
+        self.has_agent = True
+        self.may_refuse = threading.Event()
         self.error: Exception | None = None
 
     def check(self, wish: Wish) -> None:
@@ -60,6 +65,12 @@ class FakeWorkloads:
     def wishes(self, name: str) -> bool:
         self._note("wishes", name)
         return True
+
+    def await_agent(self, container_id: str, seconds: float, *, unless_running: bool) -> None:
+        self._note("await_agent", container_id)
+        if not self.has_agent:
+            assert self.may_refuse.wait(PATIENCE)
+            raise DeadlineExceeded("the policy agent on host1 does not answer")
 
     def connect(self, container: str, seconds: float) -> None:
         self._note("connect", container)
@@ -255,6 +266,7 @@ def test_a_container_is_checked_reserved_connected_and_released(proxy):
         ("check", "10.1.2.3"),
         ("reserve", "f00d", "10.1.2.3"),
         ("identify", "web"),
+        ("await_agent", "f00d"),
         ("connect", "f00d"),
         ("identify", "web"),
         ("release", "f00d"),
@@ -310,6 +322,36 @@ def test_of_however_many_starts_that_hang_all_are_answered_and_stopped_in_time(p
     assert asked.count(("connect", "f00d")) <= questions.QUESTION_LIMIT + 1
 
 
+def test_of_however_many_starts_without_the_agent_none_reaches_the_engine(proxy):
+    reached: list[bytes] = []
+
+    def handle(peer: Peer) -> None:
+        serve_everything(peer, lambda seen: reached.append(seen.target))
+
+    proxy.workloads.has_agent = False
+    with FakeEngine(proxy.engine, handle), proxy.client() as other, contextlib.ExitStack() as open_:
+        clients = [open_.enter_context(proxy.client()) for _ in range(TOO_MANY)]
+        for number, client in enumerate(clients):
+            client.send(START if number % 2 else RESTART)
+        proxy.workloads.wait_for(("await_agent", "f00d"), questions.QUESTION_LIMIT)
+        # Meanwhile everything else is served, the engine's containers too.
+        other.ask(PING, PONG)
+        other.ask(CREATE, CREATED)
+        other.ask(request("POST /containers/plain/start"), STARTED)
+        other.ask(request("DELETE /containers/web"), PONG)
+        proxy.workloads.may_refuse.set()
+        told = [client.told(b"") for client in clients]
+        assert set(told) == {(504, "the policy agent on host1 does not answer")}
+        assert [each for each in reached if b"start" in each] == [b"/containers/plain/start"]
+        asked = proxy.workloads.asked
+        assert ("connect", "f00d") not in asked
+        assert ("stop", "f00d") not in asked
+        proxy.workloads.has_agent = True
+        for client in clients:
+            client.ask(START, STARTED)
+    assert asked.count(("connect", "f00d")) == TOO_MANY
+
+
 def test_a_container_whose_reservation_comes_too_late_is_removed_again(proxy, monkeypatch):
     may_reserve = threading.Event()
 
@@ -327,9 +369,10 @@ def test_a_container_whose_reservation_comes_too_late_is_removed_again(proxy, mo
         proxy.workloads.wait_for(("remove", "f00d"), 1)
 
 
-def serve_everything(peer: Peer) -> None:
+def serve_everything(peer: Peer, see: Callable[[Seen], None] = lambda _seen: None) -> None:
     while True:
         seen = peer.request()
+        see(seen)
         if seen.target == b"/containers/create":
             peer.send(CREATED)
         else:

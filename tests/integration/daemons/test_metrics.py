@@ -1,6 +1,7 @@
 """The metrics service as a process, beside a policy agent with a real etcd and kernel."""
 
 import http.client
+import re
 import signal
 import socket
 import sys
@@ -146,6 +147,9 @@ def test_a_port_that_somebody_has_is_told_and_waited_for(host: AgentHost) -> Non
 def test_the_agent_logs_as_the_setting_says_at_once(host: AgentHost) -> None:
     config.set(host.store, "LogSeverityScreen", "debug")
     wait_until(lambda: "logging from debug on" in host.log(), PATIENCE, "it logs more")
+    host.write_rules("web", [{"dst_ports": [80]}], [{}])
+    read = r"DEBUG \S+: read of etcd, revision \d+: /calico/policy/profile/web/rules was written\n"
+    wait_until(lambda: re.search(read, host.log()), PATIENCE, "it says what it reads")
     config.set(host.store, "LogSeverityScreen", "error")
     set_ready(host, "false")
     assert "is not true in etcd" not in host.log()

@@ -1,4 +1,4 @@
-"""Real clients through the proxy: each docker command on this machine, docker-py, docker-compose.
+"""Real clients through the proxy: an old and a current docker command, docker-py, docker-compose.
 
 Detach keys are not typed here: over TCP, Docker's own client waits for ever after them, with an
 engine that listens itself as well. What goes over the wire then is tested with the streams.
@@ -24,10 +24,23 @@ from tests.support.engine import IMAGE
 FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
-def docker_commands() -> list[str]:
-    """Every version of Docker's client that is here: a distribution's, and perhaps a newer one."""
-    places = [shutil.which("docker", path=folder) for folder in ("/usr/bin", "/usr/local/bin")]
-    return [place for place in places if place]
+CURRENT = Path("/var/lib/calico-lab/docker-cli")
+"""Where `scripts/current_docker_cli` has unpacked a current client, and its plugin buildx."""
+BUILDX = CURRENT / "usr/libexec/docker/cli-plugins/docker-buildx"
+
+
+def docker_command(which: str) -> str:
+    """Return the path of one of Docker's clients: the distribution's, or a current one."""
+    if which == "current":
+        fetched = str(CURRENT / "usr/bin/docker")
+        found = shutil.which(fetched) or shutil.which("docker", path="/usr/local/bin")
+    else:
+        found = shutil.which("docker", path="/usr/bin") or shutil.which("docker")
+    if found is None:
+        pytest.skip(
+            f"there is no {which} docker client here: scripts/current_docker_cli fetches one"
+        )
+    return found
 
 
 class Client:
@@ -36,23 +49,32 @@ class Client:
     def __init__(self, program: str, host: str, home: Path) -> None:
         self.program = program
         self.environment = command.clean_environment({"DOCKER_HOST": host, "HOME": str(home)})
+        self._plugins = home / ".docker/cli-plugins"
 
     def __call__(self, *arguments: str, check: bool = True, stdin: str = "") -> Result:
         argv = [self.program, *arguments]
         return command.run(argv, env=self.environment, check=check, stdin=stdin)
 
     def lacks_buildkit(self) -> bool:
-        """Say whether it is one that leaves BuildKit to a plugin (from 23 on), and has none."""
+        """Say whether it is one that leaves BuildKit to a plugin (from 23 on), and none is here.
+
+        The one that was fetched is put where the client looks for it, if it needs one.
+        """
         major = int(self("--version").out.split()[2].split(".")[0])
-        return major >= 23 and self("buildx", "version", check=False).code != 0
+        if major < 23:
+            return False
+        if BUILDX.exists():
+            self._plugins.mkdir(parents=True)
+            (self._plugins / BUILDX.name).symlink_to(BUILDX)
+        return self("buildx", "version", check=False).code != 0
 
     def on_terminal(self, *arguments: str) -> contextlib.AbstractContextManager[terminal.Terminal]:
         return terminal.running([self.program, *arguments], self.environment)
 
 
-@pytest.fixture(params=docker_commands())
+@pytest.fixture(params=["distribution", "current"])
 def client(request, proxy, tmp_path) -> Client:
-    return Client(request.param, proxy.docker_host, tmp_path)
+    return Client(docker_command(request.param), proxy.docker_host, tmp_path)
 
 
 @pytest.fixture

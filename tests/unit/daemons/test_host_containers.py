@@ -9,8 +9,15 @@ from netaddr import IPAddress
 from calico_ctl.daemons.host_containers import HostContainers
 from calico_ctl.daemons.local_endpoints import LocalEndpoints
 from calico_ctl.daemons.meters import Meters
-from calico_ctl.errors import CalicoError, Conflict, DatastoreUnavailable, DeadlineExceeded
+from calico_ctl.errors import (
+    CalicoError,
+    Conflict,
+    DatastoreUnavailable,
+    DeadlineExceeded,
+    NotFound,
+)
 from calico_ctl.host import hosts_file, intents
+from calico_ctl.host.local_answers import Ended
 from calico_ctl.model.container import Container
 from calico_ctl.model.measured import Distribution
 from calico_ctl.model.wish import Wish
@@ -99,6 +106,73 @@ def test_who_has_waited_too_long_already_waits_for_no_agent(machine, answers):
         answers.connect("web", -3.0)
     assert not machine.docker.containers["web"].running
     assert machine.clock.now == began
+
+
+class Agent:
+    """Answers as the test has it, one answer after the other; the last one again and again."""
+
+    def __init__(self, *answers: CalicoError | None) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    def report(self) -> str:
+        self.asked += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is not None:
+            raise answer
+        return "{}"
+
+
+DEAD, HANGS = Ended("no process answers"), DeadlineExceeded("nothing answered")
+
+
+def agent_is(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, *answers: CalicoError | None
+) -> Agent:
+    agent = Agent(*answers)
+    monkeypatch.setattr(machine, "agent_report", agent.report)
+    return agent
+
+
+@pytest.mark.parametrize("answer", [None, NotFound("never there"), CalicoError("not allowed")])
+def test_an_agent_that_answers_or_cannot_be_asked_is_not_waited_for(
+    machine, answers, monkeypatch, answer
+):
+    agent = agent_is(machine, monkeypatch, answer)
+    answers.await_agent(CONTAINER, 6.0, unless_running=False)
+    assert (agent.asked, machine.clock.now) == (1, 0.0)
+
+
+@pytest.mark.parametrize("answer", [DEAD, HANGS])
+def test_an_agent_that_starts_again_is_waited_for(machine, answers, monkeypatch, answer):
+    agent_is(machine, monkeypatch, *[answer] * 20, None)
+    answers.await_agent(CONTAINER, 6.0, unless_running=False)
+    assert 1.0 < machine.clock.now < 6.0
+
+
+@pytest.mark.parametrize("answer", [DEAD, HANGS])
+def test_an_agent_that_stays_away_is_told_of(machine, answers, monkeypatch, answer):
+    agent_is(machine, monkeypatch, answer)
+    with pytest.raises(DeadlineExceeded, match="left as it is: the policy agent on host1"):
+        answers.await_agent(CONTAINER, 6.0, unless_running=False)
+    assert machine.clock.now == pytest.approx(6.0, abs=0.2)
+    assert machine.docker.containers["web"].running
+
+
+def test_who_has_waited_too_long_already_does_not_ask_the_agent(machine, answers, monkeypatch):
+    agent = agent_is(machine, monkeypatch, DEAD)
+    with pytest.raises(DeadlineExceeded):
+        answers.await_agent(CONTAINER, -1.0, unless_running=False)
+    assert (agent.asked, machine.clock.now) == (0, 0.0)
+
+
+def test_a_container_that_runs_already_needs_no_agent(machine, answers, monkeypatch):
+    agent_is(machine, monkeypatch, DEAD)
+    answers.await_agent(CONTAINER, 6.0, unless_running=True)
+    assert machine.clock.now == 0.0
+    machine.docker.kill(CONTAINER)
+    with pytest.raises(DeadlineExceeded):
+        answers.await_agent(CONTAINER, 6.0, unless_running=True)
 
 
 def test_what_came_too_late_is_stopped_or_removed(machine, answers):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from calico_ctl import wiring
 from calico_ctl.daemons import questions
 from calico_ctl.daemons.questions import Questions
 from calico_ctl.errors import DockerUnavailable, PoolExhausted
@@ -52,6 +53,11 @@ class Noting:
         self.asked.append(("wishes", name))
         return True
 
+    def await_agent(self, container_id: str, seconds: float, *, unless_running: bool) -> None:
+        self.asked.append(("await_agent", container_id, unless_running))
+        self.seconds.append(seconds)
+        self._wait()
+
     def connect(self, container: str, seconds: float) -> None:
         self.asked.append(("connect", container))
         self.seconds.append(seconds)
@@ -94,6 +100,7 @@ def asking(workloads) -> Questions:
         (events.Reserve("f00d", WISH), ("reserve", "f00d", WISH), None),
         (events.Identify("web"), ("identify", "web"), "f00d"),
         (events.Wishes("web"), ("wishes", "web"), True),
+        (events.AwaitAgent("f00d", True), ("await_agent", "f00d", True), None),
         (events.Connect("f00d"), ("connect", "f00d"), None),
         (events.Release("f00d"), ("release", "f00d"), None),
     ],
@@ -115,24 +122,55 @@ def test_what_was_raised_comes_back(asking):
         asking.ask(question).result(PATIENCE)
 
 
-def test_who_had_to_wait_for_a_turn_has_the_less_time_for_the_agent(workloads, asking, monkeypatch):
+@pytest.mark.parametrize(
+    ("question", "seconds"),
+    [
+        (events.Connect("f00d"), CONNECT_SECONDS),
+        (events.AwaitAgent("f00d", True), questions.AGENT_SECONDS),
+    ],
+)
+def test_who_had_to_wait_for_a_turn_has_the_less_time_for_the_agent(
+    workloads, asking, monkeypatch, question, seconds
+):
     now = [100.0]
     monkeypatch.setattr(questions, "time", SimpleNamespace(monotonic=lambda: now[0]))
     workloads.may_end.clear()
     for _ in range(questions.QUESTION_LIMIT):
-        asking.ask(events.Connect("f00d"))
+        asking.ask(question)
         assert workloads.begun.acquire(timeout=PATIENCE)
-    waiting = asking.ask(events.Connect("f00d"))
-    now[0] += CONNECT_SECONDS + 3
+    waiting = asking.ask(question)
+    now[0] += seconds + 3
     workloads.may_end.set()
     waiting.result(PATIENCE)
-    assert workloads.seconds == [CONNECT_SECONDS] * questions.QUESTION_LIMIT + [-3.0]
+    assert workloads.seconds == [seconds] * questions.QUESTION_LIMIT + [-3.0]
+
+
+def test_whether_the_agent_is_there_is_found_out_however_many_wait_for_what_it_does(
+    workloads, asking
+):
+    workloads.may_end.clear()
+    connects = [asking.ask(events.Connect("f00d")) for _ in range(questions.QUESTION_LIMIT + 1)]
+    for _ in range(questions.QUESTION_LIMIT):
+        assert workloads.begun.acquire(timeout=PATIENCE)
+    waiting = asking.ask(events.AwaitAgent("f00d", False))
+    assert workloads.begun.acquire(timeout=PATIENCE)
+    assert ("await_agent", "f00d", False) in workloads.asked
+    assert not any(each.done() for each in connects)
+    workloads.may_end.set()
+    waiting.result(PATIENCE)
 
 
 def test_what_asks_etcd_or_the_agent_is_answered_within_ten_seconds():
     assert questions.ANSWER_SECONDS + questions.UNDO_SECONDS < 10
     assert CONNECT_SECONDS < questions.ANSWER_SECONDS
-    limited: list[Question] = [events.Check(WISH), events.Connect("f00d"), events.Hold(1)]
+    # Once more asked at the last moment, one that hangs takes that much longer.
+    assert questions.AGENT_SECONDS + wiring._SECONDS_FOR_THE_AGENT < questions.ANSWER_SECONDS
+    limited: list[Question] = [
+        events.Check(WISH),
+        events.AwaitAgent("f00d", True),
+        events.Connect("f00d"),
+        events.Hold(1),
+    ]
     unlimited: list[Question] = [events.Identify("web"), events.Compute(int)]
     assert {questions.seconds(each) for each in limited} == {questions.ANSWER_SECONDS}
     assert {questions.seconds(each) for each in unlimited} == {None}
@@ -157,6 +195,15 @@ def test_a_container_that_is_not_connected_in_time_is_stopped(workloads, asking,
     message = questions.too_late(events.Connect("f00d")).message
     assert "f00d is being stopped" in message
     assert "the policy agent or etcd" in message
+
+
+def test_a_container_that_was_not_started_is_left_alone(workloads, asking):
+    given_up(workloads, asking, events.AwaitAgent("f00d", True))
+    workloads.may_end.set()
+    assert workloads.asked == [("await_agent", "f00d", True)]
+    message = questions.too_late(events.AwaitAgent("f00d", True)).message
+    assert "f00d is left as it is" in message
+    assert "the policy agent" in message
 
 
 @pytest.mark.parametrize("error", [None, PoolExhausted("none is left")])

@@ -63,7 +63,7 @@ def test_a_socket_that_was_left_there_is_replaced(path):
     path.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-    with pytest.raises(NotFound, match="no process answers"):
+    with pytest.raises(local_answers.Ended, match="no process answers"):
         local_answers.ask(path, PATIENCE)
     left_one = path.stat().st_ino
     with giving(path, lambda: "new", instead_of=left_one):
@@ -71,8 +71,9 @@ def test_a_socket_that_was_left_there_is_replaced(path):
 
 
 def test_where_nobody_ever_was_is_nobody(path):
-    with pytest.raises(NotFound, match=f"no process answers at {path}"):
+    with pytest.raises(NotFound, match=f"no process answers at {path}") as told:
         local_answers.ask(path, PATIENCE)
+    assert not isinstance(told.value, local_answers.Ended)
 
 
 def test_who_hangs_is_waited_for_no_longer_than_allowed(path):
@@ -82,6 +83,16 @@ def test_who_hangs_is_waited_for_no_longer_than_allowed(path):
         hanging.listen()
         with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
             local_answers.ask(path, 0.05)
+
+
+def test_who_hangs_with_a_long_queue_is_known_to_hang_too(path):
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(path))
+        hanging.listen(0)
+        for _ in range(3):
+            with pytest.raises(DeadlineExceeded, match=r"within 0\.05 s"):
+                local_answers.ask(path, 0.05)
 
 
 def test_one_who_hangs_up_does_not_end_it(path):

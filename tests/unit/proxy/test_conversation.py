@@ -12,6 +12,7 @@ from calico_ctl.model.wish import Wish
 from calico_ctl.proxy.conversation import CREATE_LIMIT, HTTP2_PREFACE, SMALL_BODY
 from calico_ctl.proxy.events import (
     Ask,
+    AwaitAgent,
     Check,
     ClientBytes,
     ClientEof,
@@ -105,7 +106,7 @@ def test_a_create_request_without_a_wish_passes_as_it_is():
     open_playbook().client(create, ToEngine(create)).engine(CREATED, ToClient(CREATED))
 
 
-@pytest.mark.parametrize("line", ["POST /containers/web/start", "GET /containers/json"])
+@pytest.mark.parametrize("line", ["GET /containers/web/json", "GET /containers/json"])
 def test_a_call_whose_answer_has_to_be_seen_does_not_become_http2(line):
     asked = request(line, "Upgrade: h2c", "HTTP2-Settings: AAMAAABk", "X-A: 1")
     open_playbook().client(asked, ToEngine(request(line, "X-A: 1")))
@@ -293,32 +294,68 @@ def computed(command: Command) -> Any:
 
 # Start and restart
 
+START = request("POST /containers/web/start")
+
+
+def ours_asked_for(start: bytes = START) -> Playbook:
+    """A container of ours shall start: the engine has not heard of it yet."""
+    unless_running = b"/start " in start
+    book = open_playbook().client(start, Ask(Identify("web")))
+    return book.done("f00d", Ask(AwaitAgent("f00d", unless_running)))
+
+
+def ours_started() -> Playbook:
+    """The engine has started a container of ours."""
+    return ours_asked_for().done(None, ToEngine(START)).engine(STARTED, Ask(Connect("f00d")))
+
 
 @pytest.mark.parametrize("verb", ["start", "restart"])
 def test_the_answer_to_start_is_held_until_the_network_works(verb):
     start = request(f"POST /v1.41/containers/w%65b/{verb}")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
-    book.done("f00d", Ask(Connect("f00d")))
+    book = ours_asked_for(start).done(None, ToEngine(start)).engine(STARTED, Ask(Connect("f00d")))
     book.done(None, ToClient(STARTED)).client(PING, ToEngine(PING))
+
+
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_without_the_agent_a_container_of_ours_is_not_even_started(verb):
+    line = f"POST /containers/web/{verb}"
+    book = ours_asked_for(request(line))
+    book.when(
+        Done(error=errors.DeadlineExceeded("no agent", hint="start it")),
+        Report(line, "504: no agent; start it"),
+        ToClient(refusal("504 Gateway Timeout", "no agent; start it")),
+    )
+    book.client(PING, ToEngine(PING))
+
+
+def test_a_client_that_goes_away_while_the_agent_is_waited_for_starts_nothing():
+    ours_asked_for().when(ClientGone(), Close()).done(None)
 
 
 def test_a_container_of_others_is_started_without_asking_the_agent():
-    start = request("POST /containers/web/start")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    book = open_playbook().client(START, Ask(Identify("web"))).done(None, ToEngine(START))
+    book.engine(STARTED, Ask(Identify("web")))
     book.done(None, ToClient(STARTED)).client(PING, ToEngine(PING))
 
 
+@pytest.mark.parametrize("error", [None, errors.DockerUnavailable("Docker is away")])
+def test_a_container_that_is_ours_only_when_it_has_started_is_connected_too(error):
+    book = open_playbook().client(START, Ask(Identify("web")))
+    book.when(Done(None, error), ToEngine(START)).engine(STARTED, Ask(Identify("web")))
+    book.done("f00d", Ask(Connect("f00d"))).done(None, ToClient(STARTED))
+
+
 def test_an_engine_that_does_not_tell_whose_container_was_started_is_the_answer():
-    start = request("POST /containers/web/start")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    book = open_playbook().client(START, Ask(Identify("web"))).done(None, ToEngine(START))
+    book.engine(STARTED, Ask(Identify("web")))
     said = book.told(Done(error=errors.DockerUnavailable("Docker is away")))
     assert said == refusal("503 Service Unavailable", "Docker is away")
 
 
 @pytest.mark.parametrize("status", ["304 Not Modified", "404 Not Found", "409 Conflict"])
 def test_nothing_is_connected_that_the_engine_did_not_start(status):
-    start, said = request("POST /containers/web/start"), answer(status, "Content-Length: 0")
-    open_playbook().client(start, ToEngine(start)).engine(said, ToClient(said))
+    said = answer(status, "Content-Length: 0")
+    ours_asked_for().done(None, ToEngine(START)).engine(said, ToClient(said))
 
 
 HOST = b'{"Binds":["a:b"],"NetworkMode":"host"}'
@@ -326,16 +363,16 @@ HOST = b'{"Binds":["a:b"],"NetworkMode":"host"}'
 
 def test_an_old_client_that_names_a_network_at_start_gets_none_for_a_container_of_ours():
     start = request("POST /v1.20/containers/web/start", body=HOST)
-    book = open_playbook().client(start, Ask(Wishes("web"))).done(True, CreateSent())
-    book.engine(STARTED, Ask(Identify("web"))).done("f00d", Ask(Connect("f00d")))
-    book.done(None, ToClient(STARTED))
+    book = open_playbook().client(start, Ask(Wishes("web"))).done(True, Ask(Identify("web")))
+    book.done("f00d", Ask(AwaitAgent("f00d", True))).done(None, CreateSent())
+    book.engine(STARTED, Ask(Connect("f00d"))).done(None, ToClient(STARTED))
 
 
 @pytest.mark.parametrize("error", [None, errors.DockerError("no")])
 def test_an_old_client_may_name_a_network_at_start_for_any_other_container(error):
     start = request("POST /v1.23/containers/web/start", body=HOST)
     book = open_playbook().client(start, Ask(Wishes("web")))
-    book.when(Done(False, error), ToEngine(start))
+    book.when(Done(False, error), Ask(Identify("web"))).done(None, ToEngine(start))
 
 
 def test_an_old_client_that_publishes_ports_at_start_is_refused_for_a_container_of_ours():
@@ -351,12 +388,14 @@ def test_an_old_client_that_publishes_ports_at_start_is_refused_for_a_container_
 @pytest.mark.parametrize("body", [b"{}", b"null", b"{", b'{"Image":"i"}', b'{"HostConfig":null}'])
 def test_a_start_request_that_sets_nothing_passes(body):
     start = request("POST /v1.20/containers/web/start", body=body)
-    open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
+    book = open_playbook().client(start, Ask(Identify("web"))).done(None, ToEngine(start))
+    book.engine(STARTED, Ask(Identify("web")))
 
 
-@pytest.mark.parametrize("line", ["POST /v1.24/containers/web/start", "POST /v1.20/exec/1/start"])
-def test_what_the_engine_reads_no_host_config_from_passes(line):
-    start = request(line, body=HOST)
+def test_what_the_engine_reads_no_host_config_from_passes():
+    start = request("POST /v1.24/containers/web/start", body=HOST)
+    open_playbook().client(start, Ask(Identify("web"))).done(None, ToEngine(start))
+    start = request("POST /v1.20/exec/1/start", body=HOST)
     open_playbook().client(start, ToEngine(start))
 
 
@@ -367,9 +406,7 @@ def test_a_start_request_of_an_odd_version_is_looked_at(version):
 
 
 def test_a_network_that_fails_is_told_in_the_answer_to_start():
-    start = request("POST /containers/web/start")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
-    book.done("f00d", Ask(Connect("f00d")))
+    book = ours_started()
     book.when(
         Done(error=errors.DeadlineExceeded("the agent does not answer")),
         Report("POST /containers/web/start", "504: the agent does not answer"),
@@ -379,17 +416,13 @@ def test_a_network_that_fails_is_told_in_the_answer_to_start():
 
 
 def test_a_client_that_goes_away_after_start_was_sent_has_its_container_connected():
-    start = request("POST /containers/web/start")
-    book = open_playbook().client(start, ToEngine(start))
+    book = ours_asked_for().done(None, ToEngine(START))
     book.when(ClientEof(), HalfCloseEngine()).when(ClientGone())
-    book.engine(STARTED, Ask(Identify("web"))).done("f00d", Ask(Connect("f00d")))
-    book.done(None, ToClient(STARTED), Close())
+    book.engine(STARTED, Ask(Connect("f00d"))).done(None, ToClient(STARTED), Close())
 
 
 def test_an_engine_that_ends_the_connection_while_the_network_is_made_is_told_afterwards():
-    start = request("POST /containers/web/start")
-    book = open_playbook().client(start, ToEngine(start)).engine(STARTED, Ask(Identify("web")))
-    book.done("f00d", Ask(Connect("f00d")))
+    book = ours_started()
     book.when(EngineEof()).done(None, ToClient(STARTED), Close())
 
 

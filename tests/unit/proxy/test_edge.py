@@ -35,7 +35,8 @@ def test_it_answers_to_the_loopback_and_to_its_names(host):
         "evil.example",
         "localhost.evil.example",
         "127.0.0.1.evil",
-        "",
+        ":2377",
+        "[]",
         "::1",
         "a@localhost",
         "localhost:1x",
@@ -48,6 +49,14 @@ def test_it_does_not_answer_to_other_names(host):
 def test_only_clients_of_http10_need_not_say_whom_they_call():
     assert edge.edge_of([]).refusal(asked(http10=True)) is None
     assert edge.edge_of([]).refusal(asked()) is not None
+
+
+def test_a_client_that_knows_no_name_may_say_so_but_no_web_page_may():
+    """Docker's buildx calls /grpc and /session so; a browser has a name for whatever it calls."""
+    assert edge.edge_of([]).refusal(asked("Host: ")) is None
+    refused = edge.edge_of([]).refusal(asked("Host: ", "Origin: https://evil.example"))
+    assert "web pages" in str(refused)
+    assert edge.edge_of([]).refusal(asked("Host: ", "Host: evil.example")) is not None
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:8080", "https://127.0.0.1"])

@@ -49,6 +49,26 @@ def test_texts_of_values_stay_as_they_were():
     )
 
 
+def test_an_object_is_written_with_further_members_and_what_follows_it():
+    members, rest = json_text.read_object('{"a": 1E400, "\udcff":[ ]} x')
+    added = {"b": b"{}", "c": b"2"}
+    assert json_text.encode_object(members, added, rest) == (
+        b'{"a":1E400,"\xff":[ ],"b":{},"c":2} x'
+    )
+    assert json_text.encode_object(members, {}, "") == b'{"a":1E400,"\xff":[ ]}'
+    assert json_text.encode_object([], {}, "") == b"{}"
+
+
+@pytest.mark.parametrize("value", [b"0", b"{}", b"[]", b'"x"', b'{"a":[]}'])
+def test_more_values_than_anybody_needs_are_not_read(value):
+    limit = json_text.VALUE_LIMIT
+    each = value.count(b"{") + value.count(b"[") + 1
+    body = b"[" + b",".join([value] * (limit // each)) + b"]"
+    assert json_text.decode_request(body) == body.decode()
+    with pytest.raises(InvalidValue, match=f"values in the request body .* at most {limit}"):
+        json_text.decode_request(body + b"," * each)
+
+
 def test_an_integer_of_any_length_is_read():
     members, _ = json_text.read_object('{"a":' + "9" * 10_000 + "}")
     assert members[0].raw == "9" * 10_000

@@ -218,9 +218,7 @@ def test_a_client_that_goes_away_takes_the_engines_connection_along():
 
 
 def test_a_client_that_goes_away_in_the_middle_of_a_body_takes_it_along():
-    sent(request("POST /v1.24/containers/web/start", "Content-Length: 9")).when(
-        ClientGone(), Close()
-    )
+    sent(request("PUT /containers/web/archive", "Content-Length: 9")).when(ClientGone(), Close())
 
 
 def test_more_than_the_answer_ends_the_connection():

@@ -1,6 +1,7 @@
 """What the proxy reads in create requests, and what it writes there and in Docker's answers."""
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from calico_ctl.model import wish
 from calico_ctl.model.address import AnyAddress
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.wish import Wish
-from calico_ctl.proxy import rewrite
+from calico_ctl.proxy import json_text, rewrite
 from tests.support import create_bodies, go_json
 
 AUTO = Wish((AnyAddress.IPV4,))
@@ -117,6 +118,47 @@ def test_nesting_without_end_is_refused_if_there_may_be_a_wish_in_it():
     with pytest.raises(InvalidValue, match="nested"):
         rewrite.wish_of_create(deep)
     assert rewrite.wish_of_create(deep.replace(b"CALICO_IP", b"COLOUR")) is None
+
+
+def with_members(count: int) -> bytes:
+    """A create request with so many members at its top: nothing takes more memory."""
+    more = ",".join(f'"{number:x}":0' for number in range(count))
+    return b'{"Env":["CALICO_IP=auto"],' + more.encode() + b"}"
+
+
+def test_too_many_values_are_refused_if_there_may_be_a_wish_in_them():
+    much = with_members(json_text.VALUE_LIMIT)
+    for read in (
+        rewrite.wish_of_create,
+        rewrite.without_network,
+        rewrite.sets_host_config,
+        rewrite.start_without_network,
+    ):
+        with pytest.raises(InvalidValue, match="number of values in the request body 300002"):
+            read(much)
+    assert rewrite.container_that_joins(much) == ""
+    assert rewrite.wish_of_create(much.replace(b"CALICO_IP", b"COLOUR")) is None
+
+
+def test_all_ports_may_be_exposed():
+    ports: dict[str, object] = {
+        f"{port}/{kind}": {} for port in range(1, 65536) for kind in ("tcp", "udp")
+    }
+    assert rewrite.wish_of_create(create(ExposedPorts=ports)) == AUTO
+
+
+def test_a_value_takes_no_more_memory_than_is_said():
+    """As many as are allowed, in the worst place, and the whole request is far from a gigabyte."""
+    count = 10_000
+    body = with_members(count)
+    tracemalloc.start()
+    try:
+        changed = rewrite.without_network(body)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(changed) > len(body)
+    assert peak / count * json_text.VALUE_LIMIT < 150_000_000
 
 
 @pytest.mark.parametrize(
