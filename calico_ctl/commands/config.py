@@ -10,7 +10,8 @@ the routing of all hosts, `node bgp` that of this host, which goes before the on
 services follow a change at once.
 
 Names for felix:
-  loglevel              none, debug, info, warning, error or critical.
+  loglevel              none, debug, info, warning, error or critical [info]: how much it says in
+                        /var/log/calico/felix/current. debug: each thing that it looks at.
 
 Names for bgp and node bgp:
   loglevel              none, debug or info.

@@ -29,7 +29,7 @@ from calico_ctl.dataplane.host_side import HostSide
 from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.datastore import status
-from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync
+from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Resync
 from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus
 from calico_ctl.errors import CalicoError
 from calico_ctl.model import codec, keys, metric
@@ -103,11 +103,13 @@ class Agent:
                 done = self._hold(look=look)
         except CalicoError as error:
             trouble = f"cannot program this host: {error.message}"
-        took = (self._platform.clock.monotonic() - began) * 1000
+        took = self._ms_since(began)
         if done:
             log.info("%s in %.1f ms", ", ".join(done), took)
             self._report = replace(self._report, last_update_ms=round(took, 1))
             self._reports.meters.observe(metric.UPDATE, took / 1000)
+        else:
+            log.debug("nothing to change, decided in %.1f ms", took)
         if look and self._acted is not None:
             # Not at each change: all chains are counted.
             self._report = replace(self._report, **asdict(self._acted.size()))
@@ -160,6 +162,7 @@ class Agent:
             case Resync(entries=entries, revision=revision):
                 self._begin(entries, revision)
             case Changes(changes=changes) if self._seen is not None:
+                _say_read(changes)
                 for each in changes:
                     self._seen.apply(each.key, each.value, each.revision)
                     _look_for_quotes(each.key, each.value)
@@ -171,6 +174,7 @@ class Agent:
 
     def _begin(self, entries: Mapping[str, tuple[str, int]], revision: int) -> None:
         """Start over with a complete read: key → (value, revision)."""
+        log.debug("read all %d keys of etcd, revision %d", len(entries), revision)
         self._seen, self._believed = Desired(self._platform.hostname), False
         self._seen.begin(entries)
         for key, (value, _) in entries.items():
@@ -214,10 +218,10 @@ class Agent:
             self._table.rebuild(seen.table())
             done.append(f"wrote the whole table for {len(seen.enforced)} endpoints")
         elif adopted:
-            self._table.take(Step(self._acted.table(), seen.table()))
+            self._take(Step(self._acted.table(), seen.table()))
             done.append(f"took over {len(seen.enforced)} endpoints from etcd")
         elif change.step:
-            self._table.take(change.step)
+            self._take(change.step)
             done.append(change.step.summary())
         if rebuild or adopted:
             before = self._acted.addresses() if self._acted is not None else set()
@@ -234,6 +238,16 @@ class Agent:
             return None, done
         self._unacknowledged = False
         return self._statuses(seen), done
+
+    def _take(self, step: Step) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("changing %s", step.details())
+        began = self._platform.clock.monotonic()
+        self._table.take(step)
+        log.debug("the kernel took it in %.1f ms", self._ms_since(began))
+
+    def _ms_since(self, began: float) -> float:
+        return (self._platform.clock.monotonic() - began) * 1000
 
     def _hold(self, *, look: bool) -> list[str]:
         """Keep the last state, whoever touches it; before there is one, keep the host closed."""
@@ -252,8 +266,10 @@ class Agent:
         """Make routes and settings right if they may not be; say whether more or less works now."""
         if not look and seen.enforced == self._synced:
             return False
-        before = self._host.repairs
+        before, began = self._host.repairs, self._platform.clock.monotonic()
         complete = self._host.sync(seen.enforced.values())
+        what = "looked at links, routes and settings of %d endpoints in %.1f ms"
+        log.debug(what, len(seen.enforced), self._ms_since(began))
         if mended := self._host.repairs - before:
             log.warning("mended %d routes, neighbours or kernel settings", mended)
             self._repairing.count("host", mended)
@@ -268,6 +284,7 @@ class Agent:
             cut = [
                 each for each in found.flows if not each.expected and not judge.allows(_first(each))
             ]
+            log.debug("asked the rules about %d connections", len(found.flows))
             if cut:
                 log.info("cut %d connections that are not allowed any more", len(cut))
             self._flows.cut(cut)
@@ -314,6 +331,15 @@ class Agent:
         self._report = replace(self._report, pid=os.getpid(), version=__version__)
         now = (self._report.pid, trouble, self._report.repairs, self._report.bad_keys)
         self._reports.submit(statuses, self._report, urgent=worth != now)
+
+
+def _say_read(changes: Iterable[Change]) -> None:
+    """Name the keys that changed, for who looks closely. Values may be long, or secret."""
+    if not log.isEnabledFor(logging.DEBUG):
+        return
+    for each in changes:
+        what = "is gone" if each.value is None else "was written"
+        log.debug("read of etcd, revision %d: %s %s", each.revision, each.key, what)
 
 
 def _look_for_quotes(key: str, value: str | None) -> None:

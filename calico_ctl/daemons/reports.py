@@ -145,6 +145,7 @@ class Reports:
         if urgent or _without_progress(report) != self._told or not self._heartbeat.keeps():
             status.write_agent(self._store, self._hostname, report)
             self._told = _without_progress(report)
+            log.debug("told etcd how this agent is")
 
     def _write_endpoints(
         self, statuses: Statuses, written: dict[EndpointKey, EndpointStatus]
@@ -153,9 +154,11 @@ class Reports:
             if written.get(key) != value:
                 status.write_endpoint(self._store, key, value)
                 written[key] = value
+                log.debug("told etcd that endpoint %s is %s", key.id, value.status)
         for key in written.keys() - statuses.keys():
             status.remove_endpoint(self._store, key)
             del written[key]
+            log.debug("told etcd that endpoint %s is gone", key.id)
 
 
 def _without_progress(report: AgentStatus) -> AgentStatus:

@@ -5,6 +5,9 @@ What it promises:
 - A write is sent once, a read may go to another member: see `etcd_requests`.
 - A missing key is one that etcd says is missing: with its error code. A 404 without it came from
   something that is not the v2 API. 401 and 403 without it are about who we are.
+- Of a user's password etcd makes a hash for every request, 73 ms of a core, and goes on with it
+  when nobody waits any more: who gave up and asked again would make the queue longer. So who has
+  one waits on as long as etcd answers what needs none, at most `_BUSY_SECONDS`.
 - The cluster's id is compared where it matters: a watch compares with the last `tree`.
 - Answers of any size become entries as they are parsed: of a whole tree (11 MB for 10,000
   endpoints) the bytes, the text and all of its objects would be too much at once.
@@ -54,6 +57,10 @@ from calico_ctl.errors import AlreadyExists, CalicoError, HistoryLost
 _BATCH_LIMIT = 50
 _BACKLOG_PATIENCE = 0.002
 
+_BUSY_SECONDS = 60.0
+
+_VERSION = "/version"
+
 _KEYS = "/v2/keys"
 _OK = 200
 _FORBIDDEN = {401, 403}
@@ -87,6 +94,8 @@ class Etcd(Client):
     def __init__(self, settings: EtcdSettings) -> None:
         """Contact nobody yet."""
         super().__init__(Requests(settings, _NOT_V2, _authorization(settings)))
+        self._patience = settings.timeout
+        self._has_password = bool(settings.username)
         self._cluster: str | None = None
 
     def get(self, key: str) -> Entry | None:
@@ -262,12 +271,34 @@ class Etcd(Client):
         return self._requests.write(key, write)
 
     def _answer(self, connection: Connection, turn: Round, patience: float) -> Answer:
-        """Wait for an answer so many seconds."""
-        answer = self._requests.answer(connection, turn, patience)
+        """Wait for an answer so many seconds; longer if a password is to be looked at first."""
+        answer = connection.wait(patience)
+        if answer is None and self._has_password:
+            answer = self._wait_for_our_turn(connection)
+        if answer is None:
+            raise self._servers.no_answer(connection.host, patience, turn)
         code = _error_code(answer)
         if code is not None and code in _RAFT_TROUBLE:
             raise ServerFailed(connection.host, "the etcd cluster has no leader")
         return answer
+
+    def _wait_for_our_turn(self, connection: Connection) -> Answer | None:
+        """Wait on while the server is busy with passwords; None if it is not, or for too long."""
+        ends = time.monotonic() + _BUSY_SECONDS
+        answer = None
+        while answer is None and time.monotonic() < ends and self._is_alive(connection.host):
+            answer = connection.wait(self._patience)
+        return answer
+
+    def _is_alive(self, server: str) -> bool:
+        """Say whether a server answers what needs no password."""
+        turn = self._servers.round(self._patience)
+        try:
+            with self._requests.asking(_VERSION, self._requests.free, turn) as asked:
+                self._requests.answer(asked, turn, turn.left())
+                return asked.host == server
+        except CalicoError:
+            return False
 
     def _outcome(self, key: str, answer: Answer) -> Entry | int:
         """Return the entry that an answer is about, or its error code if that is about the key."""

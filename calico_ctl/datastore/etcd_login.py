@@ -7,6 +7,9 @@ from calico_ctl.errors import InvalidValue
 from calico_ctl.model import etcd_access
 from calico_ctl.model.etcd_access import EtcdLogin
 
+_LONGEST = 4096
+"""Letters. Nobody has such a password; a wrong file, or an endless one, is named in time."""
+
 
 def password(login: EtcdLogin | None) -> str:
     """Return the password, empty without a login; of a file, the first line.
@@ -21,13 +24,13 @@ def password(login: EtcdLogin | None) -> str:
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - one file for both questions
             mode = os.fstat(file.fileno()).st_mode
-            found = file.readline().rstrip("\r\n")
+            found = file.readline(_LONGEST + 1).rstrip("\r\n")
     except OSError as error:
         expected = f"a file that can be read ({error.strerror})"
         raise InvalidValue(etcd_access.PASSWORD_FILE, path, expected) from error
     except UnicodeDecodeError as error:
         raise InvalidValue(etcd_access.PASSWORD_FILE, path, "a password in UTF-8") from error
-    if not found:
+    if not 0 < len(found) <= _LONGEST:
         raise InvalidValue(etcd_access.PASSWORD_FILE, path, "a file with a password in its line")
     if mode & (stat.S_IRGRP | stat.S_IROTH):
         _warn(path)

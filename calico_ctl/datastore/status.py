@@ -243,6 +243,9 @@ def wait_for_endpoint(
         if events:
             position = events[-1].revision
             wanted = _decode_endpoint(events[-1].value)
+        else:
+            # An etcd that is busy may tell a question by itself sooner than one that waits.
+            wanted, position = _position(store, key)
 
 
 def _position(store: Store, key: EndpointKey) -> tuple[EndpointStatus | None, int]:

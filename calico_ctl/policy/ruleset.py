@@ -5,9 +5,13 @@ everything about the table, so two of them can be compared without asking the ke
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as Members
 from dataclasses import dataclass, field
 
 TABLE = "inet calico"
+
+_NAMED = 20
+"""Of more than these that change at once it is said how many they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,49 @@ class Step:
             left, joined = (side.elements if side else frozenset() for side in sides)
             elements += len(left ^ joined)
         return f"changed {len(chains)} chains and {elements} elements"
+
+    def details(self) -> str:
+        """Name what changes, for who looks closely: `+` is new, `-` goes.
+
+        `sets t4-web +2 -1`: that set gets two elements and loses one.
+        """
+        before, after = self.before, self.after
+        kinds = {
+            "chains": _named(before.chains, after.chains),
+            "sets": _counted(_elements(before.sets), _elements(after.sets)),
+            "maps": _counted(_pairs(before.maps), _pairs(after.maps)),
+        }
+        return "; ".join(f"{kind} {_first(each)}" for kind, each in kinds.items() if each)
+
+
+def _named(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    new, gone = after.keys() - before.keys(), before.keys() - after.keys()
+    names = sorted(before.keys() | after.keys())
+    return [f"{'+' if name in new else '-' if name in gone else ''}{name}" for name in names]
+
+
+def _counted(
+    before: Mapping[str, Members[object]], after: Mapping[str, Members[object]]
+) -> list[str]:
+    counted = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name, frozenset()), after.get(name, frozenset())
+        joined, left = len(new - old), len(old - new)
+        counted.append(name + f" +{joined}" * bool(joined) + f" -{left}" * bool(left))
+    return counted
+
+
+def _elements(sets: Mapping[str, Set]) -> Mapping[str, Members[object]]:
+    return {name: each.elements for name, each in sets.items()}
+
+
+def _pairs(maps: Mapping[str, VerdictMap]) -> Mapping[str, Members[object]]:
+    return {name: each.verdicts.items() for name, each in maps.items()}
+
+
+def _first(words: list[str]) -> str:
+    more = len(words) - _NAMED
+    return ", ".join([*words[:_NAMED], f"and {more} more"] if more > 0 else words)
 
 
 @dataclass(frozen=True, slots=True)

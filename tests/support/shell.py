@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.support.cli import Finished
@@ -21,16 +21,20 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """A shell whose environment names an etcd. `settings` are more variables of it."""
+    """A shell whose environment names an etcd. `settings` are more variables of it.
+
+    `before` are the words of a program that runs what it is told to in some other way.
+    """
 
     authority: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    before: Sequence[str] = ()
 
     def run(self, line: str, *, stdin: str = "", **settings: str) -> Finished:
         """Run `calicoctl <line>`, which is split as a shell does, to its end, whatever that is."""
         words = shlex.split(line)
         done = subprocess.run(
-            [sys.executable, CHECKOUT / "calicoctl.py", *words],
+            [*self.before, sys.executable, CHECKOUT / "calicoctl.py", *words],
             input=stdin,
             env=self._environment() | settings,
             capture_output=True,

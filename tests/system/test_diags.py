@@ -144,7 +144,7 @@ def test_with_an_etcd_that_hangs_the_rest_is_collected(cluster: Cluster):
 
 def test_the_page_on_collecting_is_right_word_for_word(cluster: Cluster, homes: None):
     hosts = {host.name: host for host in cluster.hosts}
-    assert document.play(HOW_TO / "collect-diagnostics.md", hosts) == 6
+    assert document.play(HOW_TO / "collect-diagnostics.md", hosts) == 9
 
 
 def test_the_page_on_dropped_traffic_is_right_word_for_word(

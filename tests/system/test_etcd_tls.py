@@ -1,16 +1,15 @@
 """A node whose etcd wants certificates and a password: they reach every service, as files only."""
 
-import json
 from dataclasses import dataclass
 
 import pytest
 
-from tests.support import command, leftovers
+from tests.support import command, etcd_v2_users, leftovers
 from tests.support.certificates import Certificates
 from tests.support.host import Host
 from tests.support.lab import Lab
 
-PASSWORD = "a-secret-that-nobody-may-see"
+PASSWORD = etcd_v2_users.PASSWORD
 ETCD = "127.0.0.1:2379"
 COPIES = "/var/lib/calico/etcd-access"
 
@@ -48,28 +47,8 @@ def secured(lab1: Lab) -> Secured:
         ],
         "etcd.log",
     )
-    curl = (
-        f"curl -sS -m 30 --cacert {files.certificate('ca')} --cert {files.certificate('client')}"
-        f" --key {files.key('client')} -u root:r -H 'Content-Type: application/json' -X PUT"
-        f" https://{ETCD}/v2/auth"
-    )
-    command.wait_until(
-        lambda: host.run(f"{curl}/users/root -d '{{}}'", check=False, quiet=True).code == 0,
-        60,
-        "etcd answers",
-    )
-    ours = {"kv": {"read": ["/calico*"], "write": ["/calico*"]}}
-    everything = {"kv": {"read": ["/*"], "write": ["/*"]}}
-    bodies: list[tuple[str, object]] = [
-        ("users/root", {"user": "root", "password": "r"}),
-        ("roles/calico", {"role": "calico", "permissions": ours}),
-        ("users/calico", {"user": "calico", "password": PASSWORD, "roles": ["calico"]}),
-        ("enable", None),
-        ("roles/guest", {"role": "guest", "revoke": everything}),
-    ]
-    for path, body in bodies:
-        data = "" if body is None else f"-d '{json.dumps(body)}'"
-        host.run(f"{curl}/{path} -f {data}", quiet=True)
+    tls = ["--cacert", files.certificate("ca"), "--cert", files.certificate("client")]
+    etcd_v2_users.require_password(host, f"https://{ETCD}", *tls, "--key", files.key("client"))
     return Secured(
         host,
         {
@@ -78,7 +57,7 @@ def secured(lab1: Lab) -> Secured:
             "ETCD_CA_CERT_FILE": files.certificate("ca"),
             "ETCD_CERT_FILE": files.certificate("client"),
             "ETCD_KEY_FILE": files.key("client"),
-            "ETCD_USERNAME": "calico",
+            "ETCD_USERNAME": etcd_v2_users.USER,
             "ETCD_PASSWORD_FILE": str(password),
         },
     )

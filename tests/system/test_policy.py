@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -140,17 +140,20 @@ def test_what_explain_says_of_a_file_is_what_packets_do_once_it_is_applied(
     calico.talks(host2, "client", WEB, 80)
     assert not probes.reachable(host2, "client", WEB, 81)
 
-    moves = stated_profile("deny tcp to ports 80", "allow tcp from tag client")
+    # Of what it says of two profiles, neither alone would do.
+    tagged = stated_profile("allow", name="client", tags=["client", "friend"])
+    moves = stated_profile("deny tcp to ports 80", "allow tcp from tag friend")
+    moves = f"---\n{tagged}\n---\n{moves}\n"
     assert (says(80, moves), says(81, moves), says(80)) == ("denied", "allowed", "allowed")
     cluster.calicoctl(host2, "apply -f -", stdin=moves)
     calico.talks(host2, "client", WEB, 81)
     calico.is_cut_off(host2, "client", WEB, 80)
 
 
-def stated_profile(*rules: str) -> str:
-    """Return profile web with these inbound rules, as a file for `apply`."""
+def stated_profile(*rules: str, name: str = "web", tags: Sequence[str] = ("web",)) -> str:
+    """Return a profile with these inbound rules, as a file for `apply`."""
     whole = {"inbound": rules, "outbound": ["allow"]}
-    manifest = {"schema": 1, "kind": "profile", "name": "web", "tags": ["web"], "rules": whole}
+    manifest = {"schema": 1, "kind": "profile", "name": name, "tags": tags, "rules": whole}
     return json.dumps(manifest)
 
 

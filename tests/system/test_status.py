@@ -1,9 +1,13 @@
 """What status and the counters say on two real hosts, and that it is so."""
 
 import json
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
+from calico_ctl import __version__
 from tests.support import cluster as calico
 from tests.support import probes
 from tests.support.cli import cells
@@ -11,6 +15,7 @@ from tests.support.cluster import ETCD, Cluster
 from tests.support.command import Result
 from tests.support.host import Host
 from tests.support.lab import Lab
+from tests.support.paths import CHECKOUT
 
 pytestmark = pytest.mark.system
 
@@ -99,6 +104,51 @@ def test_all_is_said_as_data_and_the_probes_agree(cluster: Cluster) -> None:
     # BIRD is asked for them from time to time.
     sessions = "\ncalico_bgp_sessions_established 2\n"
     calico.eventually("they are counted", lambda: sessions in page(host1, "metrics"), timeout=40)
+
+
+LATER = "99.1.0"
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> list[str]:
+    """The command as somebody has it who upgraded that alone: the same, of another version."""
+    unneeded = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "calico_ctl", tmp_path / "calico_ctl", ignore=unneeded)
+    shutil.copy(CHECKOUT / "calicoctl.py", tmp_path)
+    module = tmp_path / "calico_ctl/__init__.py"
+    text = module.read_text()
+    assert text.count(f'"{__version__}"') == 1
+    module.write_text(text.replace(f'"{__version__}"', f'"{LATER}"'))
+    return [sys.executable, str(tmp_path / "calicoctl.py")]
+
+
+def test_a_node_of_another_version_than_the_command_is_warned_of(
+    cluster: Cluster, later: list[str]
+) -> None:
+    host1, _ = cluster.hosts
+    is_well(cluster, host1)
+
+    def says(*options: str) -> Result:
+        settings = {"ETCD_AUTHORITY": ETCD}
+        return host1.run([*later, "status", *options], env=settings, check=False)
+
+    what = f"calicoctl is version {LATER}, the policy agent {__version__}"
+    hint = "`sudo calicoctl node` starts the services of this version"
+    shown, told, names = says(), says("--output=json"), says("--output=name")
+    assert shown.code == told.code == names.code == 0
+    for each in (shown, told, names):
+        assert each.err == f"warning: {what}\nhint: {hint}\n"
+    assert f"  version {__version__} (this command: {LATER})" in shown.out.splitlines()
+    assert names.out == "felix\n"
+    (item,) = json.loads(told.out)["items"]
+    assert (item["version"], item["agent"]["version"], item["healthy"]) == (
+        LATER,
+        __version__,
+        True,
+    )
+    assert item["problems"] == [
+        {"part": "felix", "severity": "warning", "message": what, "hint": hint}
+    ]
 
 
 def page(host: Host, name: str) -> str:

@@ -1,13 +1,18 @@
 """checksystem as a process: on this machine, which it must not change, and in a namespace."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from calico_ctl.host import kernel
+from tests.support import command
 from tests.support.cli import Finished
+from tests.support.etcd import Etcd
 from tests.support.netns import NetNs
+from tests.support.paths import CHECKOUT
 from tests.support.shell import Shell
 
 FORWARD, LOOSE = "net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter"
@@ -40,6 +45,37 @@ def test_with_an_etcd_and_a_kernel_as_the_tests_have_them(shell: Shell):
     assert found["etcd"] == found["clock"] == "ok"
     assert found["nftables"] == found["conntrack"] == found["veth"] == "ok"
     assert (kernel.read_setting(FORWARD), kernel.read_setting(LOOSE)) == before
+
+
+ETCD_ALONE = """
+import sys
+
+from calico_ctl import main
+from calico_ctl.diagnostics import services, system
+
+system.checks = lambda platform: [
+    each for each in services.checks(platform) if each.name in {"etcd", "clock"}
+]
+sys.exit(main.main(["checksystem", "--output=json"]))
+"""
+"""The command without the checks that run programs: with them, one of 70 hung under faketime."""
+
+
+@pytest.mark.parametrize(("set_to", "said"), [("-4", ""), ("-1h", "behind"), ("+30", "ahead of")])
+def test_a_clock_that_is_not_etcds_is_warned_of(etcd: Etcd, set_to: str, said: str):
+    # Only the time of day is another one: how long something takes is not.
+    elsewhen = ["faketime", "--exclude-monotonic", "-f", set_to]
+    environment = command.clean_environment({"ETCD_AUTHORITY": etcd.authority})
+    argv = ["env", "-C", str(CHECKOUT), *elsewhen, sys.executable, "-c", ETCD_ALONE]
+    looked = command.run(argv, env=environment, check=False)
+    found = {each["name"]: each["result"] for each in json.loads(looked.out)["items"]}
+    assert found == {"etcd": "ok", "clock": "warning" if said else "ok"}
+    assert looked.code == 0
+    skew = re.match(r"warning: this machine's clock is (\d+) s (.*)\nhint: set both", looked.err)
+    assert (skew is None) == (looked.err == "") == (said == "")
+    if skew is not None:
+        assert skew[2] == f"{said} that of etcd at {etcd.authority}"
+        assert int(skew[1]) >= {"behind": 3540, "ahead of": 30}[said]
 
 
 def test_what_is_wrong_is_named_with_what_to_do_and_fixed_where_that_is_safe(

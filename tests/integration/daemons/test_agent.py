@@ -1,6 +1,8 @@
 """The agent's decisions against the real kernel, in a namespace of its own as the host."""
 
 import json
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -10,7 +12,7 @@ import pytest
 from netaddr import IPAddress
 
 from calico_ctl.daemons.agent import Agent
-from calico_ctl.daemons.flows import Flows
+from calico_ctl.daemons.flows import Flows, FlowsSeen
 from calico_ctl.daemons.guard import FirewallMended, TableTouched
 from calico_ctl.daemons.reports import Reports
 from calico_ctl.daemons.runtime import Tick
@@ -218,6 +220,34 @@ def test_a_rule_that_changes_rewrites_one_chain(host, running):
     handles = rule_handles()
     assert handles.pop("pi-web") != before.pop("pi-web")
     assert handles == before
+
+
+def test_at_level_debug_each_thing_is_told_that_is_looked_at(host, running, caplog):
+    rules, told = "/calico/policy/profile/web/rules", re.compile(r"[0-9.]+ ms")
+
+    def write(ports: str) -> list[str]:
+        caplog.clear()
+        host.write(running, rules, f'{{"inbound": [{{"protocol": "udp"{ports}}}]}}')
+        return [told.sub("N ms", each.getMessage()) for each in caplog.records]
+
+    with caplog.at_level(logging.DEBUG):
+        revision = host.store.tree("/").revision + 1
+        assert write("") == [
+            f"read of etcd, revision {revision}: {rules} was written",
+            "changing chains pi-web, po-web; sets t4-web -1, t6-web",
+            "the kernel took it in N ms",
+            "changed 2 chains and 1 elements in N ms",
+        ]
+        assert write("") == [
+            f"read of etcd, revision {revision + 1}: {rules} was written",
+            "nothing to change, decided in N ms",
+        ]
+        host.turn(running, FlowsSeen((), frozenset()))
+    assert "asked the rules about 0 connections" in caplog.messages
+    assert [each.levelname for each in caplog.records if each.levelname != "DEBUG"] == ["INFO"]
+    assert "looked at links, routes and settings of 1 endpoints in " in caplog.text
+    with caplog.at_level(logging.INFO):
+        assert write(', "dst_ports": [53]') == ["changed 1 chains and 0 elements in N ms"]
 
 
 def test_a_store_that_is_not_ready_changes_nothing_and_is_named(host, running):

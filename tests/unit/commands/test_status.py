@@ -60,7 +60,7 @@ def test_whoever_is_not_root_may_ask_too(node: Node) -> None:
     assert node.run(user=NOT_ROOT).exit == 0
 
 
-def test_a_node_that_was_never_started_is_not_running(node: Node) -> None:
+def test_T32_a_node_that_was_never_started_is_not_running(node: Node) -> None:
     node.docker.own.clear()
     node.store.advance(status.LIFETIME)
     out, err = node.wrong()

@@ -1,5 +1,6 @@
 """What the agent says reaches etcd once, and as soon as it matters."""
 
+import logging
 import re
 import threading
 from dataclasses import replace
@@ -55,6 +56,21 @@ def test_an_endpoint_that_is_gone_takes_its_report_with_it(store, reports):
     reports.write()
     assert status.read_endpoint(store, KEY) is None
     assert not reports.acknowledged(KEY)
+
+
+def test_what_was_written_is_logged_at_level_debug_only(store, reports, caplog):
+    def said(level: int, statuses: dict[EndpointKey, EndpointStatus]) -> list[str]:
+        caplog.clear()
+        with caplog.at_level(level):
+            reports.submit(statuses, CALM, urgent=True)
+            reports.write()
+        return [each.getMessage() for each in caplog.records]
+
+    told = "told etcd how this agent is"
+    assert said(logging.DEBUG, {KEY: UP}) == [told, "told etcd that endpoint e is up"]
+    assert said(logging.DEBUG, {KEY: UP}) == [told]
+    assert said(logging.DEBUG, {}) == [told, "told etcd that endpoint e is gone"]
+    assert said(logging.INFO, {KEY: UP}) == []
 
 
 def test_saying_nothing_new_of_endpoints_leaves_them_as_they_are(store, reports):

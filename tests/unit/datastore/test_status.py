@@ -121,6 +121,16 @@ def test_waiting_survives_lost_history(store: MemoryStore) -> None:
     assert status.wait_for_endpoint(Forgetful(), KEY, 7, in_(60), time).status == "up"
 
 
+def test_what_a_busy_etcd_does_not_tell_who_waits_is_asked_for(store: MemoryStore) -> None:
+    class Busy(MemoryStore):
+        def watch(self, directory: str, after: int, timeout: float):
+            status.write_endpoint(self, KEY, EndpointStatus("up", 7))
+            return ()
+
+    assert status.wait_for_endpoint(Busy(), KEY, 7, in_(60), time).status == "up"
+    assert status.wait_for_endpoint(Busy(), KEY, 7, in_(0.01), time).status == "up"
+
+
 def test_the_agents_reason_is_passed_on(store: MemoryStore) -> None:
     status.write_endpoint(store, KEY, EndpointStatus("error", 7, "bad name"))
     with pytest.raises(CalicoError, match="on h1 cannot set up endpoint e1: bad name"):

@@ -134,4 +134,5 @@ def test_a_hurried_engine_is_quick_too() -> None:
     hurried = QuickEngine({"DOCKER_HOST": "localhost:2377"}).hurried()
     assert isinstance(hurried, QuickEngine)
     assert hurried.address == "unix:///var/run/docker.sock"
-    assert hurried.seconds < QuickEngine().seconds
+    # As the pages on status and checksystem say.
+    assert hurried.seconds == 5 < QuickEngine().seconds

@@ -48,6 +48,16 @@ def test_an_intent_stays_if_it_could_not_be_carried_out(tmp_path):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_of_a_maker_that_was_killed_before_it_had_written_nothing_stays(tmp_path):
+    (tmp_path / ".one").write_text("te")
+    with (tmp_path / ".two").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert list(intents.abandoned(tmp_path)) == []
+        assert names(tmp_path) == [".two"]
+    with intents.declared("two", "text", tmp_path):
+        assert names(tmp_path) == ["two"]
+
+
 def test_no_directory_means_no_intents(tmp_path):
     assert list(intents.abandoned(tmp_path / "nowhere")) == []
 
@@ -63,10 +73,13 @@ def test_a_change_that_ends_well_is_never_taken_for_one_that_broke_off(tmp_path)
     sweepers = [threading.Thread(target=sweep) for _ in range(2)]
     for sweeper in sweepers:
         sweeper.start()
-    for number in range(300):
-        with intents.declared(f"intent{number}", "text", tmp_path):
-            pass
-    stop.set()
-    for sweeper in sweepers:
-        sweeper.join(60)
+    try:
+        for number in range(300):
+            with intents.declared(f"intent{number}", "text", tmp_path):
+                pass
+    finally:
+        stop.set()
+        for sweeper in sweepers:
+            sweeper.join(60)
     assert taken == []
+    assert names(tmp_path) == []

@@ -1,7 +1,9 @@
 """Starting and stopping a node made of fakes; a real one is in tests/system/test_node.py."""
 
 import socket
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from netaddr import IPAddress
@@ -9,7 +11,7 @@ from netaddr import IPAddress
 from calico_ctl.datastore import endpoints, nodes, status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.datastore.store import Api
-from calico_ctl.docker_api import etcd_container, node_container
+from calico_ctl.docker_api import etcd_container, image, node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.request import ContainerRequest
 from calico_ctl.errors import (
@@ -44,15 +46,24 @@ class Containers(Engine):
         super().__init__({"DOCKER_HOST": "unix:///nowhere"})
         self.running, self.images = list(names), images
         self.done: list[str] = []
+        self.made_from: str | None = None
+        self.starts: tuple[str, ...] = (image.PROGRAM,)
 
     def is_running(self, name: str) -> bool:
         return name in self.running
 
     def image_of(self, name: str) -> str | None:
-        return None
+        return self.made_from
 
     def image_id(self, image: str) -> str | None:
         return image if image in self.images else None
+
+    def entrypoint(self, image: str) -> tuple[str, ...]:
+        return self.starts
+
+    def pull(self, image: str) -> Iterator[Mapping[str, object]]:
+        self.done.append(f"pull {image}")
+        yield {"error": "manifest unknown"}
 
     def stop_and_remove(self, name: str) -> bool:
         self.done.append(f"stop {name}")
@@ -178,11 +189,11 @@ def start(
     *,
     networking: bool = True,
     metrics: MetricsRequest | None = None,
-    ip: IPAddress = GATEWAY,
+    **changed: Any,
 ) -> tuple[node.Started, list[str]]:
     said: list[str] = []
     wanted = NodeRequest(
-        ip=ip,
+        ip=GATEWAY,
         ip6=None,
         as_number=None,
         image="image",
@@ -193,7 +204,7 @@ def start(
         docker_proxy=proxy or ProxyRequest(off=True),
         metrics=metrics or MetricsRequest(),
     )
-    return node.start(machine, engine, wanted, said.append), said
+    return node.start(machine, engine, replace(wanted, **changed), said.append), said
 
 
 @pytest.fixture
@@ -311,6 +322,55 @@ def test_a_port_that_is_taken_is_found_before_anything_is_touched(machine):
         with pytest.raises(AlreadyExists, match="something else listens"):
             start(machine, engine, ProxyRequest(taken))
     assert (machine.store.writes, engine.requested, engine.done) == (before, None, [])
+
+
+@pytest.fixture
+def forwarding(monkeypatch) -> list[str]:
+    """Return what was said when this machine was told to forward: it is not told."""
+    told: list[str] = []
+    monkeypatch.setattr(node, "_forward_packets", lambda _say: told.append("forward"))
+    return told
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_without_an_image_of_the_node_nothing_is_touched(machine, tmp_path, forwarding, present):
+    engine = Services(machine, *ALL)
+    engine.starts = ("sh",)
+    before = machine.store.writes
+    logs, name = tmp_path / "logs", "image" if present else "other"
+    said = "not an image of calico-node" if present else "cannot pull other: manifest unknown"
+    with pytest.raises(CalicoError, match=said):
+        start(machine, engine, image=name, log_directory=str(logs))
+    assert (machine.store.writes, engine.requested, forwarding) == (before, None, [])
+    assert not logs.exists()
+
+
+def test_nobody_waits_for_an_image_to_hear_that_there_is_no_etcd(machine, forwarding):
+    engine = Services(machine, *ALL)
+    machine.store.fail("connection refused")
+    with pytest.raises(DatastoreUnavailable):
+        start(machine, engine, image="other")
+    assert (engine.done, forwarding) == ([], [])
+
+
+@pytest.mark.usefixtures("_no_forwarding")
+@pytest.mark.parametrize(
+    ("given", "former", "used"),
+    [
+        ("image", "other", "image"),
+        (None, "image", "image"),
+        (None, "calico/node:0.9.9", image.DEFAULT_IMAGE),
+        (None, None, image.DEFAULT_IMAGE),
+    ],
+)
+def test_an_image_from_elsewhere_is_kept_until_there_is_another(machine, given, former, used):
+    engine = Services(machine, *ALL)
+    engine.images, engine.made_from = ("image", image.DEFAULT_IMAGE), former
+    _, said = start(machine, engine, image=given)
+    assert engine.requested is not None
+    assert engine.requested.body["Image"] == used
+    stays = given is None and used == former
+    assert (f"no --node-image given: staying with {former}" in said) is stays
 
 
 def warnings(said: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from netaddr import IPAddress
 
 from calico_ctl.datastore import endpoints
-from calico_ctl.errors import Conflict, NotFound
+from calico_ctl.errors import CalicoError, Conflict, NotFound
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.workload import workload
 from tests.support.machine import CONTAINER, HOST, Machine
@@ -32,6 +32,8 @@ def test_only_a_namespace_that_exists_can_have_an_interface(machine):
     assert workload.running(machine, "/proc/self/ns/net").netns == "/proc/self/ns/net"
     with pytest.raises(NotFound, match="no network namespace at /nowhere/my-ns"):
         workload.running(machine, "/nowhere/my-ns")
+    with pytest.raises(CalicoError, match="File name too long"):
+        workload.running(machine, f"/{'a' * 300}")
 
 
 @pytest.mark.parametrize(
