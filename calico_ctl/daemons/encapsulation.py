@@ -7,6 +7,7 @@ mended, and what failed is tried again.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -149,10 +150,12 @@ class Encapsulation:
             )
         else:
             self._forget_all()
+        began = time.monotonic()
         problems = {**plan.problems, **self._tunnels.make(plan), **self._unread}
         if plan != self._plan:
             self._plan = plan
-            log.info("%d tunnels with %d routes", len(plan.tunnels), len(plan.routes))
+            took = (time.monotonic() - began) * 1000
+            log.info("%d tunnels, %d routes in %.1f ms", len(plan.tunnels), len(plan.routes), took)
         if wanted or problems or self._said is not None:
             self._report("; ".join(f"{what}: {why}" for what, why in sorted(problems.items())))
 

@@ -21,6 +21,12 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.1
 
+_DONE = {
+    "reserve": "reserved its addresses",
+    "connect": "saw to its network",
+    "release": "released what it had",
+}
+
 
 class HostContainers:
     """Implements `docker_proxy.Workloads`: called by many threads."""
@@ -40,7 +46,7 @@ class HostContainers:
 
     def reserve(self, container_id: str, wish: Wish) -> None:
         """Reserve what a container that was just created wishes."""
-        with self._counted("reserve"):
+        with self._changed("reserve", container_id):
             containers.reserve(self._platform, container_id, wish)
             self._learn(container_id)
 
@@ -85,14 +91,14 @@ class HostContainers:
         container = containers.find(self._platform, name)
         if container is not None and self._is_ours(container):
             began = time.monotonic()
-            with self._counted("connect"):
+            with self._changed("connect", container.id):
                 containers.connect_or_kill(self._platform, container, seconds)
                 self._learn(container.id)
             self._meters.observe(metric.ATTACH, time.monotonic() - began)
 
     def release(self, container_id: str) -> None:
         """Give back what a container had that was just removed."""
-        with self._counted("release"):
+        with self._changed("release", container_id):
             containers.release(self._platform, container_id)
             self._learn(container_id)
 
@@ -117,6 +123,15 @@ class HostContainers:
             self._meters.count(metric.QUESTIONS, question, "failed")
             raise
         self._meters.count(metric.QUESTIONS, question, "done")
+
+    @contextmanager
+    def _changed(self, question: str, container_id: str) -> Iterator[None]:
+        """Count a question about what is done for a container, and tell what was and how long."""
+        began = time.monotonic()
+        with self._counted(question):
+            yield
+        took = (time.monotonic() - began) * 1000
+        log.info("container %s: %s in %.1f ms", container_id[:12], _DONE[question], took)
 
     def _learn(self, container_id: str) -> None:
         """Have the next inspection show what has just changed."""

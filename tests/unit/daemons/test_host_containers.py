@@ -1,6 +1,7 @@
 """What the Docker API proxy is answered about containers."""
 
 import os
+import re
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,18 @@ def test_a_container_that_was_created_and_started_is_shown_at_once(answers):
     assert getattr(answers.endpoint(CONTAINER), "addresses", ()) == (ADDRESS,)
     answers.release(CONTAINER)
     assert answers.endpoint(CONTAINER) is None
+
+
+def test_what_was_done_for_a_container_is_told_with_how_long_it_took(answers, caplog):
+    caplog.set_level("INFO")
+    answers.reserve(CONTAINER, WISH)
+    answers.connect("web")
+    answers.release(CONTAINER)
+    told = [each.getMessage() for each in caplog.records if "host_containers" in each.name]
+    done = ["reserved its addresses", "saw to its network", "released what it had"]
+    assert [re.sub(r"[0-9.]+ ms$", "N ms", line) for line in told] == [
+        f"container {CONTAINER[:12]}: {what} in N ms" for what in done
+    ]
 
 
 def test_a_taken_address_is_refused_before_anything_is_done(answers):
