@@ -22,13 +22,19 @@ What it says, and why:
   Any other route in a pool is used only if no host and no reflector says anything about the same
   prefix.
 - Only routes from peers, and the aggregates, go into the kernel. They *persist* when BIRD ends, so
-  that a restart loses no packet; the next BIRD takes them over (graceful restart). Routes to
-  encapsulated pools are left to whoever makes the tunnels.
+  that a restart loses no packet; the next BIRD takes them over (graceful restart). For peers that
+  restart at the same moment it does not wait (RFC 4724 has it so, lest all wait for each other),
+  and would take their routes away milliseconds before they come again. So what a former BIRD left
+  is *kept* as static routes, which lose against any other and are announced to nobody, until peers
+  have said all of it again. Routes to encapsulated pools are left to whoever makes the tunnels.
 - The way to a peer's address is looked for in a table of its own, the *underlay*: the networks that
   the host is in (without them, the default route would be it) and routes that the host has from
   elsewhere. What peers announce is not in there: none can draw to itself what is for another.
 - Sessions are multihop, one per family: hosts may be in different networks, and routes of a family
   travel over that family. The timers make a session come up in seconds after either end restarts.
+  Of two hosts the one with the lower address connects first: a second connection that comes when
+  the first one is established is to BIRD another restart of its peer, and what was kept for the
+  first restart is given up.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,6 +61,9 @@ protocol direct own_networks {{
 {channels}\
   interface "-{prefix}*", "-docker*", "*";
 }}
+
+# The routes of a former life, until peers have said them again.
+include "kept*.conf";
 """
 
 _LOGS = {
@@ -86,7 +95,7 @@ filter from_kernel{f} {{
 
 filter to_kernel{f} {{
   if proto = "blocks{f}" then accept;
-  if source != RTS_BGP || encapsulated{f}() then reject;
+  if encapsulated{f}() || (source != RTS_BGP && proto != "kept{f}") then reject;
   krt_prefsrc = {own};
   accept;
 }}
@@ -316,6 +325,8 @@ def _session(config: Config, session: Session) -> str:
     more = []
     if session.role is Role.CLIENT and session.as_number == config.as_number:
         more.append("rr client;")
+    if session.role is not Role.ROUTER and _is_second(config, session):
+        more.append("connect delay time 3;")
     if session.password:
         more.append(f'password "{session.password}";')
     if session.role in {Role.REFLECTOR, Role.FELLOW}:
@@ -328,6 +339,12 @@ def _session(config: Config, session: Session) -> str:
         as_number=session.as_number,
         more="".join(f"  {line}\n" for line in more),
     )
+
+
+def _is_second(config: Config, session: Session) -> bool:
+    """Say which end leaves it to the other one to connect first."""
+    own = config.ipv4 if session.family == 4 else config.ipv6
+    return own is not None and own > session.neighbour
 
 
 def _template(session: Session) -> str:

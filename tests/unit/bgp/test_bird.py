@@ -90,6 +90,16 @@ def test_without_pools_nothing_lies_in_one():
     assert "function in_pools4() { return false; }" in text
 
 
+def test_of_two_hosts_one_leaves_it_to_the_other_to_connect_first():
+    """A router is left out: nobody here knows what it does."""
+    waits = "connect delay time 3;"
+    first, second, _ = (bird.render(config(node, NODES, POOLS, {"": ROUTERS})) for node in NODES)
+    assert waits not in first
+    for session in second.split("protocol bgp ")[1:]:
+        name, *_ = session.split()
+        assert (waits in session) == (name in {"Mesh_10_0_0_1", "Mesh_fd99__1"}), name
+
+
 def test_a_block_that_no_pool_holds_as_a_whole_is_no_aggregate():
     pools = (IPNetwork("10.65.0.0/28"), IPNetwork("fd80:24e2::/64"))
     text = bird.render(replace(WITH_ROUTERS, pools=pools))
