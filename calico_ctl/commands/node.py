@@ -19,7 +19,9 @@ Options:
                         packets. Without it: the one given before, else one that is found.
   --ip6=<IP6>           The same for IPv6. Without it: the one given before, else none.
   --as=<AS_NUM>         This host's AS number. Without it: the one given before, else the cluster's.
-  --node-image=<IMAGE>  Image of the services. The default one is built if it is not there.
+  --node-image=<IMAGE>  Image of the services; one from a registry is pulled if it is not there.
+                        Without it: the one given before, unless that is a calico/node; else the
+                        calico/node of this command's version, which is built if it is not there.
   --log-dir=<LOG_DIR>   Where the services write their logs [default: /var/log/calico].
   --detach=<DETACH>     `false` stays and shows what the services print [default: true].
   --with-etcd           Also run an etcd of one member on this host, with its data in
@@ -51,6 +53,7 @@ Examples:
   ETCD_AUTHORITY=10.99.0.1:2379 calicoctl node --ip=10.99.0.2
   calicoctl node --docker-proxy=127.0.0.1:2378
   calicoctl node remove host3
+  calicoctl node --node-image=registry.example.org/calico/node:1.0.0
   calicoctl node image save calico-node.tar
   calicoctl node bgp peer add 10.99.0.254 as 65000
 """
@@ -66,7 +69,7 @@ from calico_ctl.docker_api import image, node_container
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from calico_ctl.errors import DockerUnavailable, ExitCode, InvalidValue, UsageError
-from calico_ctl.model import address, docker_proxy, etcd_access, metrics_address
+from calico_ctl.model import address, docker_proxy, etcd_access, image_name, metrics_address
 from calico_ctl.model.docker_proxy import DockerProxy, TlsFiles
 from calico_ctl.model.etcd_access import EtcdAccess
 from calico_ctl.model.metrics_address import MetricsRequest
@@ -120,7 +123,7 @@ def _stop(words: Words, platform: RealPlatform, console: Console) -> None:
 
 def _image(words: Words, platform: RealPlatform, console: Console) -> None:
     """Write the image to a file, for hosts that cannot build it, or read it there."""
-    name, file = words.optional("--node-image") or DEFAULT_IMAGE, Path(words.text("<FILE>"))
+    name, file = _image_name(words) or DEFAULT_IMAGE, Path(words.text("<FILE>"))
     engine = _engine(platform)
     with console.progress() as say:
         if words.flag("load"):
@@ -159,7 +162,7 @@ def _request(words: Words, platform: RealPlatform) -> NodeRequest:
         if ip6 is None
         else address.parse_unicast(address.parse_ipv6(ip6, "--ip6"), "--ip6"),
         as_number=None if as_number is None else parse_as_number(as_number),
-        image=words.optional("--node-image") or DEFAULT_IMAGE,
+        image=_image_name(words),
         log_directory=log_directory,
         with_etcd=words.flag("--with-etcd"),
         etcd=etcd,
@@ -167,6 +170,11 @@ def _request(words: Words, platform: RealPlatform) -> NodeRequest:
         docker_proxy=_proxy_request(words),
         metrics=_metrics_request(words),
     )
+
+
+def _image_name(words: Words) -> str | None:
+    name = words.optional("--node-image")
+    return None if name is None else image_name.parse(name, "--node-image")
 
 
 def _require_plain(etcd: EtcdAccess) -> None:

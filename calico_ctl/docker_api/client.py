@@ -300,12 +300,24 @@ class Engine:
         except NotFound:
             return None
 
+    def entrypoint(self, image: str) -> Sequence[str]:
+        """Return the program that an image starts, with its first arguments; raise NotFound."""
+        with self._asking(f"image {image}"):
+            found: Json = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
+        config = cast("Json", found.get("Config") or {})
+        return tuple(cast("Sequence[str]", config.get("Entrypoint") or ()))
+
     def pull(self, image: str) -> Iterator[Json]:
-        """Pull an image; yield the engine's progress messages. Errors are among them."""
+        """Pull an image; yield the engine's progress messages. Errors are among them.
+
+        Raises DockerError if the engine cannot even begin: the image is not there, or no registry.
+        """
         from docker.utils import parse_repository_tag
 
+        from calico_ctl.docker_api.failures import translated_pull
+
         repository, tag = parse_repository_tag(image)
-        with self._asking(f"image {image}"):
+        with translated_pull(self.address, image):
             yield from self._api.pull(repository, tag=tag or "latest", stream=True, decode=True)
 
     def saved(self, image: str) -> Iterator[bytes]:

@@ -11,6 +11,8 @@ import urllib3
 from calico_ctl.errors import CalicoError, Conflict, DockerError, DockerUnavailable, NotFound
 
 _AMBIGUOUS = "multiple ids found"
+_TIMEOUTS = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
+"""The second one is in the middle of a stream."""
 
 
 @contextmanager
@@ -30,6 +32,20 @@ def translated(address: str, thing: str) -> Iterator[None]:
         raise _unreachable(address, error) from error
 
 
+@contextmanager
+def translated_pull(address: str, image: str) -> Iterator[None]:
+    """Let only our errors out of a pull, with the registry's words: they are what says why."""
+    failed = f"cannot pull {image}"
+    with translated(address, f"image {image}"):
+        try:
+            yield
+        except docker.errors.APIError as error:
+            raise DockerError(f"{failed}: {_said(error)}") from error
+        # Not the engine's: a program that knows passwords of registries failed, for example.
+        except docker.errors.DockerException as error:
+            raise DockerError(f"{failed}: {error}") from error
+
+
 def silent(address: str) -> DockerUnavailable:
     """Return what is said of an engine that was waited for long enough."""
     return DockerUnavailable(
@@ -39,7 +55,7 @@ def silent(address: str) -> DockerUnavailable:
 
 
 def _refused(thing: str, error: docker.errors.APIError) -> CalicoError:
-    said = str(error.explanation or error).strip()
+    said = _said(error)
     if _AMBIGUOUS in said.lower():
         return Conflict(
             f"{thing} is ambiguous: more than one container id starts so",
@@ -51,10 +67,14 @@ def _refused(thing: str, error: docker.errors.APIError) -> CalicoError:
     return DockerError(f"{thing}: the Docker Engine refused ({said})")
 
 
+def _said(error: docker.errors.APIError) -> str:
+    return str(error.explanation or error).strip()
+
+
 def _unreachable(address: str, error: BaseException) -> DockerUnavailable:
     number, reason = _system_error(error)
     where = f"the Docker Engine at {address}"
-    if any(isinstance(each, requests.exceptions.ReadTimeout) for each in _inside(error)):
+    if any(isinstance(each, _TIMEOUTS) for each in _inside(error)):
         return silent(address)
     if number in {errno.EACCES, errno.EPERM}:
         return DockerUnavailable(

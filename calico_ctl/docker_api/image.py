@@ -12,14 +12,39 @@ from calico_ctl.docker_api import build_context
 from calico_ctl.docker_api.client import Engine
 from calico_ctl.errors import CalicoError, DockerError, NotFound
 from calico_ctl.host import files
+from calico_ctl.model import image_name
 
-DEFAULT_IMAGE = f"calico/node:{__version__}"
+_OURS = "calico/node"
+DEFAULT_IMAGE = f"{_OURS}:{__version__}"
+PROGRAM = "/usr/local/bin/calico-node"
+"""What the node image starts (calico_node/Dockerfile)."""
 
 Progress = Callable[[str], None]
 
 _PUBLISHED_BASE = "debian:bookworm-slim"
 _MADE_BASE = "calico/base:bookworm"
 """What `scripts/base_image` makes where no registry answers."""
+
+_WITHOUT_NETWORK = (
+    "`calicoctl node image load <FILE>` brings it from another host,"
+    " --node-image=<IMAGE> from a registry"
+)
+_NO_TLS = "a registry without TLS has to be in `insecure-registries` of /etc/docker/daemon.json"
+_SIGNED = "Docker looks for who signs its certificate in /etc/docker/certs.d/<registry>/ca.crt"
+_LOG_IN = "if the registry wants a password: `docker login <registry>`, as root"
+_PULL_HINTS = (
+    ("HTTP response to HTTPS client", _NO_TLS),
+    ("x509: ", _SIGNED),
+    (" credentials", _LOG_IN),
+    (" denied", _LOG_IN),
+    ("unauthorized: ", _LOG_IN),
+    (" unknown", "was it pushed to the registry under this name and tag?"),
+    ("", "where no registry is reached, `calicoctl node image load <FILE>` brings an image"),
+)
+"""What to try, by what is said when an image cannot be pulled; the first one counts."""
+
+_ON_THE_WAY = frozenset({"Pulling fs layer", "Waiting", "Verifying Checksum", "Download complete"})
+"""What is said of a layer before it is there."""
 
 _CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 
@@ -31,8 +56,35 @@ def ensure(engine: Engine, image: str, progress: Progress) -> None:
     if image == DEFAULT_IMAGE:
         build(engine, image, progress)
     else:
-        progress(f"pulling {image}")
+        _pull(engine, image, progress)
+
+
+def kept(former: str | None) -> str:
+    """Return the image for a node whose container was made from `former`; None: there is none.
+
+    Ours goes with the version of the command; one from elsewhere stays.
+    """
+    if former is None or image_name.repository(former) == _OURS:
+        return DEFAULT_IMAGE
+    return former
+
+
+def require_node(engine: Engine, image: str) -> None:
+    """Refuse an image that is not the node's, before it takes the place of one that works."""
+    if PROGRAM not in engine.entrypoint(image):
+        raise CalicoError(
+            f"{image} is not an image of calico-node: it does not start {PROGRAM}",
+            hint=f"name one that was made from {DEFAULT_IMAGE}, with --node-image=<IMAGE>",
+        )
+
+
+def _pull(engine: Engine, image: str, progress: Progress) -> None:
+    progress(f"pulling {image}")
+    try:
         _watch(f"cannot pull {image}", engine.pull(image), progress)
+    except DockerError as error:
+        hint = next(hint for words, hint in _PULL_HINTS if words in error.message)
+        raise DockerError(error.message, hint) from error
 
 
 def build(engine: Engine, image: str, progress: Progress) -> None:
@@ -42,7 +94,7 @@ def build(engine: Engine, image: str, progress: Progress) -> None:
     arguments = {"BASE_IMAGE": base, "VERSION": __version__}
     context = build_context.tar(build_context.root(), _ca_bundle())
     messages = engine.build(image, context, "calico_node/Dockerfile", arguments)
-    _watch(f"cannot build {image}", messages, progress)
+    _watch(f"cannot build {image}", messages, progress, _WITHOUT_NETWORK)
 
 
 def save(engine: Engine, image: str, path: Path) -> int:
@@ -103,15 +155,19 @@ def _ca_bundle() -> str:
     return next((bundle for bundle in bundles if bundle), "")
 
 
-def _watch(failure: str, messages: Iterable[Mapping[str, object]], progress: Progress) -> None:
+def _watch(
+    failure: str, messages: Iterable[Mapping[str, object]], progress: Progress, hint: str = ""
+) -> None:
     """Pass on the engine's messages; raise DockerError if one of them is an error.
 
     Progress bars (messages with an id) are left out: only what each layer ends with is a line.
     """
     for message in messages:
         if "error" in message:
-            raise DockerError(f"{failure}: {str(message['error']).strip()}")
+            raise DockerError(f"{failure}: {str(message['error']).strip()}", hint)
         said = str(message.get("stream") or message.get("status") or "").strip()
+        if said in _ON_THE_WAY:
+            continue
         if said and "progress" not in message and not message.get("progressDetail"):
             layer = f"{message['id']}: " if "id" in message else ""
             progress(layer + said)

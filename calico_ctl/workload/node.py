@@ -54,7 +54,7 @@ class NodeRequest:
     ip: IPAddress | None
     ip6: IPAddress | None
     as_number: int | None
-    image: str
+    image: str | None
     log_directory: str
     with_etcd: bool
     etcd: EtcdAccess
@@ -80,12 +80,12 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
     node_name.require_unchanged()
     proxy = _docker_proxy(engine, wanted.docker_proxy, say)
     metrics = wanted.metrics.decide(kept_metrics(engine.own_container(node_container.NAME)))
+    node_image = _image(platform, engine, wanted, say)
     _forward_packets(say)
     _make_directory(wanted.log_directory)
-    image.ensure(engine, wanted.image, say)
     if wanted.with_etcd:
         ip = wanted.ip or _known_ip(platform) or _detected(say)
-        _start_etcd(platform, engine, wanted, ip, say)
+        _start_etcd(platform, engine, wanted, node_image, ip, say)
         wanted = replace(wanted, ip=ip)
     node = _node(platform, engine, wanted, say)
     is_new = nodes.get(platform.store, node.host) is None
@@ -95,7 +95,7 @@ def start(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> 
     # All services speak the API that was found here, also when etcd holds other things one day.
     chosen = wanted.etcd._replace(api=str(platform.store.api.version))
     handed = etcd_handover.hand_over(chosen)
-    container = replace(_container(wanted, node, proxy, handed), metrics=metrics)
+    container = replace(_container(wanted, node_image, node, proxy, handed), metrics=metrics)
     services = _services(container)
     before = _reports(platform, services)
     outcome = _run(platform, engine, container, is_new=is_new)
@@ -181,6 +181,19 @@ def _endpoints(platform: Platform, *, force: bool) -> tuple[list[Endpoint], list
         return [], [error]
 
 
+def _image(platform: Platform, engine: Engine, wanted: NodeRequest, say: Say) -> str:
+    """Have the image here; return its name. That may take minutes, or fail: so it comes first."""
+    if not wanted.with_etcd:
+        # Nobody shall wait for an image to hear then that there is no etcd.
+        nodes.get(platform.store, platform.hostname)
+    name = wanted.image or image.kept(engine.image_of(node_container.NAME))
+    if wanted.image is None and name != image.DEFAULT_IMAGE:
+        say(f"no --node-image given: staying with {name}")
+    image.ensure(engine, name, say)
+    image.require_node(engine, name)
+    return name
+
+
 def _forward_packets(say: Say) -> None:
     for setting in FORWARDING:
         if not kernel.write_setting(setting, "1"):
@@ -195,9 +208,14 @@ def _make_directory(path: str) -> None:
 
 
 def _start_etcd(
-    platform: Platform, engine: Engine, wanted: NodeRequest, ip: IPAddress, say: Say
+    platform: Platform,
+    engine: Engine,
+    wanted: NodeRequest,
+    node_image: str,
+    ip: IPAddress,
+    say: Say,
 ) -> None:
-    container = EtcdContainer(wanted.image, ip, v2=wanted.etcd.api != etcd_access.V3)
+    container = EtcdContainer(node_image, ip, v2=wanted.etcd.api != etcd_access.V3)
     if engine.ensure(container.request()) is not Outcome.UNCHANGED:
         say(f"started etcd; other hosts reach it with ETCD_AUTHORITY={ip}:2379")
     engine.wait_until(
@@ -289,10 +307,14 @@ def kept_metrics(container: OwnContainer | None) -> MetricsAddress | None:
 
 
 def _container(
-    wanted: NodeRequest, node: Node, proxy: DockerProxy | None, handed: HandedOver
+    wanted: NodeRequest,
+    node_image: str,
+    node: Node,
+    proxy: DockerProxy | None,
+    handed: HandedOver,
 ) -> NodeContainer:
     return NodeContainer(
-        image=wanted.image,
+        image=node_image,
         hostname=node.host,
         ip=node.ipv4 or IPAddress("0.0.0.0"),  # noqa: S104 - never: a node is registered with one
         ip6=node.ipv6,
@@ -316,8 +338,10 @@ def _reports(platform: Platform, services: Sequence[str]) -> dict[str, object]:
     """Return by service what tells its report from that of another life of it; None: no report."""
     store, host = platform.store, platform.hostname
     agent = status.read_agent(store, host)
-    found = {name: status.read_service(store, host, name) for name in services}
-    marks: dict[str, object] = {name: each and each.since for name, each in found.items()}
+    found = status.read_services(store, host)
+    marks: dict[str, object] = {
+        name: found[name].since if name in found else None for name in services
+    }
     return {AGENT: agent and (agent.since, agent.pid)} | marks
 
 
@@ -339,10 +363,9 @@ def _wait(platform: Platform, engine: Engine, before: Mapping[str, object]) -> N
 
 
 def _troubles(platform: Platform, services: Sequence[str]) -> list[str]:
-    reports = {
-        name: status.read_service(platform.store, platform.hostname, name) for name in services
-    }
-    return [f"{name}: {each.trouble}" for name, each in reports.items() if each and each.trouble]
+    found = status.read_services(platform.store, platform.hostname)
+    reports = {name: found[name] for name in services if name in found}
+    return [f"{name}: {each.trouble}" for name, each in reports.items() if each.trouble]
 
 
 def _clean_kernel(platform: Platform, engine: Engine, used_image: str) -> None:

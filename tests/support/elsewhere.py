@@ -28,7 +28,7 @@ FILES = {
 
 OPTIONS = {
     "node --docker-proxy-ca": ("system/test_node_docker_proxy.py", '"ca": "ca.pem"'),
-    "node --node-image": ("unit/commands/test_node.py", "--node-image="),
+    "node --node-image": ("system/test_node.py", "--node-image="),
     "node --metrics": ("unit/commands/test_node.py", "--metrics="),
     "status --output": ("unit/commands/test_status.py", "--output=json"),
     "status --wait": ("unit/commands/test_status.py", "--wait="),

@@ -23,8 +23,15 @@ from tests.support.paths import CHECKOUT
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 """What a host has of its own; the same words for making (unshare) and entering (nsenter) it."""
 
-NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-"""A pull by an engine without network then fails at once instead of after Docker's DNS retries."""
+NO_NETWORK = {
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "10.99.0.0/24",
+}
+"""A pull by an engine without network then fails at once instead of after Docker's DNS retries.
+
+A registry in one of the lab's hosts is reached.
+"""
 
 
 def calicoctl_program() -> list[str]:

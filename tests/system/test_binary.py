@@ -22,6 +22,7 @@ from tests.support.frozen import Frozen, Root
 from tests.support.host import Host
 from tests.support.lab import Lab
 from tests.support.paths import CHECKOUT
+from tests.support.registry import Registry
 
 pytestmark = pytest.mark.system
 
@@ -226,7 +227,7 @@ def test_a_container_that_shares_tmp_leaves_what_runs_outside(
 def test_on_a_host_with_docker_alone_it_does_everything(
     frozen_calicoctl: Frozen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The image comes as a file: the host has no network to build it."""
+    """The image comes as a file or from a registry: the host has no network to build it."""
     monkeypatch.setenv("CALICOCTL", str(frozen_calicoctl.file))
     with Lab(1, node_image=True) as lab:
         (host,) = lab.hosts
@@ -236,7 +237,13 @@ def test_on_a_host_with_docker_alone_it_does_everything(
         loaded = host.calicoctl("node", "image", "load", file)
         assert loaded.out == f"{DEFAULT_IMAGE} is there now\n"
         run_in_the_foreground(host)
-        host.calicoctl("node", f"--ip={host.ip}", "--with-etcd")
+        host.docker("rm", "-f", "calico-etcd")
+        host.docker("rmi", DEFAULT_IMAGE)
+        with Registry(host) as registry:
+            registry.trusted_by(host)
+            image = f"--node-image={registry.add(Path(file), 'calico/node', '1')}"
+            pulled = host.calicoctl("node", f"--ip={host.ip}", "--with-etcd", image)
+        assert ": Pull complete" in pulled.err
         host.docker("run", "-d", "--name", "web", "--net=none", "busybox", "sleep", "1d")
         host.calicoctl("container", "add", "web", "192.168.1.1")
         host.run("ping -c 1 -w 30 192.168.1.1")

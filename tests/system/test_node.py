@@ -3,15 +3,18 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from tests.support import cluster as calico
-from tests.support import leftovers
+from tests.support import leftovers, probes
 from tests.support.cluster import Cluster
 from tests.support.etcd import Etcd
 from tests.support.host import Host
 from tests.support.lab import Lab
+from tests.support.registry import Registry
 
 pytestmark = pytest.mark.system
 
@@ -28,6 +31,44 @@ def host(lab1: Lab) -> Iterator[Host]:
 
 def start(host: Host, *options: str) -> str:
     return host.calicoctl("node", f"--ip={host.ip}", "--with-etcd", *options).out
+
+
+@pytest.fixture(scope="module")
+def archive(lab1: Lab) -> Path:
+    """A file with the node image."""
+    (host,) = lab1.hosts
+    file = host.directory / "calico-node.tar"
+    host.calicoctl("node", "image", "save", str(file))
+    return file
+
+
+@pytest.fixture(scope="module")
+def registry(lab1: Lab, archive: Path) -> Iterator[Registry]:
+    """One that has the node image, and another image; the host trusts it."""
+    (host,) = lab1.hosts
+    with Registry(host) as registry:
+        registry.trusted_by(host)
+        registry.add(archive, "calico/node", "1")
+        registry.push("busybox", "other:1")
+        yield registry
+
+
+@pytest.fixture
+def bare(host: Host, archive: Path, registry: Registry) -> Iterator[Host]:
+    """The host without the node image, for a while."""
+    host.docker("rmi", DEFAULT_IMAGE)
+    yield host
+    if host.docker("tag", f"{registry.address}/calico/node:1", DEFAULT_IMAGE, check=False).code:
+        host.calicoctl("node", "image", "load", str(archive))
+
+
+def refused(host: Host, image: str, *options: str) -> str:
+    """Return what is said when a node cannot be started from an image."""
+    line = ("node", f"--node-image={image}", *options)
+    result = host.calicoctl(*line, check=False)
+    assert (result.code, result.out) == (1, "")
+    assert "Traceback" not in result.err
+    return result.err
 
 
 def keys(host: Host) -> dict[str, str]:
@@ -92,6 +133,82 @@ def test_metrics_are_where_they_are_wanted_until_they_are_off(host: Host) -> Non
     start(host, "--metrics=off")
     assert "metrics service: off" in host.calicoctl("status", check=False).out
     assert host.run(probe, check=False).code != 0
+
+
+def test_an_image_that_cannot_be_had_leaves_the_host_as_it_was(
+    host: Host, registry: Registry
+) -> None:
+    forwarding = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+    host.run(f"sysctl -qw {'=0 '.join(forwarding)}=0")
+    options = (f"--ip={host.ip}", "--with-etcd", "--log-dir=/run/logs-of-calico")
+    with Registry(host, 5002) as untrusted:
+        said = refused(host, f"{untrusted.address}/calico/node:1", *options)
+        assert "HTTP response to HTTPS client" in said
+        assert "hint: a registry without TLS has to be in `insecure-registries`" in said
+    missing = f"{registry.address}/calico/node:2"
+    said = refused(host, missing, *options)
+    assert f"pulling {missing}\nerror: cannot pull {missing}: manifest for {missing} not" in said
+    assert "hint: was it pushed to the registry under this name and tag?" in said
+    said = refused(host, f"{registry.address}/other:1", *options)
+    assert "is not an image of calico-node" in said
+    registry.stop()
+    try:
+        said = refused(host, f"{registry.address}/calico/node:3", *options)
+    finally:
+        registry.start()
+    assert f"dial tcp {registry.address}: connect: connection refused" in said
+    assert "calicoctl node image load <FILE>" in said
+    assert leftovers.on_host(host) == []
+    assert host.run(f"sysctl -n {' '.join(forwarding)}").out.split() == ["0", "0"]
+    assert host.run("ls /run/logs-of-calico", check=False).code != 0
+    host.run("sysctl -qw net.ipv4.ip_forward=1")
+
+
+def test_a_host_without_the_image_pulls_it_and_stays_with_it(
+    bare: Host, registry: Registry
+) -> None:
+    image = f"{registry.address}/calico/node:1"
+    started = bare.calicoctl("node", f"--ip={bare.ip}", "--with-etcd", f"--node-image={image}")
+    assert started.out == f"calico-node is running (host1: {bare.ip})\n"
+    assert f"pulling {image}\n" in started.err
+    assert started.err.count(": Pull complete\n") > 3
+    assert bare.docker("ps", "--format", "{{.Image}}").out.split() == [image] * 2
+    bare.docker("run", "-d", "--name", "web", "--net=none", "busybox", "sleep", "1d")
+    bare.calicoctl("container", "add", "web", "192.168.1.5")
+    probes.answers(bare, probes.HOST_ITSELF, "192.168.1.5")
+    before = container_id(bare)
+
+    assert "nothing changed" in bare.calicoctl("node").out
+    assert "cannot pull" in refused(bare, f"{registry.address}/calico/node:2")
+    assert "is not an image of calico-node" in refused(bare, f"{registry.address}/other:1")
+    registry.stop()
+    try:
+        assert "connection refused" in refused(bare, f"{registry.address}/calico/node:2")
+        assert "nothing changed" in bare.calicoctl("node", f"--node-image={image}").out
+    finally:
+        registry.start()
+
+    assert container_id(bare) == before
+    bare.calicoctl("status", "--wait=60")
+    probes.answers(bare, probes.HOST_ITSELF, "192.168.1.5")
+
+
+def test_a_private_registry_is_told_the_password_that_docker_knows(
+    host: Host, tmp_path: Path
+) -> None:
+    settings = {"DOCKER_CONFIG": str(tmp_path)}
+    with Registry(host, 5001, private=True) as registry:
+        registry.trusted_by(host)
+        image = f"{registry.address}/calico/node:4"
+        said = refused(host, image, f"--ip={host.ip}", "--with-etcd")
+        assert "no basic auth credentials" in said
+        assert "hint: if the registry wants a password: `docker login <registry>`" in said
+        registry.let_in(host, settings)
+        small = registry.push("busybox", "other:1", settings)
+        line = ("node", "image", "save", str(tmp_path / "small.tar"), f"--node-image={small}")
+        saved = host.calicoctl(*line, env=settings)
+        assert f"{small} is in " in saved.out
+        assert f"pulling {small}" in saved.err
 
 
 def test_an_address_that_is_not_given_is_found_and_said(host: Host) -> None:
@@ -168,11 +285,11 @@ def test_the_agent_refuses_an_empty_store_and_keeps_the_rules(host: Host) -> Non
     cluster = Cluster([host])
     host.docker("run", "-d", "--name", "web", "busybox", "sleep", "1d")
     host.calicoctl("container", "add", "web", "192.168.1.5")
+    log = host.directory / "private/var/log/calico/felix/current"
+    said = log.read_text()
     cluster.curl("-X DELETE 'KEYS/calico?recursive=true'")
-    log = "/var/log/calico/felix/current"
-    calico.eventually(
-        "the agent says so", lambda: "the last state stays" in host.run(f"cat {log}").out
-    )
+    words = "/calico/Ready is not true in etcd: rules and routes stay as they are"
+    calico.eventually("the agent says so", lambda: words in log.read_text().removeprefix(said))
     assert host.run("ip route get 192.168.1.5").out.startswith("192.168.1.5 dev cali")
     host.docker("rm", "-f", "web")
 

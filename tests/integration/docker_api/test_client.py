@@ -12,7 +12,7 @@ from calico_ctl.docker_api import client
 from calico_ctl.docker_api.client import Engine, Outcome
 from calico_ctl.docker_api.request import ContainerRequest
 from calico_ctl.errors import Conflict, DeadlineExceeded, DockerError, DockerUnavailable, NotFound
-from tests.support import images
+from tests.support import images, ports
 from tests.support.command import PACE
 
 NAME = "calico-test-engine"
@@ -142,6 +142,19 @@ def test_an_image_that_is_not_there_is_not_found(engine):
     assert engine.image_id(NO_IMAGE) is None
     with pytest.raises(NotFound):
         engine.ensure(replace(RUNS, body={**RUNS.body, "Image": NO_IMAGE}))
+
+
+def test_an_image_that_starts_nothing_by_itself_has_no_entry_point(engine):
+    assert engine.entrypoint(images.BUSYBOX) == ()
+    with pytest.raises(NotFound):
+        engine.entrypoint(NO_IMAGE)
+
+
+def test_a_registry_that_is_away_is_named_with_what_the_engine_says(engine):
+    (port,) = ports.free()
+    with pytest.raises(DockerError, match=rf"^cannot pull (127.*:{port}/a:1): .*refused") as caught:
+        list(engine.pull(f"127.0.0.1:{port}/a:1"))
+    assert "Docker Engine" not in caught.value.message
 
 
 def test_the_image_of_a_container_is_known_by_name(engine):

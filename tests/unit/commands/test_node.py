@@ -9,7 +9,6 @@ from calico_ctl import settings, usage
 from calico_ctl.commands import node
 from calico_ctl.console import Console
 from calico_ctl.docker_api.client import Engine
-from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from calico_ctl.errors import DockerError, DockerUnavailable
 from calico_ctl.main import run
 from calico_ctl.model import docker_proxy, metrics_address
@@ -43,6 +42,9 @@ def outcome(capsys, *words: str, user: int = ROOT, **environment: str) -> tuple[
         ("--docker-proxy=", "--docker-proxy"),
         ("--metrics=9091", "invalid --metrics '9091': expected <address>:<port>"),
         ("--metrics=", "invalid --metrics"),
+        ("--node-image=", "invalid --node-image ''"),
+        ("--node-image=https://a/b", "expected an image such as registry.example.org/"),
+        ("image save f --node-image=", "invalid --node-image ''"),
         ("--docker-proxy-cert=/c --docker-proxy-ca=/a", "without --docker-proxy-key"),
         ("--docker-proxy-cert=/c --docker-proxy-ca=/a --docker-proxy-key=", "without"),
         ("--docker-proxy-key=/k", "without --docker-proxy-cert and --docker-proxy-ca"),
@@ -150,7 +152,7 @@ def test_metrics_are_offered_where_it_is_said(words, metrics):
 
 def test_another_image_is_taken_if_one_is_named():
     platform = RealPlatform(settings.read({}))
-    for argv, image in ((["node"], DEFAULT_IMAGE), (["node", "--node-image=mine:2"], "mine:2")):
+    for argv, image in ((["node"], None), (["node", "--node-image=mine:2"], "mine:2")):
         assert node._request(usage.parse(node.__doc__, argv), platform).image == image
 
 

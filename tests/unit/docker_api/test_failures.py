@@ -1,8 +1,9 @@
 import docker
 import pytest
 import requests
+import urllib3
 
-from calico_ctl.docker_api.failures import translated
+from calico_ctl.docker_api.failures import translated, translated_pull
 from calico_ctl.errors import CalicoError, Conflict, DockerError, DockerUnavailable, NotFound
 
 
@@ -17,6 +18,13 @@ def answer(status: int, message: str) -> docker.errors.APIError:
     response = requests.Response()
     response.status_code = status
     return docker.errors.APIError("refused", response=response, explanation=message)
+
+
+def pull(error: Exception) -> CalicoError:
+    with pytest.raises(CalicoError) as caught, translated_pull("unix:///d.sock", "web:1"):
+        raise error
+    assert caught.value.__cause__ is error
+    return caught.value
 
 
 def unreachable(error: OSError) -> Exception:
@@ -56,7 +64,10 @@ def test_silence_is_an_unavailable_engine():
     silent = requests.exceptions.ReadTimeout("read timed out")
     wrapped = docker.errors.DockerException("Error while fetching server API version")
     wrapped.__cause__ = silent
-    for error in map(translate, (silent, wrapped)):
+    in_a_stream = urllib3.exceptions.ReadTimeoutError(
+        urllib3.HTTPConnectionPool("localhost"), "", "Read timed out."
+    )
+    for error in map(translate, (silent, wrapped, in_a_stream)):
         assert isinstance(error, DockerUnavailable)
         assert error.message == "the Docker Engine at unix:///d.sock does not answer in time"
         assert "restart it" in error.hint
@@ -65,3 +76,22 @@ def test_silence_is_an_unavailable_engine():
 def test_our_own_errors_pass_as_they_are():
     with pytest.raises(NotFound, match="mine"), translated("unix:///d.sock", "container web"):
         raise NotFound("mine")
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_a_pull_that_is_refused_says_what_the_registry_said(status):
+    error = pull(answer(status, "manifest unknown\n"))
+    assert type(error) is DockerError
+    assert error.message == "cannot pull web:1: manifest unknown"
+
+
+def test_passwords_that_cannot_be_had_are_not_the_engines_fault():
+    error = pull(docker.errors.DockerException("Credentials store error"))
+    assert type(error) is DockerError
+    assert error.message == "cannot pull web:1: Credentials store error"
+
+
+def test_an_engine_that_goes_away_during_a_pull_is_named():
+    error = pull(requests.ConnectionError(ConnectionRefusedError(111, "Connection refused")))
+    assert isinstance(error, DockerUnavailable)
+    assert error.message == "cannot reach the Docker Engine at unix:///d.sock: it is not running"

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import pytest
 
-from calico_ctl.docker_api import image
+from calico_ctl.docker_api import build_context, image
 from calico_ctl.docker_api.client import Engine
 from calico_ctl.errors import CalicoError, DockerError, NotFound
 
@@ -19,6 +19,7 @@ class FakeEngine(Engine):
         self.messages = messages
         self.asked: list[str] = []
         self.archive: tuple[bytes, ...] = ()
+        self.starts: tuple[str, ...] = ()
 
     def saved(self, image: str) -> Iterator[bytes]:
         yield from self.archive
@@ -31,6 +32,9 @@ class FakeEngine(Engine):
 
     def image_id(self, image: str) -> str | None:
         return "sha256:1" if image in self.present else None
+
+    def entrypoint(self, image: str) -> tuple[str, ...]:
+        return self.starts
 
     def pull(self, image: str) -> Iterator[Mapping[str, object]]:
         self.asked.append(f"pull {image}")
@@ -53,6 +57,60 @@ def test_an_image_of_another_name_is_pulled():
     engine = FakeEngine()
     image.ensure(engine, "web:2", print)
     assert engine.asked == ["pull web:2"]
+
+
+@pytest.mark.parametrize(
+    ("former", "name"),
+    [
+        (None, image.DEFAULT_IMAGE),
+        ("calico/node:0.9.9", image.DEFAULT_IMAGE),
+        ("registry.example.org/calico/node:0.9.9", "registry.example.org/calico/node:0.9.9"),
+        ("mine", "mine"),
+    ],
+)
+def test_an_image_from_elsewhere_stays_and_our_own_goes_with_the_command(former, name):
+    assert image.kept(former) == name
+
+
+def test_an_image_that_starts_something_else_is_refused():
+    engine = FakeEngine("web")
+    engine.starts = ("/usr/local/bin/calico-node",)
+    image.require_node(engine, "web")
+    engine.starts = ("/bin/sh", "-c")
+    with pytest.raises(CalicoError, match="web is not an image of calico-node") as caught:
+        image.require_node(engine, "web")
+    assert image.DEFAULT_IMAGE in caught.value.hint
+
+
+def test_the_node_image_starts_what_is_looked_for():
+    recipe = (build_context.root() / "calico_node/Dockerfile").read_text()
+    assert f'ENTRYPOINT ["{image.PROGRAM}"]' in recipe
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("manifest for a:1 not found: manifest unknown: manifest unknown", "was it pushed"),
+        ("pull access denied for a, repository does not exist", "`docker login <registry>`"),
+        ('Head "http://r/v2/unknown/manifests/1": no basic auth credentials', "`docker login"),
+        ("unauthorized: authentication required", "`docker login <registry>`"),
+        ("http: server gave HTTP response to HTTPS client", "`insecure-registries`"),
+        ("x509: certificate signed by unknown authority", "/etc/docker/certs.d/"),
+        ("dial tcp 10.0.0.1:5000: connect: connection refused", "node image load"),
+        ("dial tcp: lookup unauthorized:5000/unknown: no such host", "node image load"),
+    ],
+)
+def test_what_helps_a_pull_depends_on_what_the_registry_says(said, hint):
+    with pytest.raises(DockerError, match="cannot pull web: ") as caught:
+        image.ensure(FakeEngine(messages=({"error": said},)), "web", print)
+    assert hint in caught.value.hint
+
+
+def test_a_build_that_fails_has_two_ways_around_it():
+    with pytest.raises(DockerError, match="cannot build calico/node") as caught:
+        image.ensure(FakeEngine(messages=({"error": "x"},)), image.DEFAULT_IMAGE, print)
+    assert "node image load" in caught.value.hint
+    assert "--node-image" in caught.value.hint
 
 
 def test_our_own_image_is_built_from_what_ships_with_the_tool():
@@ -84,7 +142,9 @@ def test_progress_comes_as_lines_without_the_moving_bars():
     messages = (
         {"stream": "Step 1/2 : FROM x\n"},
         {"stream": "\n"},
+        {"status": "Pulling fs layer", "id": "a1", "progressDetail": {}},
         {"status": "Downloading", "id": "a1", "progressDetail": {"current": 1}, "progress": "[=>"},
+        {"status": "Download complete", "id": "a1", "progressDetail": {}},
         {"status": "Pull complete", "id": "a1", "progressDetail": {}},
         {"aux": {"ID": "sha256:1"}},
     )
