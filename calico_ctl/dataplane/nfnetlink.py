@@ -11,6 +11,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, singledispatch
+from operator import itemgetter
 
 from netaddr import IPNetwork
 
@@ -73,6 +74,7 @@ _LONGEST_LINE = 200
 _PER_MESSAGE = 500
 """Elements in one message: the length of their list has 16 bits."""
 
+_NO_CHAIN = Chain(())
 _HANDLES = (3, 6)
 """NFTA_RULE_HANDLE, _POSITION"""
 
@@ -260,20 +262,32 @@ def chains_as(kernel: Netlink, wanted: Mapping[str, Chain]) -> frozenset[str]:
     Those with a set inside a rule are not among them: its values are listed elsewhere. Nor is one
     that this kernel lists otherwise than we write it.
     """
-    held: dict[bytes, list[bytes]] = {}
-    for body in kernel.dump("list rules", _GET_RULE, _OURS):
-        # In front of the attributes stands another number than in what is sent.
-        if body.startswith(_OUR_TABLE, len(_HEADER)):
-            chain, rule = _chain_and_rule(body)
-            held.setdefault(chain, []).append(nft_rules.uncounted(rule))
+    same: dict[str, bool] = {}
+    try:
+        for chain, rules in itertools.groupby(_rules(kernel), key=itemgetter(0)):
+            listed = [nft_rules.uncounted(rule) for _, rule in rules]
+            content = wanted.get(chain, _NO_CHAIN)
+            same[chain] = chain not in same and listed == [_listed(each) for each in content.rules]
+    except KernelRefused as error:
+        if error.number != errno.EINTR:
+            raise
+        # Somebody changes rules just now, so nobody knows.
+        return frozenset()
     return frozenset(
-        chain
-        for chain, content in wanted.items()
-        if held.get(name(chain), []) == [_listed(each) for each in content.rules]
+        chain for chain, content in wanted.items() if same.get(chain, not content.rules)
     )
 
 
-def _chain_and_rule(body: bytes) -> tuple[bytes, bytes]:
+def _rules(kernel: Netlink) -> Iterator[tuple[str, bytes]]:
+    """Yield chain and listed rule of all rules of ours, a chain's one after the other."""
+    for part in kernel.parts("list rules", _GET_RULE, _OURS):
+        # In front of the attributes stands another number than in what is sent.
+        yield from (
+            _chain_and_rule(body) for body in part if body.startswith(_OUR_TABLE, len(_HEADER))
+        )
+
+
+def _chain_and_rule(body: bytes) -> tuple[str, bytes]:
     """Take a listed rule apart: in which chain it is, and its expressions with its comment.
 
     Of thousands, so only as much is read as has to be. Behind the name of the chain come numbers of
@@ -284,7 +298,7 @@ def _chain_and_rule(body: bytes) -> tuple[bytes, bytes]:
     start = (end + 3) & ~3
     while body[start + 2] in _HANDLES:
         start += 12
-    return body[at + 4 : end], body[start:]
+    return text(body[at + 4 : end]), body[start:]
 
 
 def _listed(rule_text: str) -> bytes | None:

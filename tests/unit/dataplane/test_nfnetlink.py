@@ -1,8 +1,12 @@
-"""Elements of sets as the kernel holds them."""
+"""Elements of sets as the kernel holds them, and what is made of its listings."""
+
+import errno
 
 import pytest
 
 from calico_ctl.dataplane import nfnetlink
+from calico_ctl.dataplane.netlink import KernelRefused
+from calico_ctl.policy.ruleset import Chain
 
 
 @pytest.mark.parametrize(
@@ -27,3 +31,12 @@ def test_families_are_named_as_nft_does():
     assert nfnetlink.family_name(1) == "inet"
     assert nfnetlink.family_name(10) == "ip6"
     assert nfnetlink.family_name(99) == "99"
+
+
+def test_rules_that_change_while_they_are_listed_are_not_taken_for_those_wanted():
+    class Interrupted:
+        def parts(self, what, _kind, _body):
+            yield []
+            raise KernelRefused(what, errno.EINTR)
+
+    assert nfnetlink.chains_as(Interrupted(), {"pi-x": Chain(())}) == frozenset()
