@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from calico_ctl.dataplane import nfnetlink
-from calico_ctl.dataplane.netlink import KernelRefused
+from calico_ctl.dataplane.netlink import NETFILTER, KernelRefused, Netlink
 from calico_ctl.policy.ruleset import Chain
 
 
@@ -33,10 +33,11 @@ def test_families_are_named_as_nft_does():
     assert nfnetlink.family_name(99) == "99"
 
 
-def test_rules_that_change_while_they_are_listed_are_not_taken_for_those_wanted():
-    class Interrupted:
-        def parts(self, what, _kind, _body):
-            yield []
-            raise KernelRefused(what, errno.EINTR)
+def test_rules_that_change_while_they_are_listed_are_not_taken_for_those_wanted(monkeypatch):
+    def interrupted(what, _kind, _body):
+        yield []
+        raise KernelRefused(what, errno.EINTR)
 
-    assert nfnetlink.chains_as(Interrupted(), {"pi-x": Chain(())}) == frozenset()
+    with Netlink(NETFILTER) as kernel:
+        monkeypatch.setattr(kernel, "parts", interrupted)
+        assert nfnetlink.chains_as(kernel, {"pi-x": Chain(())}) == frozenset()
