@@ -534,7 +534,8 @@ def _intervals(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[bytes]:
 def _ranges(kind: str, elements: Iterable[str]) -> tuple[tuple[int, int], ...]:
     """Read networks, or single values and ranges of numbers."""
     if kind in {"ipv4_addr", "ipv6_addr"}:
-        networks = (IPNetwork(each) for each in elements)
+        version = 4 if kind == "ipv4_addr" else 6
+        networks = (IPNetwork(each, version=version) for each in elements)
         return nft_rules.merged((each.first, each.last) for each in networks)
     ends = (each.partition("-") for each in elements)
     return nft_rules.merged((int(first), int(last or first)) for first, _, last in ends)

@@ -244,7 +244,8 @@ def _address(rule: _Writing, words: Sequence[str]) -> None:
     if rest[-1].startswith("@"):
         rule.add(lookup(rest[-1][1:], inverted=rest[0] == "!="))
         return
-    net = IPNetwork(rest[-1])
+    # Without its version netaddr tries the other one, and the error that it keeps keeps frames.
+    net = IPNetwork(rest[-1], version=6 if protocol == "ip6" else 4)
     mask = net.netmask.packed
     if net.prefixlen < 8 * len(mask):
         rule.add(_bitwise(mask, bytes(len(mask))))
