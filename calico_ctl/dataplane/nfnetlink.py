@@ -29,6 +29,7 @@ from calico_ctl.dataplane.netlink import (
     text,
 )
 from calico_ctl.dataplane.nft_rules import Compiled, Values
+from calico_ctl.model.address import Family
 from calico_ctl.policy.operations import (
     AddChain,
     AddElements,
@@ -534,7 +535,7 @@ def _intervals(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[bytes]:
 def _ranges(kind: str, elements: Iterable[str]) -> tuple[tuple[int, int], ...]:
     """Read networks, or single values and ranges of numbers."""
     if kind in {"ipv4_addr", "ipv6_addr"}:
-        version = 4 if kind == "ipv4_addr" else 6
+        version: Family = 4 if kind == "ipv4_addr" else 6
         networks = (IPNetwork(each, version=version) for each in elements)
         return nft_rules.merged((each.first, each.last) for each in networks)
     ends = (each.partition("-") for each in elements)
