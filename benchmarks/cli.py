@@ -30,14 +30,23 @@ from tests.support.paths import CHECKOUT
 _ROUNDS = 9
 _SIZES = ((1_000, 280.0), (10_000, 900.0))
 _MEGABYTES = 80.0
+_TAB_MILLISECONDS = 300.0
+_TABS = (
+    ("profiles", ("profile",)),
+    ("tags", ("profile", "web", "tag", "remove")),
+    ("pools", ("pool", "remove")),
+    ("hosts", ("node", "remove")),
+)
+"""What is asked for when a person presses the Tab key, and the words before that."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What one run of a command took: milliseconds, and the most memory that it had."""
+    """One run of a command: milliseconds, the most memory it had, how many bytes it printed."""
 
     milliseconds: float
-    megabytes: float
+    megabytes: float = 0
+    printed: int = 0
 
 
 def lines(*, node: bool) -> Iterator[Line]:
@@ -58,10 +67,15 @@ def _on_etcd_alone() -> Iterator[Line]:
         yield _fast("pool show", 180, [_run(etcd, "pool", "show") for _ in range(_ROUNDS)])
         made = [_run(etcd, "profile", "add", f"p{next(numbers)}") for _ in range(_ROUNDS)]
         yield _fast("profile add", 180, made)
+        address = Address(namespace, etcd.port)
         for size, limit in _SIZES:
-            members = map(cluster.fleet_member, range(size))
-            store.fill(Address(namespace, etcd.port), cluster.written(members))
+            store.fill(address, cluster.written(map(cluster.fleet_member, range(size))))
             yield from _endpoints(etcd, size, limit)
+        store.fill(address, cluster.profiles() | cluster.hosts())
+        for what, words in _TABS:
+            asked = [_run(etcd, "complete", "--", *words, "") for _ in range(_ROUNDS)]
+            assert all(each.printed for each in asked), f"no {what} in time"
+            yield _fast(f"Tab key, {what} of that cluster", _TAB_MILLISECONDS, asked)
 
 
 def _endpoints(etcd: Etcd, size: int, limit: float) -> Iterator[Line]:
@@ -87,7 +101,7 @@ def _on_a_node() -> Iterator[Line]:
             for _ in range(_ROUNDS):
                 began = time.perf_counter()
                 calico.calicoctl(host, "container add web ipv4")
-                runs.append(Taken((time.perf_counter() - began) * 1000, 0))
+                runs.append(Taken((time.perf_counter() - began) * 1000))
                 calico.calicoctl(host, "container remove web")
         yield _fast("container add", 300, runs)
 
@@ -108,14 +122,15 @@ def _run(etcd: Etcd, *words: str) -> Taken:
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
-    with process.stdout as printed:
-        while printed.read(1 << 20):
-            pass
+    printed = 0
+    with process.stdout as output:
+        while piece := output.read(1 << 20):
+            printed += len(piece)
     _, status, usage = os.wait4(process.pid, 0)
     taken = (time.perf_counter() - began) * 1000
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, words
-    return Taken(taken, usage.ru_maxrss / 1024)
+    return Taken(taken, usage.ru_maxrss / 1024, printed)
 
 
 def main() -> int:

@@ -188,6 +188,13 @@ def without_local() -> Contents:
     return contents | written(map(fleet_member, range(REMOTE_ENDPOINTS)))
 
 
+def hosts() -> Contents:
+    """Return the keys that make the 500 hosts known to BIRD."""
+    first = IPv4Address("172.16.0.1")
+    names = [f"remote-{number:03d}" for number in range(REMOTE_HOSTS)]
+    return {keys.bgp_host_address(name, 4): str(first + at) for at, name in enumerate(names)}
+
+
 def written(endpoints: Iterable[Endpoint]) -> Contents:
     """Return the keys of endpoints."""
     return {endpoint.key: endpoint.value() for endpoint in endpoints}

@@ -21,8 +21,8 @@ from calico_ctl.errors import CalicoError, ExitCode
 from calico_ctl.grammar import Argument, Grammar, Option, Word
 from calico_ctl.wiring import RealPlatform
 
-SECONDS = 0.2
-"""How long etcd or Docker may take: a person waits for the Tab key."""
+SECONDS = 0.15
+"""How long etcd or Docker may take: a person waits for the Tab key, 0.3 seconds with our start."""
 
 _EVERYWHERE = ("--help", "--quiet")
 _FORMS = ("table", "json", "yaml", "name")
@@ -155,7 +155,7 @@ def _tags(platform: RealPlatform) -> _Question:
     from calico_ctl.datastore import profiles
 
     store = platform.store
-    return lambda: (tag for profile in profiles.all(store)[0] for tag in profile.tags)
+    return lambda: profiles.tags(store)
 
 
 def _pools(platform: RealPlatform) -> _Question:
@@ -181,7 +181,7 @@ def _hosts(platform: RealPlatform) -> _Question:
     from calico_ctl.datastore import nodes
 
     store = platform.store
-    return lambda: (node.host for node in nodes.all(store))
+    return lambda: nodes.names(store)
 
 
 def _containers(platform: RealPlatform) -> _Question:

@@ -77,6 +77,13 @@ def ensure(store: Store, key: str, value: str | None) -> bool:
     return True
 
 
+def directories(store: Store, directory: str) -> list[str]:
+    """Return the names of the directories right below a directory, sorted."""
+    depth = directory.count("/") + 1
+    found = (each.key for each in store.tree(directory).entries if each.is_directory)
+    return sorted(key.rpartition("/")[2] for key in found if key.count("/") == depth)
+
+
 def delete_if_empty(store: Store, directory: str) -> bool:
     """Delete a directory that has nothing in it; say whether it is gone."""
     try:

@@ -63,6 +63,11 @@ def all(store: Store) -> list[Node]:
     return [node for node in nodes if node is not None]
 
 
+def names(store: Store) -> list[str]:
+    """Return the names of the hosts that were registered, sorted; quick however much they run."""
+    return entries.directories(store, keys.BGP_HOSTS)
+
+
 def remove(store: Store, host: str) -> bool:
     """Delete all that etcd holds about a host; say whether there was anything.
 

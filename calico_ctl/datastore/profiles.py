@@ -4,6 +4,7 @@ The directory is the profile: an orchestrator may have made it with neither key,
 """
 
 from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 
 from calico_ctl.datastore import entries
@@ -21,13 +22,17 @@ _UPDATE_HINT = "`calicoctl profile {} rule update` replaces broken rules"
 
 def names(store: Store) -> list[str]:
     """Return the names of all profiles, sorted."""
-    depth = keys.PROFILES.count("/") + 1
-    entries_below = store.tree(keys.PROFILES).entries
-    return sorted(
-        entry.key.rpartition("/")[2]
-        for entry in entries_below
-        if entry.is_directory and entry.key.count("/") == depth
-    )
+    return entries.directories(store, keys.PROFILES)
+
+
+def tags(store: Store) -> list[str]:
+    """Return every tag that some profile carries, sorted; what cannot be read is left out."""
+    found: set[str] = set()
+    for entry in store.tree(keys.PROFILES).entries:
+        if entry.key.endswith("/tags") and not entry.is_directory:
+            with suppress(InvalidValue):
+                found |= {*codec.decode_tags(entry.value or "")}
+    return sorted(found)
 
 
 def all(store: Store) -> tuple[list[Profile], list[Problem]]:

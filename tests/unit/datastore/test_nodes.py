@@ -95,6 +95,7 @@ def test_all_nodes_are_listed_by_name(store: MemoryStore) -> None:
     nodes.register(store, H2)
     nodes.register(store, H1)
     assert nodes.all(store) == [H1, H2]
+    assert nodes.names(store) == ["h1", "h2"]
 
 
 def test_a_host_that_is_half_registered_harms_nobody(store: MemoryStore) -> None:

@@ -49,6 +49,13 @@ def test_names_are_sorted(store: MemoryStore) -> None:
     assert profiles.names(MemoryStore()) == []
 
 
+def test_tags_are_those_of_all_profiles_that_can_be_read(store: MemoryStore) -> None:
+    store.create(keys.profile_tags("web"), '["web", "front"]')
+    store.create(keys.profile_tags("db"), '["front", "db"]')
+    store.create(keys.profile_tags("broken"), "{")
+    assert profiles.tags(store) == ["db", "front", "web"]
+
+
 def test_a_removed_profile_is_gone(store: MemoryStore) -> None:
     profiles.create(store, "web")
     profiles.remove(store, "web")
