@@ -40,6 +40,7 @@ class InvalidValue(CalicoError):
         """Name the thing, show the value, say what is accepted."""
         super().__init__(f"invalid {what} {shorten(value)}: expected {expected}")
         self.what = what
+        self.value = value
         self.expected = expected
 
 

@@ -70,7 +70,7 @@ def _form(words: Words) -> str:
 def _named(words: Words) -> dict[str, str]:
     """Return the keys of the things that are named, and their names."""
     profiles = [names.parse_profile_name(text) for text in words.texts("<PROFILES>")]
-    cidrs = [address.parse_network(text) for text in words.texts("<CIDRS>")]
+    cidrs = [address.parse_exact_network(text) for text in words.texts("<CIDRS>")]
     return {keys.profile(name): name for name in profiles} | {
         keys.pool(cidr): str(cidr) for cidr in cidrs
     }

@@ -182,7 +182,7 @@ def _key(pool: Pool) -> tuple[object, ...]:
 
 
 def _cidrs(words: Words) -> list[IPNetwork]:
-    parsed = [address.parse_network(text) for text in words.texts("<CIDRS>")]
+    parsed = [address.parse_exact_network(text) for text in words.texts("<CIDRS>")]
     return list(dict.fromkeys(parsed))
 
 

@@ -30,7 +30,7 @@ def decode(entry: Entry, parse: Callable[[str], _T]) -> _T:
         return parse(entry.value or "")
     except InvalidValue as error:
         what = f"{error.what} under {entry.key}:"
-        raise InvalidValue(what, entry.value, error.expected) from error
+        raise InvalidValue(what, error.value, error.expected) from error
 
 
 def edit(store: Store, key: str, change: Callable[[Entry], str]) -> Entry:

@@ -88,12 +88,23 @@ def parse_network(text: str, what: str = "CIDR") -> IPNetwork:
     return IPNetwork((int(address), int(length)), address.version).cidr
 
 
+def parse_exact_network(text: str, what: str = "CIDR") -> IPNetwork:
+    """Return the network that `text` spells, as `parse_network`, without host bits to be cleared.
+
+    For what people type: one or the other half of 10.0.0.1/8 is a slip, and we cannot know which.
+    """
+    network = parse_network(text, what)
+    if "/" in text and IPNetwork(text, version=network.version).ip != network.ip:
+        raise InvalidValue(what, text, f"no bits beyond the prefix length, as in {network}")
+    return network
+
+
 def parse_address_request(text: str) -> AddressRequest:
     """Return what the user wishes: an address, a pool (CIDR), or `ipv4`/`ipv6` in any case."""
     if text.lower() in set(AnyAddress):
         return AnyAddress(text.lower())
     if "/" in text:
-        return parse_network(text)
+        return parse_exact_network(text)
     return _parse_address(
         text, "IP address", "an address, 'ipv4', 'ipv6', or the CIDR of a configured pool"
     )

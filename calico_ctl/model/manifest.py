@@ -218,7 +218,7 @@ def _rule(value: object, where: _Where) -> Rule:
 def _pool(stated: Mapping[str, object], where: _Where) -> Pool:
     _require_only(POOL, stated, tuple(POOL_FIELDS), where)
     _require_all(POOL, stated, ("cidr",), where)
-    cidr = where.field("cidr").read(_text("CIDR", address.parse_network), stated["cidr"])
+    cidr = where.field("cidr").read(_text("CIDR", address.parse_exact_network), stated["cidr"])
     options = {
         POOL_FIELDS[word]: where.field(word).read(_flag, value)
         for word, value in stated.items()

@@ -81,7 +81,7 @@ def rule_from_object(value: object) -> Rule:
     fields = {name: item for name, item in value.items() if item is not None}
     unknown = fields.keys() - _READERS.keys()
     if unknown:
-        raise InvalidValue("field of a rule", min(unknown), f"one of {', '.join(_READERS)}")
+        raise InvalidValue("field", min(unknown), f"one of {', '.join(_READERS)}")
     parsed = {name: _READERS[name](name, item) for name, item in fields.items()}
     # Each reader returns what its field of Rule holds; a mapping cannot say so field by field.
     rule = Rule(**cast("dict[str, object]", parsed))  # type: ignore[arg-type]
@@ -155,7 +155,15 @@ def _rules(name: str, value: object) -> tuple[Rule, ...]:
         return ()
     if not isinstance(value, list):
         raise InvalidValue(name, value, "a list of rules")
-    return tuple(rule_from_object(item) for item in value)
+    return tuple(_numbered(name, number, item) for number, item in enumerate(value, 1))
+
+
+def _numbered(name: str, number: int, value: object) -> Rule:
+    try:
+        return rule_from_object(value)
+    except InvalidValue as error:
+        what = f"{error.what} of {name.removesuffix('_rules')} rule {number},"
+        raise InvalidValue(what, error.value, error.expected) from error
 
 
 def _read_action(_name: str, value: object) -> Action:

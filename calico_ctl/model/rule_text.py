@@ -106,9 +106,9 @@ class _Reader:
             return _Side()
         ports = self.value("ports", _parse_ports)
         tag = self.value("tag", names.parse_tag)
-        net = self.value("cidr", address.parse_network)
+        net = self.value("cidr", address.parse_exact_network)
         if net is None and self._word is not None and re.search("[.:/]", self._word):
-            net = address.parse_network(self._take())
+            net = address.parse_exact_network(self._take())
         return _Side(tag, net, ports or ())
 
     def value(self, keyword: str, parse_value: Callable[[str], _T]) -> _T | None:

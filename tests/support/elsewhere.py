@@ -27,21 +27,16 @@ FILES = {
 """The files in tests/system that run a command, or an option of it."""
 
 OPTIONS = {
+    "diags --wait": ("integration/commands/test_diags.py", "diags --ip=127.0.0.1 --wait"),
     "node --docker-proxy-ca": ("system/test_node_docker_proxy.py", '"ca": "ca.pem"'),
     "node --node-image": ("system/test_node.py", "--node-image="),
-    "node --metrics": ("unit/commands/test_node.py", "--metrics="),
-    "status --output": ("unit/commands/test_status.py", "--output=json"),
-    "status --wait": ("unit/commands/test_status.py", "--wait="),
     "checksystem --fix": ("integration/commands/test_checksystem.py", "checksystem --fix"),
     "checksystem --libnetwork": ("unit/commands/test_checksystem.py", "--libnetwork"),
-    "diags --upload": ("unit/commands/test_diags.py", "--upload="),
-    "diags --wait": ("unit/commands/test_diags.py", '"--wait"'),
 }
 """Options that are tried in another way, or end with another code than 0: where, and by which text.
 
 What --fix finds, and whether it helps, is the machine's affair. --libnetwork is refused until there
-is such a plugin. A node in memory is asked for its status in every way. An upload needs a server,
-and whoever waits needs somebody who fetches.
+is such a plugin. Who waits for diags to be downloaded has it downloaded meanwhile.
 """
 
 

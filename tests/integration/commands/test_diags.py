@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import socketserver
+import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from tests.support import command
 from tests.support.cli import Finished
 from tests.support.etcd import Etcd
 from tests.support.netns import NetNs
+from tests.support.paths import CHECKOUT
 from tests.support.shell import Shell
 
 NOWHERE = {"ETCD_AUTHORITY": "127.0.0.1:1", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -258,6 +261,37 @@ def test_what_nobody_downloads_expires(private_netns: NetNs, tmp_path: Path):
     with pytest.raises(ConnectionRefusedError):
         ask(url.port, "GET", url.path)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_who_waits_has_the_prompt_back_once_it_is_downloaded(private_netns: NetNs, tmp_path: Path):
+    line = f"diags --ip=127.0.0.1 --wait --output-dir={tmp_path} --log-dir=/nowhere".split()
+    environment = {"PATH": os.environ["PATH"], **NOWHERE}
+    with subprocess.Popen(
+        [sys.executable, CHECKOUT / "calicoctl.py", *line],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        found = next(each for each in process.stdout if each.startswith("URL: "))
+        url = urlsplit(found.removeprefix("URL: ").strip())
+        assert url.port is not None
+        status, downloaded = ask(url.port, "GET", url.path)
+        assert process.wait(PATIENCE) == 0
+    assert status == 200
+    assert downloaded == next(tmp_path.iterdir()).read_bytes()
+
+
+def test_who_waited_for_nobody_is_told(private_netns: NetNs, tmp_path: Path):
+    line = f"diags --ip=127.0.0.1 --wait --expires=500ms --output-dir={tmp_path} --log-dir=/nowhere"
+    finished = Shell("", NOWHERE).run(line)
+    assert finished.exit == 1
+    assert "error: nobody downloaded it within 0.5 s" in finished.err
+    url = urlsplit(finished.out.splitlines()[-1].removeprefix("URL: "))
+    assert url.port is not None
+    with pytest.raises(ConnectionRefusedError):
+        ask(url.port, "GET", url.path)
 
 
 def ask(port: int, verb: str, path: str) -> tuple[int, bytes]:

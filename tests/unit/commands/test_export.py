@@ -49,7 +49,7 @@ def test_everything_or_a_kind_or_what_is_named_in_the_natural_order(cli) -> None
     assert exported(cli, "profile") == profiles
     assert exported(cli, "pool") == pools
     assert exported(cli, "profile", "web10", "web2", "web10") == profiles
-    assert exported(cli, "pool", "fd80:65::1/64") == ["fd80:65::/64"]
+    assert exported(cli, "pool", "fd80:65:0::/64") == ["fd80:65::/64"]
 
 
 def test_an_empty_etcd_gives_what_apply_takes() -> None:

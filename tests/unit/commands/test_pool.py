@@ -54,9 +54,11 @@ def test_the_first_ipip_pool_turns_ipip_on(cli) -> None:
     assert config.get(cli.store, "IpInIpEnabled") == "true"
 
 
-def test_host_bits_are_cleared(cli) -> None:
-    cli.done("pool", "add", "10.65.1.2/16")
-    assert pools(cli)[1][0] == "10.65.0.0/16"
+def test_host_bits_are_refused_with_the_network_that_may_be_meant(cli) -> None:
+    said = cli.refused("pool", "add", "10.66.0.0/16", "10.65.1.2/16")
+    assert "invalid CIDR '10.65.1.2/16': expected no bits beyond the prefix length" in said
+    assert "as in 10.65.0.0/16" in said
+    assert cli.store.writes == 0
 
 
 def test_adding_the_same_pool_again_changes_nothing(cli) -> None:

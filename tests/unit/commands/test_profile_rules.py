@@ -134,8 +134,8 @@ def test_a_rule_is_taken_out_by_its_place_or_by_its_words(bare) -> None:
 
 
 def test_networks_are_compared_as_networks(bare) -> None:
-    add(bare, "allow from cidr 1.2.3.4/8")
-    bare.done("profile", "web", "rule", "remove", "inbound", "allow", "from", "1.0.0.0/8")
+    add(bare, "allow from cidr 1.2.3.4/32")
+    bare.done("profile", "web", "rule", "remove", "inbound", "allow", "from", "1.2.3.4")
     assert inbound(bare) == []
 
 
@@ -187,11 +187,14 @@ def test_an_update_mends_rules_that_nobody_can_read(web) -> None:
         ('{"inbound": []}', "expected both lists, inbound and outbound"),
         ('{"id": "db", "inbound_rules": [], "outbound_rules": []}', "expected web, the profile"),
         ('{"inbound": [], "outbound": [], "bad": 1}', "field of the rules 'bad'"),
-        ('{"inbound": [{"acton": "deny"}], "outbound": []}', "field of a rule 'acton'"),
-        ('{"inbound": [{"action": "no"}], "outbound": []}', "invalid action 'no'"),
+        ('{"inbound": [{"acton": "deny"}], "outbound": []}', "field of inbound rule 1, 'acton'"),
+        (
+            '{"inbound": [{}], "outbound": [{}, {"action": "no"}]}',
+            "invalid action of outbound rule 2, 'no'",
+        ),
         ('{"inbound": [{"protocol": "icmp", "dst_ports": [1]}], "outbound": []}', "'icmp'"),
         ('{"inbound": [{"icmp_type": 8}], "outbound": []}', "where icmp_type is given"),
-        ('{"inbound": [{"dst_ports": ["x"]}], "outbound": []}', "invalid port 'x'"),
+        ('{"inbound": [{"dst_ports": ["x"]}], "outbound": []}', "port of inbound rule 1, 'x'"),
         (
             '{"inbound": [], "outbound": [], "inbound": [{}]}',
             "invalid rules 'inbound': expected each",

@@ -117,6 +117,17 @@ def test_a_network_has_its_host_bits_cleared(text: str, network: str) -> None:
     assert address.parse_network(text) == IPNetwork(network)
 
 
+@pytest.mark.parametrize("text", ["10.65.3.4/16", "fd80::5/64", "1.2.3.4/0"])
+def test_who_types_host_bits_is_asked_what_is_meant(text: str) -> None:
+    with pytest.raises(InvalidValue, match="expected no bits beyond the prefix length, as in"):
+        address.parse_exact_network(text)
+
+
+def test_a_network_that_is_typed_exactly_is_read() -> None:
+    for text in ("10.65.0.0/16", "10.65.3.4", "fd80::/64", "fd80:0::/64", "0.0.0.0/0"):
+        assert address.parse_exact_network(text) == address.parse_network(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -51,7 +51,7 @@ def test_a_profile_is_read_with_rules_as_texts_and_as_objects() -> None:
 
 
 def test_a_pool_is_read_and_options_that_are_not_there_are_off() -> None:
-    text = "schema: 1\nkind: pool\ncidr: 10.65.1.2/16\nnat_outgoing: true\n"
+    text = "schema: 1\nkind: pool\ncidr: 10.65.0.0/16\nnat_outgoing: true\n"
     assert read(text) == [Pool(IPNetwork("10.65.0.0/16"), masquerade=True)]
     options = "ipip: true, cross_subnet: true, disabled: true"
     assert read(f"{{schema: 1, kind: pool, cidr: 10.65.0.0/16, {options}}}") == [
@@ -128,7 +128,7 @@ def test_what_is_wrong_in_a_profile_is_named_with_its_path(fields, message) -> N
         ("", "invalid word 1 of the rule ''"),
         (None, "invalid rule None: expected a text such as"),
         (80, "invalid rule 80"),
-        ({"src_tagg": "x"}, ".src_tagg: invalid field of a rule 'src_tagg'"),
+        ({"src_tagg": "x"}, ".src_tagg: invalid field 'src_tagg'"),
         ({"action": "pass"}, ".action: invalid action 'pass'"),
         ({"protocol": "tcp", "dst_ports": [80, 65536]}, ".dst_ports: invalid port '65536'"),
         ({"protocol": "tcp", "dst_ports": 80}, ".dst_ports: invalid dst_ports 80: expected a list"),

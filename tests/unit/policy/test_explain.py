@@ -123,7 +123,9 @@ def test_what_hinders_a_profile_from_being_asked_is_said_with_what_to_do():
     assert "calicoctl profile add gone" in gone.advice
     assert none.why is Why.NO_PROFILE
     assert "calicoctl endpoint b profile append" in none.advice
-    assert bad.reason.startswith("the rules of profile web cannot be read: invalid field of a rule")
+    assert bad.reason.startswith(
+        "the rules of profile web cannot be read: invalid field of inbound rule 1,"
+    )
     assert "profile web rule update" in bad.advice
     assert bare.reason.startswith("profile bare has no rules")
     assert not any(each.allowed for each in (gone, none, bad, bare))
