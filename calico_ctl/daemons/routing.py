@@ -8,7 +8,8 @@ nothing and is tried again with the next turn.
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from calico_ctl.bgp import bird as bgp_bird
@@ -62,7 +63,7 @@ class Routing:
         self._speaker = speaker
         self._following: Following | None = None
         self._problems: Mapping[str, str] = {}
-        self._established: frozenset[str] = frozenset()
+        self._sessions: dict[str, _Seen] = {}
         self._applied = ""
         self._trouble = ""
 
@@ -133,12 +134,46 @@ class Routing:
         if sessions is None:
             log.warning("BIRD does not answer")
             return
-        established = frozenset(each.name for each in sessions if each.established)
-        self._meters.set(metric.SESSIONS, len(sessions))
-        self._meters.set(metric.ESTABLISHED, len(established))
-        if established != self._established:
-            log.info("%d of %d sessions are established", len(established), len(sessions))
-            self._established = established
+        now = self._platform.clock.monotonic()
+        found = {each.name: _Seen(each.established, now) for each in sessions}
+        established = sum(each.established for each in found.values())
+        self._meters.set(metric.SESSIONS, len(found))
+        self._meters.set(metric.ESTABLISHED, established)
+        for line in _turns(self._sessions, found, now):
+            log.info("%s: %d of %d are established", line, established, len(found))
+        # What is as it was has been so since then.
+        former = self._sessions
+        self._sessions = {
+            name: former[name] if name in former and former[name].same(each) else each
+            for name, each in found.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """How a session was found, and when it was first found so: seconds of the clock."""
+
+    established: bool
+    since: float
+
+    def same(self, other: "_Seen") -> bool:
+        return self.established == other.established
+
+
+def _turns(former: Mapping[str, _Seen], found: Mapping[str, _Seen], now: float) -> Iterator[str]:
+    """Yield what is to be said of each session that was established, or is, and was not.
+
+    How long it was the other way is as exact as one looks often.
+    """
+    for name in sorted(former.keys() | found.keys()):
+        was, seen = former.get(name), found.get(name)
+        if was is None and seen is not None and seen.established:
+            yield f"session {name} is established, seen for the first time"
+        elif was is not None and seen is not None and not was.same(seen):
+            turn = "established" if seen.established else "lost"
+            yield f"session {name} is {turn} after {now - was.since:.0f} s"
+        elif was is not None and seen is None and was.established:
+            yield f"session {name} is no more, after {now - was.since:.0f} s"
 
 
 def run(platform: RealPlatform) -> None:

@@ -47,7 +47,7 @@ from calico_ctl.datastore.etcd_requests import (
 )
 from calico_ctl.datastore.etcd_requests import EtcdSettings as EtcdSettings  # noqa: PLC0414
 from calico_ctl.datastore.etcd_servers import Round, ServerFailed
-from calico_ctl.datastore.store import Change, Entry, Event, Made, Tree
+from calico_ctl.datastore.store import LARGEST_VALUE, Change, Entry, Event, Made, Tree
 from calico_ctl.errors import AlreadyExists, CalicoError, HistoryLost
 
 # A single change is returned at once; of a backlog, several together, since who takes them in costs
@@ -258,6 +258,8 @@ class Etcd(Client):
         return said
 
     def _put(self, key: str, condition: str, fields: Mapping[str, str]) -> Entry | int:
+        if (size := len(fields.get("value", "").encode())) > LARGEST_VALUE:
+            raise self._requests.refused(key, f"a value of {size} bytes is too large")
         path, form = f"{_path(key)}{condition}", urlencode(fields)
         return self._write(key, path, lambda connection: connection.put(path, form))
 

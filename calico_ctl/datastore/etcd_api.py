@@ -14,7 +14,7 @@ from calico_ctl.datastore.store import Api, Change, Entry, Event, Made, Store, T
 from calico_ctl.errors import DatastoreError
 from calico_ctl.model import etcd_access
 from calico_ctl.model.etcd_access import EtcdAuthority
-from calico_ctl.model.root import MOVED, READY, ROOT
+from calico_ctl.model.root import FILLING, MOVED, READY, ROOT
 
 _CHOOSE = "ETCD_API=2 or ETCD_API=3 says which of them counts"
 
@@ -174,7 +174,15 @@ def _moved(v2: Store, v3: Store) -> Api:
         if _ready(stores[version]) == "true" and _says_moved(stores[other]):
             return Api(version, f"the cluster was moved here from etcd's v{other} store")
     message = f"etcd at {v2.address} has {ROOT} in its v2 store and in its v3 store"
-    raise DatastoreError(message, hint=_CHOOSE)
+    hint = _CHOOSE
+    for version, there in stores.items():
+        if there.get(FILLING) is not None and _ready(there) != "true":
+            message += f"; that of v{version} is not complete"
+            hint = (
+                f"`calicoctl datastore migrate --from={5 - version} --to={version}` is at work, or"
+                " was broken off; then the same again does the rest"
+            )
+    raise DatastoreError(message, hint=hint)
 
 
 def _says_moved(there: Store) -> bool:

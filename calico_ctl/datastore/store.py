@@ -12,6 +12,12 @@ from typing import NamedTuple, Protocol
 
 from calico_ctl.errors import HistoryLost
 
+LARGEST_VALUE = 1_500_000
+"""How many bytes a value may have: etcd's v3 API takes requests of 1.5 MiB, if not told otherwise.
+
+By its v2 API more can be written, which could never be moved to v3, and is read with every tree.
+"""
+
 
 class Entry(NamedTuple):
     """A key, its value (None for a directory) and the revision of its last change.
@@ -91,7 +97,10 @@ class StoreReplaced(HistoryLost):
 
 
 class Store(Protocol):
-    """A datastore. Every verb may raise DatastoreUnavailable or DatastoreError."""
+    """A datastore. Every verb may raise DatastoreUnavailable or DatastoreError.
+
+    The latter is also for a value that is too large; it is not written.
+    """
 
     @property
     def address(self) -> str:

@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from calico_ctl.datastore import entries
-from calico_ctl.datastore.store import Entry, Store
+from calico_ctl.datastore.store import Delete, Entry, Put, Store
 from calico_ctl.errors import AlreadyExists, CalicoError, Conflict, DatastoreError, NotFound
 from calico_ctl.model import keys
-from calico_ctl.model.root import MOVED, ROOT
+from calico_ctl.model.root import FILLING, MOVED, ROOT
 
 Content = dict[str, str | None]
 """Key → value; None for a directory."""
@@ -28,8 +28,9 @@ _MOVING = "moving"
 _ROUNDS = 20
 _SHOWN = 3
 
-_MARK = f"{ROOT}/migration"
-"""Is there in a store while it is filled: what else is there comes from us."""
+
+class _DoneByOthers(Exception):
+    """The store that is to be filled counts already: hosts may have written into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Difference:
     def __bool__(self) -> bool:
         """Say whether there is any."""
         return bool(self.new or self.changed or self.extra)
+
+
+NOTHING = Difference((), (), ())
 
 
 def content(store: Store) -> Content:
@@ -76,9 +80,9 @@ def plan(source: Store, target: Store) -> Difference:
     found = difference(wanted, there)
     if _ready(target) == _TRUE:
         if _ready(source) == MOVED or not found:
-            return Difference((), (), ())
+            return NOTHING
         raise _in_use(target, found)
-    if found.extra and target.get(_MARK) is None and _ready(target) != MOVED:
+    if found.extra and target.get(FILLING) is None and _ready(target) != MOVED:
         raise _in_use(target, found)
     return found
 
@@ -86,22 +90,27 @@ def plan(source: Store, target: Store) -> Difference:
 def migrate(source: Store, target: Store, say: Callable[[str], None]) -> Difference:
     """Make `target` hold the cluster that `source` holds; return what was to be done for that.
 
-    Done again, it does nothing. Raises NotFound if there is nothing in `source`, Conflict if
-    something else is in `target`.
+    Done again, it does nothing; of several at once, one is done. Raises NotFound if there is
+    nothing in `source`, Conflict if something else is in `target`.
     """
     found = plan(source, target)
     if _ready(target) == _TRUE and _ready(source) == MOVED:
         return found
-    with _locked(source):
-        say(f"{keys.READY} in {_called(source)} is not true now: agents leave everything as it is")
-        entries.assign(target, _MARK, _called(source))
-        _copy(source, target)
-        entries.assign(source, keys.READY, MOVED)
-        # and what was written up to here, where nobody could know yet
-        _copy(source, target)
-        store_is_complete(target, content(source))
-    target.delete(_MARK)
-    entries.assign(target, keys.READY, _TRUE)
+    try:
+        with _locked(source):
+            say(f"{keys.READY} in {_called(source)} is not true now: agents leave all as it is")
+            entries.assign(target, FILLING, _called(source))
+            _copy(source, target)
+            entries.assign(source, keys.READY, MOVED)
+            # and what was written up to here, where nobody could know yet
+            _copy(source, target)
+            wanted = content(source)
+            _require_that_it_is_ours(target, wanted)
+            store_is_complete(target, wanted)
+    except _DoneByOthers:
+        target.delete(FILLING)
+        return NOTHING
+    _let_count(target)
     return found
 
 
@@ -111,14 +120,14 @@ def load(target: Store, wanted: Content) -> Difference:
     Raises Conflict if something else is in it.
     """
     found = difference(wanted, content(target))
-    if found.changed or (found.extra and target.get(_MARK) is None):
+    begun = target.get(FILLING) is not None and _ready(target) != _TRUE
+    if found.changed or (found.extra and not begun):
         raise _in_use(target, found)
     if found or _ready(target) != _TRUE:
-        entries.assign(target, _MARK, "a file")
+        entries.assign(target, FILLING, "a file")
         fill(target, wanted)
         store_is_complete(target, wanted)
-        target.delete(_MARK)
-        entries.assign(target, keys.READY, _TRUE)
+        _let_count(target)
     return found
 
 
@@ -148,6 +157,7 @@ def store_is_complete(target: Store, wanted: Content) -> None:
 def _copy(source: Store, target: Store) -> None:
     for _ in range(_ROUNDS):
         wanted = content(source)
+        _require_that_it_is_ours(target, wanted)
         fill(target, wanted)
         if content(source) == wanted:
             return
@@ -157,6 +167,21 @@ def _copy(source: Store, target: Store) -> None:
     )
 
 
+def _require_that_it_is_ours(target: Store, wanted: Content) -> None:
+    # What is different and was read before it counted: hosts write only after that.
+    if difference(wanted, content(target)) and _ready(target) == _TRUE:
+        raise _DoneByOthers
+
+
+def _let_count(target: Store) -> None:
+    """Say that all is there, and no more to come, at once where that is possible."""
+    ready = target.get(keys.READY)
+    if ready is not None and ready.value == _TRUE:
+        target.delete(FILLING)
+    else:
+        target.write_together([Delete(FILLING), Put(keys.READY, _TRUE, ready)])
+
+
 @contextmanager
 def _locked(source: Store) -> Iterator[None]:
     """Keep agents from changing anything; as it was before if the work does not get done."""
@@ -164,9 +189,10 @@ def _locked(source: Store) -> Iterator[None]:
     entries.assign(source, keys.READY, _MOVING)
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        is_moved = before == MOVED or isinstance(error, _DoneByOthers)
         with suppress(CalicoError):
-            entries.assign(source, keys.READY, MOVED if before == MOVED else _TRUE)
+            entries.assign(source, keys.READY, MOVED if is_moved else _TRUE)
         raise
 
 
@@ -177,7 +203,7 @@ def _ready(store: Store) -> str | None:
 
 def _counts(entry: Entry) -> bool:
     key = f"{entry.key}/"
-    passing = (f"{keys.STATUS.rpartition('/')[0]}/", f"{keys.READY}/", f"{_MARK}/")
+    passing = (f"{keys.STATUS.rpartition('/')[0]}/", f"{keys.READY}/", f"{FILLING}/")
     return not key.startswith(passing) and "/_" not in key
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # It would log every program that it starts.
 logging.getLogger("sh").setLevel(logging.WARNING)
 
+# It replaces itself at the end of its import, and who waits for another thread's gets what it was.
+_importing = threading.Lock()
+
 _FROZEN = {"LD_LIBRARY_PATH", "LD_LIBRARY_PATH_ORIG"}
 _FROZEN_PREFIX = "_PYI_"
 
@@ -33,7 +36,8 @@ def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 10) -> str:
     Raises CommandFailed if it is not there, does not end within `timeout` seconds, or exits with
     anything but 0; the message holds a command line that can be pasted.
     """
-    import sh
+    with _importing:
+        import sh
 
     program = shutil.which(argv[0])
     if program is None:

@@ -11,5 +11,8 @@ READY = "/calico/Ready"
 MOVED = "moved"
 """What it says where another store counts since."""
 
+FILLING = "/calico/migration"
+"""Is there in a store while it is filled: what else is there comes from us. It says from where."""
+
 APART_FROM_POLICY = ("/calico/felix/", "/calico/ipam/v2/")
 """How the keys begin that the policy agent does not go by: reports, and who has which address."""

@@ -100,7 +100,7 @@ def steps(page: Path) -> list[Step]:
     for block in blocks(text):
         place = f"{page.name}:{block.number}"
         if block.language == "console" and block.is_run:
-            found += _conversation(block, place)
+            found += conversation(block, place)
         elif block.language == "sh" and block.is_run:
             found.append(Step(place, "host1", block.text, None))
             last = block.number + block.text.count("\n") + 4
@@ -110,7 +110,8 @@ def steps(page: Path) -> list[Step]:
     return found
 
 
-def _conversation(block: Block, place: str) -> Iterator[Step]:
+def conversation(block: Block, place: str) -> Iterator[Step]:
+    """Give what is typed in a block with prompts, each with its answer."""
     host, typed, shown = "", "", list[str]()
     for line in block.text.splitlines():
         prompt = _PROMPT.fullmatch(line)

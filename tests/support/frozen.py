@@ -127,6 +127,14 @@ def newer_debian() -> Iterator[Root]:
         yield root
 
 
+def debian_with_docker() -> Path:
+    """Return the root of a fresh Debian with an engine, for hosts; skip where none can be had."""
+    made = command.run([str(CHECKOUT / "scripts/debian_with_docker")], check=False, timeout=800)
+    if made.code != 0:
+        pytest.skip(made.err.strip().rpartition("\n")[2])
+    return Path(made.out.strip())
+
+
 @contextmanager
 def _root(unpack: str, what: str) -> Iterator[Root]:
     place = Path(tempfile.mkdtemp(prefix="calico-debian-", dir="/var/tmp"))

@@ -56,6 +56,8 @@ class Host:
         self.cgroup = cgroup
         self.pid = 0
         self._survives = survives
+        self.root: Path | None = None
+        """A directory that is its root, with a layer of its own; None: it has the machine's."""
         self._init: subprocess.Popen[bytes] | None = None
         self._dockerd: subprocess.Popen[bytes] | None = None
         self._spawned: list[subprocess.Popen[bytes]] = []
@@ -68,7 +70,8 @@ class Host:
         ready = self.directory / "ready"
         ready.unlink(missing_ok=True)
         guard = [] if self._survives else list(command.DIES_WITH_US)
-        init = [str(Path(__file__).with_name("host_init.sh")), self.name, str(self.directory)]
+        root = str(self.root or "")
+        init = [str(Path(__file__).with_name("host_init.sh")), self.name, str(self.directory), root]
         unshare = ["unshare", *NAMESPACES, "--fork", "--kill-child"]
         argv = [*guard, *unshare, "sh", *init, *calicoctl_program()]
         cgroups.make(self.cgroup)

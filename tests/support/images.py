@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calico_ctl.docker_api.image import DEFAULT_IMAGE
 from tests.support import command
 from tests.support.paths import CHECKOUT, STATE
 
@@ -94,6 +95,20 @@ def _remove_old_seeds() -> None:
     seeds = sorted(STATE.glob("seed-*"), key=lambda path: path.stat().st_mtime)
     for old in seeds[:-KEPT_SEEDS]:
         shutil.rmtree(old)
+
+
+@contextlib.contextmanager
+def without_node_image() -> Iterator[None]:
+    """Have the machine's engine forget it for a while, though not the steps of its build."""
+    kept = "calico/node:kept"
+    with locked():
+        docker("tag", DEFAULT_IMAGE, kept)
+        docker("rmi", DEFAULT_IMAGE)
+        try:
+            yield
+        finally:
+            docker("tag", kept, DEFAULT_IMAGE)
+            docker("rmi", kept)
 
 
 @contextlib.contextmanager

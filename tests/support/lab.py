@@ -29,7 +29,10 @@ KEPT = "kept"
 
 
 class Lab:
-    """Hosts on one underlay. `survives`: they may stay up after this process (see `keep`)."""
+    """Hosts on one underlay. `survives`: they may stay up after this process (see `keep`).
+
+    `root`: they have nothing but what is in this directory, instead of the machine's programs.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class Lab:
         node_image: bool = False,
         docker: bool = True,
         survives: bool = False,
+        root: Path | None = None,
     ) -> None:
         self.name = f"calico-lab-{os.getpid()}-{next(_numbers)}"
         self.directory = STATE / self.name
@@ -46,6 +50,8 @@ class Lab:
         self._node_image = node_image
         self._kept = False
         self.hosts = [self._host(number) for number in range(1, size + 1)]
+        for host in self.hosts:
+            host.root = root
 
     def _host(self, number: int) -> Host:
         home = self.directory / f"host{number}"

@@ -11,7 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from calico_ctl.datastore import in_order
-from calico_ctl.datastore.store import Api, Change, Entry, Event, Made, StoreReplaced, Tree
+from calico_ctl.datastore.store import (
+    LARGEST_VALUE,
+    Api,
+    Change,
+    Entry,
+    Event,
+    Made,
+    StoreReplaced,
+    Tree,
+)
 from calico_ctl.errors import (
     AlreadyExists,
     Conflict,
@@ -186,6 +195,8 @@ class MemoryStore:
             raise Conflict(f"{seen.key} was changed by somebody else meanwhile")
 
     def _write(self, key: str, value: str | None, ttl: int | None = None) -> Entry:
+        if len(value or "") > LARGEST_VALUE:
+            raise DatastoreError(f"the value of {key} is too large")
         self._make_parents(key)
         self._index += 1
         expires = None if ttl is None else self._now + ttl

@@ -10,7 +10,16 @@ from itertools import count
 
 import pytest
 
-from calico_ctl.datastore.store import Change, Delete, Entry, Event, Put, Store, StoreReplaced
+from calico_ctl.datastore.store import (
+    LARGEST_VALUE,
+    Change,
+    Delete,
+    Entry,
+    Event,
+    Put,
+    Store,
+    StoreReplaced,
+)
 from calico_ctl.errors import AlreadyExists, Conflict, DatastoreError, HistoryLost
 
 _numbers = count()
@@ -509,6 +518,20 @@ class StoreContract:
         changes = [Put(f"{base}/{number}", str(number) * 400_000) for number in range(5)]
         written = store.write_together(changes)
         assert list(store.tree(base).entries) == list(written.values())
+
+    def test_a_value_that_is_too_large_is_refused_and_not_written(
+        self, store: Store, base: str
+    ) -> None:
+        seen = store.create(f"{base}/there", "before")
+        large = "x" * (LARGEST_VALUE + 200_000)
+        for write in (
+            lambda: store.put(f"{base}/there", large),
+            lambda: store.swap(seen, large),
+            lambda: store.create(f"{base}/new", large),
+        ):
+            with pytest.raises(DatastoreError, match=r"too large"):
+                write()
+        assert [*store.tree(base).entries] == [seen]
 
     def test_the_address_is_known(self, store: Store) -> None:
         assert ":" in store.address

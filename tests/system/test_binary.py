@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ import pytest
 from calico_ctl import __version__
 from calico_ctl.docker_api import build_context
 from calico_ctl.docker_api.image import DEFAULT_IMAGE
-from tests.support import command, frozen, images
+from tests.support import command, frozen
 from tests.support.frozen import Frozen, Root
 from tests.support.host import Host
 from tests.support.lab import Lab
@@ -110,39 +109,6 @@ def test_it_works_unchanged_in_a_newer_debian(frozen_calicoctl: Frozen) -> None:
         assert "this is a bug" not in found.text
         # its libraries are taken by Python alone, not by what is newer here
         assert "GLIBC" not in found.text
-
-
-@pytest.fixture
-def no_node_image() -> Iterator[None]:
-    """The machine's engine has no node image for a while, though what it was built in steps of."""
-    images.ensure(node_image=True)
-    kept = "calico/node:kept"
-    with images.locked():
-        images.docker("tag", DEFAULT_IMAGE, kept)
-        images.docker("rmi", DEFAULT_IMAGE)
-        try:
-            yield
-        finally:
-            images.docker("tag", kept, DEFAULT_IMAGE)
-            images.docker("rmi", kept)
-
-
-@pytest.mark.usefixtures("no_node_image")
-def test_with_docker_and_no_python_it_builds_the_node_image(debian: Root) -> None:
-    trusted = Path("/etc/ssl/certs/ca-certificates.crt")
-    (debian.path / trusted.parent.relative_to("/")).mkdir(parents=True, exist_ok=True)
-    shutil.copy(trusted, debian.path / trusted.relative_to("/"))
-
-    said = debian.run("calicoctl", "node", "image", "save", "/node.tar", docker=True)
-
-    assert f"{DEFAULT_IMAGE} is in /node.tar" in said.out
-    progress = said.err.splitlines()
-    assert f"building {DEFAULT_IMAGE} on " in progress[0]
-    assert any("COPY calico_ctl " in line for line in progress)
-    with tarfile.open(debian.path / "node.tar") as archive:
-        assert "manifest.json" in archive.getnames()
-    argv = ["--entrypoint=/opt/calico/venv/bin/python3", DEFAULT_IMAGE, "/opt/calico/calicoctl.py"]
-    assert images.docker("run", "--rm", "--net=none", *argv, "version") == f"{__version__}\n"
 
 
 @pytest.mark.parametrize(

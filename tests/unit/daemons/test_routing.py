@@ -55,6 +55,7 @@ class FakeBird:
     def __init__(self) -> None:
         self.given: list[str] = []
         self.refuses = False
+        self.infos = {"Mesh_10_0_0_2": "Established"}
 
     def configure(self, text: str) -> bool:
         if self.refuses:
@@ -65,7 +66,7 @@ class FakeBird:
         return True
 
     def sessions(self) -> list[SessionState] | None:
-        return [SessionState("Mesh_10_0_0_2", "up", "10:00:00", "Established")]
+        return [SessionState(name, "up", "10:00:00", info) for name, info in self.infos.items()]
 
 
 class Lab:
@@ -232,3 +233,43 @@ def test_sessions_and_new_configurations_are_measured(lab):
     assert values["calico_bgp_configurations_total"] == 2
     assert values["calico_bgp_sessions"] == values["calico_bgp_sessions_established"] == 1
     assert meters.measured().trouble == ""
+
+
+class HandClock(SystemClock):
+    """Shows what it is set to."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_session_that_comes_or_goes_is_a_line_with_its_name_and_how_long(lab, caplog):
+    caplog.set_level("INFO")
+    lab.platform.clock = clock = HandClock()
+    lab.resync()
+
+    def told(seconds: float, **infos: str) -> list[str]:
+        caplog.clear()
+        clock.now += seconds
+        lab.bird.infos = infos
+        lab.routing.turn([Tick()])
+        return [each for each in caplog.messages if each.startswith("session ")]
+
+    assert told(0, a="Established", b="Active") == [
+        "session a is established, seen for the first time: 1 of 2 are established"
+    ]
+    assert told(10, a="Established", b="Connect") == []
+    assert told(10, a="Established", b="Established") == [
+        "session b is established after 20 s: 2 of 2 are established"
+    ]
+    assert told(40, a="Active Socket: Connection refused", b="Established") == [
+        "session a is lost after 60 s: 1 of 2 are established"
+    ]
+    # As many as before are established, yet not the same.
+    assert told(10, a="Established", b="Active") == [
+        "session a is established after 10 s: 1 of 2 are established",
+        "session b is lost after 50 s: 1 of 2 are established",
+    ]
+    assert told(10, b="Active") == ["session a is no more, after 10 s: 0 of 1 are established"]
+    assert told(10) == []

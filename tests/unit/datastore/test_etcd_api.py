@@ -50,6 +50,19 @@ def test_the_store_with_the_cluster_counts_and_v2_if_there_is_none(old, new, ver
     assert words in api.reason
 
 
+@pytest.mark.parametrize(("filled", "line"), [(0, "--from=3 --to=2"), (1, "--from=2 --to=3")])
+def test_a_store_that_is_half_filled_is_named_and_nobody_is_told_to_choose_it(filled, line):
+    stores = MemoryStore(), MemoryStore()
+    for each in stores:
+        each.create("/calico/config/a", "1")
+    stores[filled].create(root.FILLING, "the other one")
+    stores[1 - filled].create(root.READY, "moving")
+    with pytest.raises(DatastoreError, match=rf"that of v{filled + 2} is not complete") as caught:
+        etcd_api.choose(*stores)
+    assert f"`calicoctl datastore migrate {line}`" in caught.value.hint
+    assert "ETCD_API" not in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

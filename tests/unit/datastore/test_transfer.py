@@ -164,6 +164,43 @@ def test_a_store_that_never_rests_is_given_up_and_as_before(source, target, monk
     assert value(target, READY) is None
 
 
+@pytest.mark.parametrize("reading", [1, 3], ids=["before it copies", "after it has copied"])
+def test_of_two_at_once_the_slower_one_undoes_nothing(source, target, monkeypatch, reading: int):
+    """As if each host were told to move the cluster: one has, and hosts write already."""
+    read = transfer.content
+    turns = iter(range(100))
+
+    def slow(store: MemoryStore) -> transfer.Content:
+        found = read(store)
+        if store is source and next(turns) == reading:
+            monkeypatch.setattr(transfer, "content", read)
+            migrate(source, target)
+            target.put(POOL, "changed by a host")
+            target.delete(PROFILE)
+            target.create("/calico/policy/profile/new", None)
+            monkeypatch.setattr(transfer, "content", slow)
+        return found
+
+    monkeypatch.setattr(transfer, "content", slow)
+    assert not migrate(source, target)
+    assert value(target, POOL) == "changed by a host"
+    assert target.get(PROFILE) is None
+    assert target.get("/calico/policy/profile/new") is not None
+    assert (value(source, READY), value(target, READY)) == ("moved", "true")
+    assert target.get(root.FILLING) is None
+    assert next(turns) > reading
+
+
+def test_a_cluster_that_counts_loses_nothing_to_a_file(source, target):
+    """Were it that somebody was killed who filled it, and somebody else had done it."""
+    migrate(source, target)
+    target.create(root.FILLING, "the v2 store")
+    target.create("/calico/policy/profile/new", None)
+    with pytest.raises(Conflict, match="holds something else"):
+        transfer.load(target, transfer.content(source))
+    assert target.get("/calico/policy/profile/new") is not None
+
+
 @pytest.mark.parametrize("after", range(1, 12))
 def test_broken_off_anywhere_it_can_be_begun_again(source, target, monkeypatch, after: int):
     real: dict[str, Callable[..., object]] = {}

@@ -1,9 +1,12 @@
+import subprocess
+import sys
 import time
 
 import pytest
 
 from calico_ctl.errors import CommandFailed
 from calico_ctl.host import command
+from tests.support.paths import CHECKOUT
 
 
 def test_output_is_returned_and_input_given():
@@ -25,6 +28,37 @@ def test_a_failure_shows_a_line_to_paste_and_what_the_program_said():
 def test_a_program_that_is_not_there_is_named():
     with pytest.raises(CommandFailed, match="cannot run no-such-program-here"):
         command.run(["no-such-program-here"])
+
+
+FIRST_PROGRAMS = """
+import threading
+import time
+from calico_ctl.errors import CommandFailed
+from calico_ctl.host import command
+
+said = []
+
+def fail(number):
+    time.sleep(number * 0.003)
+    try:
+        command.run(["false"])
+    except Exception as error:
+        said.append(type(error))
+
+threads = [threading.Thread(target=fail, args=(number,)) for number in range(20)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+assert said == [CommandFailed] * 20, said
+"""
+
+
+def test_several_threads_may_run_a_process_first_program():
+    """As those of the agent do, where one of them fails."""
+    argv = [sys.executable, "-c", FIRST_PROGRAMS]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_program_that_does_not_end_is_ended():
