@@ -310,7 +310,8 @@ class Engine:
     def pull(self, image: str) -> Iterator[Json]:
         """Pull an image; yield the engine's progress messages. Errors are among them.
 
-        Raises DockerError if the engine cannot even begin: the image is not there, or no registry.
+        Raises DockerError if the engine cannot even begin (the image is not there, or no registry),
+        or says nothing more for two minutes.
         """
         from docker.utils import parse_repository_tag
 
@@ -355,15 +356,16 @@ class Engine:
 
     @cached_property
     def _api(self) -> "APIClient":
-        import docker
         from docker.utils import kwargs_from_env
+
+        from calico_ctl.docker_api.pulling import Client
 
         # A mapping that is not empty, or docker-py reads the environment behind our back.
         environment = {"DOCKER_TLS_VERIFY": ""} | self._environment
         environment["DOCKER_HOST"] = self.address
         with self._asking("its version"):
             options = kwargs_from_env(environment=environment)
-            return docker.APIClient(version="auto", timeout=self.seconds, **options)
+            return Client(version="auto", timeout=self.seconds, **options)
 
     def _asking(self, thing: str) -> AbstractContextManager[None]:
         from calico_ctl.docker_api.failures import translated

@@ -8,6 +8,7 @@ import docker
 import requests
 import urllib3
 
+from calico_ctl.docker_api import pulling
 from calico_ctl.errors import CalicoError, Conflict, DockerError, DockerUnavailable, NotFound
 
 _AMBIGUOUS = "multiple ids found"
@@ -44,6 +45,11 @@ def translated_pull(address: str, image: str) -> Iterator[None]:
         # Not the engine's: a program that knows passwords of registries failed, for example.
         except docker.errors.DockerException as error:
             raise DockerError(f"{failed}: {error}") from error
+        except _TIMEOUTS as error:
+            raise DockerError(
+                f"{failed}: nothing more came for {pulling.LONGEST_SILENCE} s;"
+                " the registry hangs, or the Docker Engine"
+            ) from error
 
 
 def silent(address: str) -> DockerUnavailable:

@@ -20,7 +20,6 @@ enter_root() {
     cd /
 }
 
-
 hostname "$name"
 groups=$(cat /proc/self/cgroup)
 unified=no

@@ -128,7 +128,7 @@ def typed(conversation: str) -> list[Step]:
     shown = "".join(
         f"{line}\n"
         for line in conversation.splitlines()
-        if line and not line.startswith(("  (", "All as it"))
+        if not line.startswith(("  (", "All as it"))
     )
     block = document.Block("console", 0, shown)
     return [replace(step, shown=step.shown or None) for step in document.conversation(block, "")]
