@@ -17,8 +17,10 @@ SHORTEST = 4
 """Known secrets of fewer characters are not looked for: what is left would be unreadable."""
 
 _WORDS = (
-    r"passw(?:or)?d|passphrase|secret|token|credential|api_?key|access_?key|private_?key"
-    r"|(?<![a-z])auth(?![a-z])"
+    r"passw(?:or)?d|passphrase|secret|(?:identity|registry)?token|credential"
+    r"|api_?key|access_?key|private_?key|basic_?auth|(?<![a-z])auth(?![a-z])"
+    # PWD alone is a folder, and names of the kernel's settings have a "pass" within
+    r"|(?:(?<![a-z])pass|(?<=[a-z0-9][_.-])pwd)(?![a-z0-9_.-])"
 )
 _SECRET_NAME = re.compile(rf"(?:^|[^a-z])(?:{_WORDS}|authorization)s?(?:$|[^a-z])", re.IGNORECASE)
 _KEY_VARIABLE = re.compile(r"[A-Z0-9]_KEY(?:_|$)")
@@ -36,10 +38,28 @@ _ARGUMENTS = {"Args", "Cmd", "Entrypoint", "Healthcheck", "Health"}
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----.*?(?:-----END \1-----|\Z)", re.DOTALL
 )
-_USER_IN_URL = re.compile(r"(?<=://)[^/\s\"']+@")
+_USER_IN_URL = re.compile(
+    r"(?<=://)(?:[^/\s\"']+|[^/\s\"'@:]{1,64}:(?!\d{1,5}(?:/|$))[^\s\"'@]{1,256})@"
+)
+# as some write a proxy; the digest of an image looks much the same
+_USER_BEFORE_HOST = re.compile(
+    r"(?<![\w/.@:%+-])[\w.%+-]{1,64}:[^\s\"'@,]{1,128}@(?!sha\d)(?=(?:[\w.-]{1,255}|\[[\da-f:.]+\]):\d)",
+    re.IGNORECASE,
+)
+_SWARM = re.compile(r"SWMTKN-[\w-]+")
+_BEARER = re.compile(r"(\bBearer\s+)[\w.~+/=-]{12,}")
 _HEADER = re.compile(
     r"((?:authorization|x-registry-auth|x-registry-config)\"?\s*:\s*\"?)[^\r\n\"]+", re.IGNORECASE
 )
+_QUOTED_HEADER = re.compile(r"(authorization'\s*:\s*b?')[^\r\n']+", re.IGNORECASE)
+# --name value, and "--name", "value"
+_OPTION = re.compile(
+    r"((?<!-)--[a-z0-9-]{0,40}(?:passw(?:or)?d|passphrase|secret|token)[\"']?,?\s{1,20})"
+    r"(?!-)(\"[^\"\n]*\"|'[^'\n]*'|[^\s,\"'\]]+)",
+    re.IGNORECASE,
+)
+# what curl and etcdctl take; numbers are those of a user and a group
+_USER_OPTION = re.compile(r"((?<!\S)(?:-u|--user)[= ][^\s:\"']{1,64}:)(?!\d+(?!\S))[^\s\"']+")
 _BIRD = re.compile(r"(\bpassword\s+)(\"[^\"\n]*\"|'[^'\n]*')", re.IGNORECASE)
 # name=value and name: value, quoted or not, in whatever program's words
 _NAMED = re.compile(
@@ -54,9 +74,12 @@ _QUOTE = re.compile(r"\\?[\"']|")
 def text(given: str, secrets: Iterable[str] = ()) -> str:
     """Return a text without what looks like a secret, and without those that are known."""
     given = _PRIVATE_KEY.sub(PLACEHOLDER, given)
-    given = _USER_IN_URL.sub(f"{PLACEHOLDER}@", given)
-    given = _HEADER.sub(rf"\g<1>{PLACEHOLDER}", given)
-    for pattern in (_BIRD, _NAMED):
+    given = _SWARM.sub(PLACEHOLDER, given)
+    for pattern in (_USER_IN_URL, _USER_BEFORE_HOST):
+        given = pattern.sub(f"{PLACEHOLDER}@", given)
+    for pattern in (_HEADER, _QUOTED_HEADER, _BEARER, _USER_OPTION):
+        given = pattern.sub(rf"\g<1>{PLACEHOLDER}", given)
+    for pattern in (_BIRD, _OPTION, _NAMED):
         given = pattern.sub(_with_its_quotes, given)
     # The longest first: one may be a part of another.
     for secret in sorted(set(secrets), key=len, reverse=True):

@@ -35,6 +35,9 @@ SILENT_ENGINE = f"{ENGINE} does not answer in time"
 READY = "ok\n200"
 DECISION = re.compile(r"^\S+ INFO calico_ctl\.\S+: \S.* in [0-9.]+ ms$", re.MULTILINE)
 LOGGED = ("bird", "docker-proxy", "felix", "lifecycle", "metrics", "routing")
+FED, MOST_KEPT = 13_000_000, 11_500_000
+"""Bytes given to each log, and how many may be left: ten files of a million, and the current."""
+
 FULL = ("/tmp", "/var/tmp")
 """Where diags puts its file first, and second."""
 
@@ -248,14 +251,18 @@ def test_each_decision_is_a_line_of_a_log_and_logs_are_rotated(well, host):
     shown = host.docker("exec", "calico-node", "sh", "-c", runs).out
     kept = r"(?m)^(\S+)/log/run:exec svlogd (?:-tt )?/var/log/calico/(\S+)$"
     assert dict(re.findall(kept, shown)) == {name: name for name in LOGGED}
-    # as the agent's log service runs it, in another folder
-    there = "/var/log/calico/rotated"
-    script = f"sed s,/var/log/calico/felix,{there}, /opt/calico/service/felix/log/run"
-    feed = f'yes {"x" * 99} | head -c 2500000 | sh -c "$({script})"'
-    feed = f"mkdir {there}; {feed}; ls {there}; rm -r {there}"
-    shown = host.docker("exec", "calico-node", "sh", "-c", feed).out.split()
-    assert "current" in shown
-    assert len([name for name in shown if name.startswith("@")]) >= 2
+    # as each log service runs it, in another folder
+    for name in LOGGED:
+        there = f"/var/log/calico/rotated-{name}"
+        script = f"sed s,/var/log/calico/{name},{there}, /opt/calico/service/{name}/log/run"
+        feed = f'yes {"x" * 999} | head -c {FED} | sh -c "$({script})"'
+        listed = f"cd {there}; wc -c *; cd /; rm -r {there}"
+        feed = f"mkdir {there}; {feed}; {listed}"
+        shown = host.docker("exec", "calico-node", "sh", "-c", feed).out
+        sizes = {file: int(size) for size, file in map(str.split, shown.splitlines())}
+        assert "current" in sizes
+        assert len([file for file in sizes if file.startswith("@")]) >= 2
+        assert sizes["total"] <= MOST_KEPT < FED
 
 
 def logged(host: Host, service: str = "felix") -> str:

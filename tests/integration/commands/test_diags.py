@@ -35,10 +35,15 @@ PLANTED = {
     name: f"planted-{name}-7f3a"
     for name in (
         *("etcd", "etcdfile", "bgp", "token", "plain", "cmd", "registry", "log", "url", "bird"),
-        *("health", "nodeenv", "key", "upload"),
+        *("health", "nodeenv", "key", "upload", "identity", "label", "option", "proxy"),
     )
 }
 LOGIN = base64.b64encode(f"joe:{PLANTED['registry']}".encode()).decode()
+LABELS = {
+    "db.pass": PLANTED["label"],
+    "start": f"serve --db-password {PLANTED['option']}",
+    "proxy": f"joe:{PLANTED['proxy']}@proxy:3128",
+}
 WEB = {
     "Id": "1" * 64,
     "Name": "/web",
@@ -51,6 +56,7 @@ WEB = {
             f"GREETING={PLANTED['plain']}",
         ],
         "Cmd": ["serve", PLANTED["cmd"]],
+        "Labels": LABELS,
     },
 }
 NODE = {
@@ -60,7 +66,12 @@ NODE = {
     "Config": {"Env": ["IP=10.99.0.1", f"ETCD_PASSWORD={PLANTED['nodeenv']}"], "Tty": False},
 }
 LISTED = [
-    {"Id": each["Id"], "Names": [each["Name"]], "Command": f"serve {PLANTED['cmd']}"}
+    {
+        "Id": each["Id"],
+        "Names": [each["Name"]],
+        "Command": f"serve {PLANTED['cmd']}",
+        "Labels": LABELS,
+    }
     for each in (WEB, NODE)
 ]
 ANSWERS: list[tuple[str, object]] = [
@@ -126,12 +137,14 @@ def planted(etcd: Etcd, tmp_path: Path) -> Iterator[Shell]:
     etcd.request("PUT", "/v2/keys/calico/bgp/v1/global/peer_v4/10.0.0.9", json.dumps(peer))
     (tmp_path / "password").write_text(PLANTED["etcdfile"] + "\n")
     (tmp_path / "password").chmod(0o600)
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example.org": {"auth": LOGIN}}}))
+    registry = {"auth": LOGIN, "identitytoken": PLANTED["identity"]}
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {"r.example.org": registry}}))
     logs = tmp_path / "logs/felix"
     logs.mkdir(parents=True)
     lines = [
         f"WARNING cannot reach http://joe:{PLANTED['log']}@10.0.0.1:2379",
         f"INFO by value: {PLANTED['etcdfile']} {PLANTED['bgp']} {PLANTED['nodeenv']} {LOGIN}",
+        f"INFO more: {PLANTED['identity']}",
         f'protocol bgp a {{ password "{PLANTED["bird"]}"; }}',
         f"-----BEGIN PRIVATE KEY-----\n{PLANTED['key']}\n-----END PRIVATE KEY-----",
         "INFO what is no secret stays",

@@ -31,6 +31,18 @@ KEY = f"-----BEGIN EC PRIVATE KEY-----\n{SECRET}\n{SECRET}\n-----END EC PRIVATE 
         f"secret: {SECRET}",
         f"API_KEY={SECRET}",
         f"--token={SECRET}",
+        f"calicoctl bgp --password {SECRET}",
+        f'"--etcd-password",\n        "{SECRET}"',
+        f"curl -u joe:{SECRET} http://10.0.0.1",
+        f"etcdctl --user root:{SECRET} get",
+        f"joe:{SECRET}@proxy.example.org:3128",
+        f"http://joe:a/{SECRET}@10.0.0.1:2379",
+        f"{{'Authorization': 'Bearer {SECRET}'}}",
+        f"got Bearer {SECRET}",
+        f"SWMTKN-1-{SECRET}",
+        f"MYSQL_PWD={SECRET}",
+        f'"db.pass": "{SECRET}"',
+        f'"traefik.http.basicauth.users": "admin:{SECRET}"',
         f'{{"auths": {{"registry": {{"auth": "{LOGIN}"}}}}}}',
         KEY,
         KEY.partition("-----END")[0],
@@ -54,6 +66,12 @@ def test_what_looks_like_a_secret_is_taken_out(line):
         '/calico/policy/profile/web/tags (revision 12): ["web"]',
         "INFO agent: changed 2 chains and 4 elements in 3.1 ms",
         "author: somebody",
+        "busybox:1.36@sha256:3fbc632167424a6d997e74f52b878d7cc478225cffac6bc977eedfe51c7f4e79",
+        "net.bridge.bridge-nf-pass-vlan-input-dev = 0",
+        "PWD=/root",
+        "docker run -u 1000:1000 busybox",
+        "http://127.0.0.1:4001/joe@example",
+        "--password-file /etc/calico/etcd-password",
         "etcd at http://127.0.0.1:4001 answers",
         "-A DOCKER-USER -i cali+ -j ACCEPT",
     ],
@@ -86,14 +104,22 @@ def test_a_login_in_base64_gives_away_its_password_too():
 
 
 @pytest.mark.parametrize(
-    "name", ["ETCD_PASSWORD", "TOKEN", "identityToken", "auth", "md5_password", "AWS_SECRET_KEY"]
+    "name",
+    [
+        *("ETCD_PASSWORD", "TOKEN", "identityToken", "auth", "md5_password", "AWS_SECRET_KEY"),
+        *("identitytoken", "registrytoken", "DB_PASS", "MYSQL_PWD", "basicauth.users"),
+    ],
 )
 def test_names_of_secrets(name):
     assert redact.is_secret_name(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["ETCD_PASSWORD_FILE", "key", "keys", "author", "AuthorName", "tokenPath", "profile_id"]
+    "name",
+    [
+        *("ETCD_PASSWORD_FILE", "key", "keys", "author", "AuthorName", "tokenPath", "profile_id"),
+        *("PWD", "OLDPWD", "bypass", "passive"),
+    ],
 )
 def test_other_names(name):
     assert not redact.is_secret_name(name)
@@ -174,6 +200,11 @@ def test_secrets_are_found_in_nested_fields():
         "://" * 100_000,
         'password="' + "\\" * 500_000,
         "-----BEGIN PRIVATE KEY-----" * 2_000,
+        "-" * 500_000,
+        "a:" * 200_000,
+        " a:b@" * 100_000,
+        "://a:" * 100_000,
+        " --user a:" * 50_000,
     ],
 )
 def test_no_line_takes_long(line):
