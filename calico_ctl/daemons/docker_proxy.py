@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -130,6 +131,7 @@ class _Connection:
     """A client's connection, the engine's that belongs to it, and their conversation."""
 
     __slots__ = (
+        "_began",
         "_conversation",
         "_end",
         "_held",
@@ -149,6 +151,7 @@ class _Connection:
         self._end = asyncio.get_running_loop().create_future()
         self._stop_timer: Callable[[], None] = _do_nothing
         self._held = 0
+        self._began = 0.0
 
     def made(self, side: Side, transport: Transport) -> None:
         """Begin, with a client's socket."""
@@ -230,6 +233,8 @@ class _Connection:
         """Have the conversation decide, and do what it says. Never raises."""
         if self._conversation is None:
             return
+        if self._conversation.is_idle:
+            self._began = time.monotonic()
         with self._guarded(self._conversation):
             for command in self._conversation.receive(event):
                 self._do(command)
@@ -270,7 +275,8 @@ class _Connection:
             case events.Free():
                 self._free()
             case events.Report(call, decision):
-                log.info("%s: %s", call, decision)
+                took = time.monotonic() - self._began
+                log.info("%s: %s in %.0f ms", call, decision, took * 1000)
             case events.Tunnel():
                 self._become_tunnel()
             case _:

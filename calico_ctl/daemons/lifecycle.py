@@ -258,8 +258,11 @@ class Lifecycle:
     def _release(self, container_id: str) -> None:
         if container_id not in self._destroyed:
             return
+        began = self.platform.clock.monotonic()
         if containers.release(self.platform, container_id):
-            log.info("container %s is gone: released what it had", container_id[:12])
+            took = (self.platform.clock.monotonic() - began) * 1000
+            name = container_id[:12]
+            log.info("container %s is gone: released what it had in %.0f ms", name, took)
         self._destroyed.discard(container_id)
 
     def _say(self) -> None:

@@ -63,6 +63,11 @@ class Conversation:
         return not self.is_over and self._lines.reads_client
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way; the head of one may be."""
+        return self._lines.is_idle
+
+    @property
     def awaits_body(self) -> bool:
         """Whether a request is under way whose body is not all there."""
         return not self._lines.requests.is_complete

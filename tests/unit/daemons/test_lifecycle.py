@@ -1,7 +1,9 @@
 """What happens to containers is followed, whatever the order of the news."""
 
 import copy
+import logging
 import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -111,11 +113,13 @@ def test_late_news_of_a_death_do_not_stop_who_runs_again(machine, service):
     assert len(machine.network.plugged) == 1
 
 
-def test_what_was_destroyed_gives_everything_back(machine, service):
+def test_what_was_destroyed_gives_everything_back_and_is_logged(machine, service, caplog):
+    caplog.set_level(logging.INFO)
     service.turn(START)
     machine.docker.containers.clear()
     service.turn(DIE, DESTROY)
     assert machine.left() == []
+    assert re.search(r"is gone: released what it had in \d+ ms$", caplog.text, re.MULTILINE)
 
 
 def test_what_was_only_not_found_keeps_everything(machine, service):
