@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import cast

@@ -34,7 +34,7 @@ class EtcdServer:
     Without `v2` it speaks the v3 API only, which it speaks in any case. Alone, or, with `name` and
     `peers` (name → peer URL, its own among them), one of a cluster.
     `prefix` is put before the command line: `nsenter`, to be in another network namespace.
-    `program` is another release than that of this machine.
+    `program` is another release than that of this machine; `options` come after our own.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class EtcdServer:
         self.v2 = v2
         self._prefix = prefix
         self.program = "etcd"
+        self.options: tuple[str, ...] = ()
         self._certificates: Certificates | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -94,11 +95,12 @@ class EtcdServer:
         """Make one that speaks the API which this server is there for."""
         return self.store(**settings) if self.v2 else self.store_v3(**settings)
 
-    def ask_v3(self, path: str, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Ask something in the v3 API, in plain HTTP; return the answer."""
+    def ask_v3(self, path: str, wanted: dict[str, Any], token: str = "") -> dict[str, Any]:
+        """Ask something in the v3 API, in plain HTTP, as whoever has a token; return the answer."""
         connection = http.client.HTTPConnection(self.host, self.client_port, timeout=30)
         try:
-            connection.request("POST", f"/v3/{path}", json.dumps(wanted))
+            headers = {"Authorization": token} if token else {}
+            connection.request("POST", f"/v3/{path}", json.dumps(wanted), headers)
             said: dict[str, Any] = json.load(connection.getresponse())
         finally:
             connection.close()
@@ -132,7 +134,7 @@ class EtcdServer:
         # One member elects itself; among several a busy machine must not look like a dead leader.
         beat, patience = (20, 100) if len(self._peers) == 1 else (50, 500)
         argv += [f"--heartbeat-interval={beat}", f"--election-timeout={patience}"]
-        self._spawn(argv)
+        self._spawn([*argv, *self.options])
 
     def launch_proxy_of(self, server: "EtcdServer") -> None:
         """Start as a proxy, as hosts without a member of their own run one."""

@@ -1,6 +1,7 @@
 """One etcd for the tests that leave it as it is, and one of its own for each that does not."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,29 @@ NEWER = Path("/var/lib/calico-lab/etcd-trixie/usr/bin/etcd")
 
 @pytest.fixture(scope="session")
 def newer_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """One of another release; `scripts/newer_etcd` fetches it, which tests do not."""
+    """One of another release, by v3; `scripts/newer_etcd` fetches it, which tests do not."""
+    with newer(tmp_path_factory.mktemp("etcd-newer"), v2=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def newer_v2_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """The same with its v2 API: the last release that has it."""
+    with newer(tmp_path_factory.mktemp("etcd-newer-v2"), v2=True) as server:
+        yield server
+
+
+@contextmanager
+def newer(directory: Path, *, v2: bool) -> Iterator[EtcdServer]:
     if not NEWER.exists():
         pytest.skip("there is no newer etcd here: scripts/newer_etcd fetches one")
-    server = EtcdServer(tmp_path_factory.mktemp("etcd-newer"), v2=False)
+    server = EtcdServer(directory, v2=v2)
     server.program = str(NEWER)
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from calico_ctl.datastore.etcd_requests import Forbidden
 from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.datastore.etcd_v3_messages import coded
+from tests.support import command
 from tests.support.certificates import Certificates
 from tests.support.etcd_server import EtcdServer, SecureEtcdServer
 
@@ -27,9 +28,16 @@ VERBS: tuple[Callable[[EtcdV3], object], ...] = (
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """An etcd with users, of which `calico` may do all that begins with /calico."""
+    """One that asks who is there, with tokens that live as long as usual."""
     server = EtcdServer(tmp_path_factory.mktemp("etcd"), v2=False)
     server.start()
+    guard(server)
+    yield server
+    server.stop()
+
+
+def guard(server: EtcdServer) -> None:
+    """Give it users, of which `calico` may do all that begins with /calico."""
     right = {"permType": "READWRITE", "key": coded("/calico"), "range_end": coded("/calicp")}
     for path, wanted in (
         ("user/add", {"name": "root", "password": "r"}),
@@ -43,8 +51,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
     ):
         said = server.ask_v3(f"auth/{path}", wanted)
         assert "header" in said, said
-    yield server
-    server.stop()
 
 
 @contextmanager
@@ -75,6 +81,30 @@ def test_tokens_that_etcd_has_forgotten_are_renewed_for_every_verb(guarded: Etcd
             store._session._token = "forgotten.1"
             verb(store)
             assert store._session._token != "forgotten.1"
+
+
+def test_a_token_that_ran_out_is_renewed(tmp_path: Path) -> None:
+    server = EtcdServer(tmp_path, v2=False)
+    server.options = ("--auth-token-ttl=1",)
+    server.start()
+    guard(server)
+    try:
+        with opened(server) as store:
+            store.put("/calico/a", "1")
+            first = store._session._token
+            assert first
+            wanted = {"key": coded("/calico/a")}
+
+            def ran_out() -> bool:
+                return "invalid auth token" in str(server.ask_v3("kv/range", wanted, first))
+
+            assert not ran_out()
+            # Asked with more often than it ends, it would never end.
+            command.wait_until(ran_out, 60, "the token runs out", every=2.5)
+            assert store.put("/calico/a", "2").value == "2"
+            assert store._session._token != first
+    finally:
+        server.stop()
 
 
 def test_a_restart_costs_an_idle_store_nothing(guarded: EtcdServer) -> None:

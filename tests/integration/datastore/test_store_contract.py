@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from calico_ctl.datastore.etcd import Etcd
 from calico_ctl.datastore.etcd_v3 import EtcdV3
 from tests.support.etcd_server import EtcdServer
 from tests.support.store_contract import Forget, StoreContract, Wait
@@ -15,6 +16,14 @@ class TestEtcd(StoreContract):
     @pytest.fixture
     def pass_time(self) -> Wait:
         return lambda _seconds: None  # the real clock runs; tests wait for the event
+
+
+class TestEtcdOfANewerRelease(TestEtcd):
+    @pytest.fixture
+    def store(self, newer_v2_server: EtcdServer) -> Iterator[Etcd]:
+        store = newer_v2_server.store()
+        yield store
+        store.close()
 
 
 class TestEtcdV3(StoreContract):
