@@ -4,13 +4,13 @@ And both pages on finding faults, word for word.
 """
 
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.support import cluster as calico
 from tests.support import command, document, folders, probes
+from tests.support.bundle import contents
 from tests.support.cluster import ETCD, Cluster
 from tests.support.host import Host
 from tests.support.lab import Lab
@@ -80,16 +80,6 @@ def diags(host: Host, *options: str) -> str:
     """Collect; return what was printed."""
     words = ["diags", "--output-dir=/var/lib/calico", *options]
     return host.calicoctl(*words, env={"ETCD_AUTHORITY": ETCD}, timeout=170).out
-
-
-def contents(file: Path) -> dict[str, str]:
-    with tarfile.open(file) as archive:
-        found = {}
-        for entry in archive:
-            content = archive.extractfile(entry)
-            assert content is not None
-            found[entry.name.partition("/")[2]] = content.read().decode()
-        return found
 
 
 def test_another_host_downloads_what_there_is_to_know_and_nobody_after_it(cluster: Cluster):

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from calico_ctl.model import metric
+from tests.support import bundle, command, folders, probes
 from tests.support import cluster as calico
-from tests.support import command, folders, probes
 from tests.support.cluster import ETCD, Cluster
 from tests.support.command import Result
 from tests.support.host import Host
@@ -370,9 +370,20 @@ def test_with_an_etcd_that_hangs_the_kernels_reasons_are_still_told(well, host, 
 
 def test_a_docker_that_hangs_is_named_and_the_rest_is_told(well, host):
     lines = ("status --output=json", "checksystem --output=json", "explain client web tcp 81")
+    # Two people collect at the same time.
+    collect = ["diags --no-serve --output-dir=/var/lib/calico"] * 2
     with host.docker_hangs():
-        status, check, explain = at_once(well, host, *lines)
+        status, check, explain, *collected = at_once(well, host, *lines, *collect)
     assert status.code == check.code == explain.code == 1
+    assert [found.code for found in collected] == [0, 0]
+    files = {found.out.splitlines()[-1].split()[1] for found in collected}
+    assert len(files) == 2
+    for file in files:
+        texts = bundle.contents(Path(f"/proc/{host.pid}/root{file}"))
+        assert texts["docker/info"] == f"not collected: {SILENT_ENGINE}\n"
+        assert "table inet calico" in texts["firewall/nftables"]
+        assert '"reachable": true' in texts["agent/state"]
+        assert "/calico/policy/profile/web/rules" in texts["etcd/calico"]
     for each in (status, check):
         assert f"error: {SILENT_ENGINE}\nhint: if it hangs, restart it" in each.err
     assert f"(whether a container is called so is not known: {SILENT_ENGINE})" in explain.err

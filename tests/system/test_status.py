@@ -91,6 +91,12 @@ def test_all_is_said_as_data_and_the_probes_agree(cluster: Cluster) -> None:
     (item,) = json.loads(found.out)["items"]
     assert item["healthy"]
     assert item["container"]["running"]
+    assert item["etcd"]["latency_ms"] > 0
+    agent = item["agent"]
+    assert agent["in_sync_since"] >= agent["since"]
+    assert agent["rules"] > 0
+    assert agent["last_update_ms"] > 0
+    assert agent["unusable_key_count"] == 0
     assert [each["name"] for each in item["services"]] == [
         "routing",
         "lifecycle",

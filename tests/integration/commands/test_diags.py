@@ -9,7 +9,6 @@ import signal
 import socketserver
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support import command
+from tests.support.bundle import contents
 from tests.support.cli import Finished
 from tests.support.etcd import Etcd
 from tests.support.netns import NetNs
@@ -216,16 +216,6 @@ def test_no_secret_is_in_the_bundle_wherever_it_was_and_it_is_what_is_uploaded(
     assert "IP=10.99.0.1" in texts["docker/inspect/calico-node"]
     assert "etcd: ok" in texts["checks"]
     assert "version 3." in texts["etcd/servers"]
-
-
-def contents(file: Path) -> dict[str, str]:
-    with tarfile.open(file) as archive:
-        found = {}
-        for entry in archive:
-            content = archive.extractfile(entry)
-            assert content is not None
-            found[entry.name.partition("/")[2]] = content.read().decode()
-        return found
 
 
 def test_with_everything_broken_all_that_can_be_had_is_there_to_be_downloaded_once(
