@@ -58,7 +58,7 @@ _OPTION = re.compile(
     r"(?!-)(\"[^\"\n]*\"|'[^'\n]*'|[^\s,\"'\]]+)",
     re.IGNORECASE,
 )
-# what curl and etcdctl take; numbers are those of a user and a group
+# what etcdctl and clients of HTTP take; numbers are those of a user and a group
 _USER_OPTION = re.compile(r"((?<!\S)(?:-u|--user)[= ][^\s:\"']{1,64}:)(?!\d+(?!\S))[^\s\"']+")
 _BIRD = re.compile(r"(\bpassword\s+)(\"[^\"\n]*\"|'[^'\n]*')", re.IGNORECASE)
 # name=value and name: value, quoted or not, in whatever program's words

@@ -178,10 +178,12 @@ def test_an_emptied_etcd_tears_nothing_down_and_is_named(host, pair):
         host.server.wipe()
         host.server.start()
         host.store.create("/calico/Ready", "true")
-        wait_until(lambda: host.report() is not None, 20, "the agent reports")
-        report = host.report()
-        assert report is not None
-        assert "knows no endpoint of this host" in report.trouble
+
+        def is_named() -> bool:
+            report = host.report()
+            return report is not None and "knows no endpoint of this host" in report.trouble
+
+        wait_until(is_named, PATIENCE, "the agent names it")
         assert talk.goes_on()
 
 
