@@ -4,8 +4,13 @@ A full pool has thousands of blocks and hosts, and every claim looks at all of t
 compared are numbers here, and nothing is read twice.
 
 Never given out: what lies in no pool, and the addresses of the hosts themselves, which are the
-gateways of containers. The first and the last address of a pool are given out like any other: each
-container has a route of its own, so nothing is a network's or broadcast address.
+gateways of containers. That of a BGP peer, often the hosts' own gateway, is nobody's by chance; who
+asks for it by name may be that peer, in a container. The first and the last address of a pool are
+given out like any other: each container has a route of its own, so nothing is a network's or
+broadcast address.
+
+A host is known by its place in the BGP directory. One of which only `/calico/host` has an address
+is not looked for: that is among all endpoints, too much for each claim (`ipam check` does it).
 """
 
 import socket
@@ -32,8 +37,8 @@ _DISABLED_HINT = "use another pool; `calicoctl pool add` without --disabled enab
 _SAMPLES = 8
 """How many blocks of others are asked one by one before all are read at once."""
 
-_Reserved = Mapping[int, str]
-"""The hosts' own addresses as numbers, each with its host."""
+_Reserved = Mapping[int, str | None]
+"""The addresses of hosts as numbers, each with its host, and with None those of BGP peers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +217,7 @@ def scope(store: Store, request: AddressRequest, *, also_disabled: bool = False)
     live = pools.all(store, family)
     giving = [pool for pool in live if also_disabled or not pool.disabled]
     wanted = _wanted(request, live, giving)
-    reserved = _addresses_of_hosts(store, family)
+    reserved = _reserved(store, family)
     return Scope(request, [pool.cidr for pool in live], wanted, reserved)
 
 
@@ -228,14 +233,17 @@ def _with_room(notes: Iterable[Entry]) -> list[str]:
     return [note.key for note in notes if note.value != blocks.FULL]
 
 
-def _addresses_of_hosts(store: Store, family: Family) -> dict[int, str]:
-    found = {}
-    for entry in store.tree(keys.BGP_HOSTS).entries:
-        if entry.value and entry.key.endswith(f"/ip_addr_v{family}"):
-            number = _number(entry.value, family)
-            if number is not None:
-                found[number] = entry.key.split("/")[-2]
-    return found
+def _reserved(store: Store, family: Family) -> dict[int, str | None]:
+    host_leaf, peers = f"ip_addr_v{family}", {f"peer_v{family}", f"rr_v{family}"}
+    hosts: dict[int, str | None] = {}
+    others: dict[int, str | None] = {}
+    for entry in store.tree(keys.BGP).entries:
+        *_, parent, leaf = entry.key.split("/")
+        if leaf == host_leaf and (number := _number(entry.value or "", family)) is not None:
+            hosts[number] = parent
+        elif parent in peers and (number := _number(leaf, family)) is not None:
+            others[number] = None
+    return others | hosts
 
 
 def _number(text: str, family: Family) -> int | None:

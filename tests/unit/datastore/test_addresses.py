@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
-from calico_ctl.datastore import addresses, nodes, pools
+from calico_ctl.datastore import addresses, bgp, nodes, pools
 from calico_ctl.errors import Conflict, DatastoreError, InvalidValue, NoSuchPool, PoolExhausted
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Owner
 from calico_ctl.model import keys
 from calico_ctl.model.address import AddressRequest, AnyAddress
+from calico_ctl.model.bgp import BgpPeer, Reflector
 from calico_ctl.model.node import Node
 from calico_ctl.model.pool import Pool
 from tests.support.cli import Cli, FakePlatform
@@ -158,6 +159,20 @@ def test_addresses_of_hosts_are_never_given_out() -> None:
         claim(store, "192.168.0.0")
     with pytest.raises(Conflict, match="fd80:: is the address of host h7"):
         claim(store, "fd80::")
+
+
+def test_addresses_of_bgp_peers_are_given_to_nobody_by_chance() -> None:
+    store = store_with("192.168.0.0/16", "fd80::/64")
+    bgp.set_peer(store, BgpPeer(IPAddress("192.168.0.0"), 64512))
+    bgp.set_peer(store, BgpPeer(IPAddress("192.168.0.1"), 64512), "h1")
+    bgp.set_reflector(store, Reflector(IPAddress("192.168.0.2"), IPAddress("1.0.0.1")))
+    bgp.set_peer(store, BgpPeer(IPAddress("fd80::"), 64512))
+    nodes.register(store, Node("h7", IPAddress("192.168.0.2")))
+    store.put("/calico/bgp/v1/global/peer_v4/192.168.0.300", "junk")
+    assert (claim(store, V4), claim(store, V6)) == ("192.168.0.3", "fd80::1")
+    assert claim(store, "192.168.0.0") == "192.168.0.0"
+    with pytest.raises(Conflict, match=r"192\.168\.0\.2 is the address of host h7"):
+        claim(store, "192.168.0.2")
 
 
 def test_a_removed_pool_gives_nothing_any_more_though_the_host_has_blocks_there() -> None:
