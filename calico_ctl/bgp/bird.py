@@ -8,6 +8,9 @@ What it says, and why:
   addresses in it. In this host's kernel it drops what is for an address that no container has; the
   route to a container is longer and wins. An address outside these blocks is announced by itself,
   so that it wins over the aggregate of whoever has its block.
+- A block in which machines outside containers may be is no aggregate, so that a pool that overlaps
+  the hosts' own network cuts nobody off: a block with a host's address, or in the subnet of this
+  host. Nor is part of that subnet learnt from another host, but for single addresses.
 - Peers get what this host has, in pools only: a pool that overlaps a network of the host must not
   announce that network. Only a route reflector passes on what others announce, with the next hop
   that they gave.
@@ -88,6 +91,8 @@ function own{f}() {{
 
 function never{f}() {{ return net ~ [ {never} ]; }}
 
+function in_own_subnet{f}() {{ return {in_own_subnet}; }}
+
 filter from_kernel{f} {{
   if in_pools{f}() && ifname !~ "{prefix}*" then reject;
   accept;
@@ -101,7 +106,7 @@ filter to_kernel{f} {{
 }}
 
 filter from_cluster{f} {{
-  if in_pools{f}() && ! never{f}() then accept;
+  if in_pools{f}() && ! never{f}() && ! in_own_subnet{f}() then accept;
   reject;
 }}
 
@@ -219,9 +224,9 @@ _TEMPLATES = {Role.ROUTER: "router", Role.CLIENT: "reflecting", Role.FELLOW: "re
 class Config:
     """Everything that BIRD on one host depends on. The router id is the IPv4 address.
 
-    `hosts` and `as_numbers` are the addresses and AS numbers of all hosts. `encapsulated` are the
-    pools whose routes others put into the kernel. `cluster_ids` say of which cluster this host is a
-    route reflector, by family.
+    `hosts` and `as_numbers` are the addresses and AS numbers of all hosts. `subnets` are those that
+    the own addresses are in. `encapsulated` are the pools whose routes others put into the kernel.
+    `cluster_ids` say of which cluster this host is a route reflector, by family.
     """
 
     ipv4: IPAddress
@@ -230,6 +235,7 @@ class Config:
     pools: tuple[IPNetwork, ...]
     sessions: tuple[Session, ...]
     hosts: frozenset[IPAddress] = frozenset()
+    subnets: tuple[IPNetwork, ...] = ()
     as_numbers: frozenset[int] = frozenset()
     encapsulated: tuple[IPNetwork, ...] = ()
     blocks: tuple[IPNetwork, ...] = ()
@@ -265,6 +271,7 @@ def _family(config: Config, own: IPAddress, family: Family) -> str:
         in_pools=_within(_of(family, config.pools)),
         encapsulated=_within(_of(family, config.encapsulated)),
         in_own_blocks=_within(blocks),
+        in_own_subnet=_in_subnets(_of(family, config.subnets)),
         never=", ".join([*(f"{cidr}+" for cidr in _NEVER[family]), address.host_network(own)]),
         blocks=_blocks(blocks, family),
     )
@@ -278,9 +285,17 @@ def _family(config: Config, own: IPAddress, family: Family) -> str:
 
 
 def _announced(config: Config, family: Family) -> list[IPNetwork]:
-    """Return the blocks that can be aggregates: those that lie in a pool as a whole."""
+    """Return the blocks that can be aggregates: in a pool as a whole, and for containers alone."""
     pools = _of(family, config.pools)
-    return [block for block in _of(family, config.blocks) if any(block in pool for pool in pools)]
+    machines = [(int(ip), int(ip)) for ip in _known_hosts(config, family)]
+    machines += [(subnet.first, subnet.last) for subnet in _of(family, config.subnets)]
+
+    def is_for_containers(block: IPNetwork) -> bool:
+        start, end = block.first, block.last
+        return not any(first <= end and start <= last for first, last in machines)
+
+    in_pools = (each for each in _of(family, config.blocks) if any(each in pool for pool in pools))
+    return [block for block in in_pools if is_for_containers(block)]
 
 
 def _blocks(blocks: Iterable[IPNetwork], family: Family) -> str:
@@ -301,17 +316,17 @@ def _routers(config: Config, sessions: Sequence[Session], family: Family) -> str
     return _ROUTERS.format(
         f=family,
         default_route="" if config.accept_default_route else refusal,
-        hosts=", ".join(_of_hosts(config, family)),
+        hosts=", ".join(address.host_network(ip) for ip in _known_hosts(config, family)),
         of_hosts=of_hosts.format(f=family, length=_BLOCK_LENGTH[family]),
         lent="" if in_mesh else _LENT.format(as_numbers=known),
     )
 
 
-def _of_hosts(config: Config, family: Family) -> list[str]:
-    """Return the addresses of all hosts as networks; this host's own is among them."""
+def _known_hosts(config: Config, family: Family) -> list[IPAddress]:
+    """Return the addresses of all hosts, sorted; this host's own is among them."""
     own = config.ipv4 if family == 4 else config.ipv6
     known = {ip for ip in (*config.hosts, own) if ip is not None and address.family(ip) == family}
-    return [address.host_network(ip) for ip in sorted(known)]
+    return sorted(known)
 
 
 def _reflecting(config: Config, sessions: Iterable[Session], family: Family) -> str:
@@ -356,6 +371,20 @@ def _of(family: Family, cidrs: Iterable[IPNetwork]) -> list[IPNetwork]:
 
 
 def _within(cidrs: Iterable[IPNetwork]) -> str:
-    """Write the condition that a route lies in one of these; BIRD has no empty set."""
-    sets = ", ".join(f"{cidr}+" for cidr in cidrs)
-    return f"net ~ [ {sets} ]" if sets else "false"
+    """Write the condition that a route lies in one of these."""
+    return _one_of(f"{cidr}+" for cidr in cidrs)
+
+
+def _in_subnets(cidrs: Iterable[IPNetwork]) -> str:
+    """Write the condition that a route is part of one of these, and of more than one address."""
+    return _one_of(
+        f"{cidr}{{{cidr.prefixlen},{address.width(cidr) - 1}}}"
+        for cidr in cidrs
+        if cidr.prefixlen < address.width(cidr)
+    )
+
+
+def _one_of(patterns: Iterable[str]) -> str:
+    """Write the condition that a route fits one of these; BIRD has no empty set."""
+    listed = ", ".join(patterns)
+    return f"net ~ [ {listed} ]" if listed else "false"

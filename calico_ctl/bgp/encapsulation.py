@@ -10,17 +10,19 @@
   packets are from a host, so they ask it not.
 - In VXLAN each host has a MAC address that follows from its name: nobody has to be asked for it.
 - No route of a block is made for a host that is not known, has no address of the family, or is
-  this one.
+  this one; nor for a block in which hosts or their neighbours are, so that a pool that overlaps
+  their network cuts nobody off.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.model import address, encapsulation
-from calico_ctl.model.address import Family
+from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.encapsulation import Way
 from calico_ctl.model.node import Node
 from calico_ctl.model.pool import Pool
@@ -148,6 +150,10 @@ class _Planning:
         self._own = own
         self._nodes = nodes
         self._uplinks = uplinks
+        self._sorted_hosts = {
+            family: sorted(int(ip) for node in nodes.values() if (ip := node.address(family)))
+            for family in FAMILIES
+        }
         self._tunnels: dict[tuple[Way, Family], Tunnel] = {}
         self._routes: set[Route] = set()
         self._peers: set[Peer] = set()
@@ -202,7 +208,24 @@ class _Planning:
                     f"no IPv{tunnel.family} address of it is known, so {destination} is not reached"
                 )
                 continue
+            if self._has_machines(destination):
+                self._problems[f"block {destination}"] = (
+                    "hosts or their neighbours may be in it, so its containers on other hosts are"
+                    " not reached"
+                )
+                continue
             self._routes.add(self._route(pool, tunnel, destination, hostname, host))
+
+    def _has_machines(self, destination: IPNetwork) -> bool:
+        """Say whether what is not a container's may be in a block: there are thousands of them."""
+        start, end = destination.first, destination.last
+        if start == end:
+            return False
+        family = address.family(destination)
+        subnet, hosts = self._uplinks[family].subnet, self._sorted_hosts[family]
+        at = bisect_left(hosts, start)
+        is_near = subnet.first <= end and start <= subnet.last
+        return is_near or (at < len(hosts) and hosts[at] <= end)
 
     def _others(self, family: Family) -> Iterator[Node]:
         for node in self._nodes.values():

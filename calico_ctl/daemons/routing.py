@@ -8,12 +8,16 @@ nothing and is tried again with the next turn.
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
+
+from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.bgp import bird as bgp_bird
 from calico_ctl.bgp import topology
+from calico_ctl.bgp.bird import Config
+from calico_ctl.bgp.encapsulation import Uplink
 from calico_ctl.bgp.following import Following
 from calico_ctl.bgp.topology import Topology
 from calico_ctl.daemons import encapsulation
@@ -21,6 +25,7 @@ from calico_ctl.daemons.encapsulation import Encapsulation
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.runtime import Runtime, Tick
 from calico_ctl.daemons.service_report import ServiceReport
+from calico_ctl.dataplane import uplink
 from calico_ctl.dataplane.bird import Bird, SessionState
 from calico_ctl.dataplane.tunnel import KernelTunnels
 from calico_ctl.datastore import follow
@@ -54,13 +59,20 @@ class Speaker(Protocol):
 class Routing:
     """The deciding thread's state: the keys that matter, and what was done about them."""
 
-    def __init__(self, platform: Platform, speaker: Speaker, meters: Meters | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        speaker: Speaker,
+        meters: Meters | None = None,
+        uplink_of: Callable[[IPAddress], Uplink | None] = uplink.of,
+    ) -> None:
         """Start without having read anything."""
         self._meters = meters or Meters(SERVICE)
         self.report = ServiceReport(platform.store, platform.hostname, SERVICE, self._meters)
         """What is told etcd; its `run` has to run in a thread of its own."""
         self._platform = platform
         self._speaker = speaker
+        self._uplink_of = uplink_of
         self._following: Following | None = None
         self._problems: Mapping[str, str] = {}
         self._sessions: dict[str, _Seen] = {}
@@ -110,6 +122,7 @@ class Routing:
         config = topology.config(seen, self._platform.hostname)
         if config is None:
             return
+        config = replace(config, subnets=self._subnets(config))
         started = self._platform.clock.monotonic()
         text = bgp_bird.render(config)
         try:
@@ -128,6 +141,11 @@ class Routing:
                 len(config.pools),
                 (self._platform.clock.monotonic() - started) * 1000,
             )
+
+    def _subnets(self, config: Config) -> tuple[IPNetwork, ...]:
+        own = [ip for ip in (config.ipv4, config.ipv6) if ip is not None]
+        uplinks = (self._uplink_of(ip) for ip in own)
+        return tuple(each.subnet for each in uplinks if each is not None)
 
     def _watch_sessions(self) -> None:
         sessions = self._speaker.sessions()

@@ -108,6 +108,19 @@ def test_a_block_that_no_pool_holds_as_a_whole_is_no_aggregate():
     assert "route fd80:24e2::40/122 blackhole;" in text
 
 
+def test_a_block_with_machines_in_it_is_no_aggregate():
+    """A host's address in one of another subnet; and a block in the subnet of this host."""
+    nodes = (*NODES, Node("far", IPAddress("10.65.7.70")))
+    subnets = (IPNetwork("10.65.0.0/25"), IPNetwork("fd80:24e2::/64"), IPNetwork("10.0.0.1/32"))
+    blocks = (*BLOCKS, IPNetwork("10.65.0.128/26"))
+    text = bird.render(replace(config(NODES[0], nodes, POOLS), blocks=blocks, subnets=subnets))
+    assert text.count(" blackhole;") == 1
+    assert "route 10.65.0.128/26 blackhole;" in text
+    assert "function in_own_blocks4() { return net ~ [ 10.65.0.128/26+ ]; }" in text
+    assert "function in_own_subnet4() { return net ~ [ 10.65.0.0/25{25,31} ]; }" in text
+    assert "function in_own_subnet6() { return net ~ [ fd80:24e2::/64{64,127} ]; }" in text
+
+
 def test_a_default_route_is_taken_only_if_that_was_configured():
     refusal = "if net = 0.0.0.0/0 then reject;"
     assert refusal in bird.render(WITH_ROUTERS)

@@ -163,6 +163,26 @@ def test_a_block_of_a_host_without_an_address_is_named_and_the_others_work(host)
     assert "10.65.9.0/26 is not reached" in made.problems[f"host {host}"]
 
 
+@pytest.mark.parametrize(
+    ("pool", "block_with_machines", "other"),
+    [
+        ("10.0.0.0/16", "10.0.1.64/26", "10.0.3.0/26"),  # in the subnet of this host
+        ("10.0.0.0/16", "10.0.2.0/26", "10.0.2.64/26"),  # with the address of another host
+    ],
+)
+def test_a_block_in_which_hosts_may_be_leads_nowhere_and_is_named(
+    pool: str, block_with_machines: str, other: str
+) -> None:
+    made = plan(
+        block(block_with_machines, "far", _9="near"),
+        block(other, "far"),
+        pool=Pool(IPNetwork(pool), vxlan=True),
+    )
+    lent = IPNetwork(block_with_machines)[9]
+    assert ways(made).keys() == {other, f"{lent}/32"}
+    assert made.problems.keys() == {f"block {block_with_machines}"}
+
+
 def test_mac_addresses_are_of_one_host_each_and_stay():
     macs = {encapsulation.mac_of(f"host{n}", f) for n in range(100) for f in (4, 6)}
     assert len(macs) == 200

@@ -1,7 +1,9 @@
 from collections.abc import Mapping
 
 import pytest
+from netaddr import IPAddress, IPNetwork
 
+from calico_ctl.bgp.encapsulation import Uplink
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.daemons.routing import Routing
 from calico_ctl.daemons.runtime import Tick
@@ -20,6 +22,7 @@ CLUSTER = {
     "/calico/ipam/v4/pool/10.65.0.0-16": '{"cidr": "10.65.0.0/16"}',
     "/calico/policy/profile/web/tags": "[]",
 }
+OWN, UPLINK = IPAddress("10.0.0.1"), Uplink("eth0", 1500, IPNetwork("10.0.0.0/24"))
 H2 = "/calico/bgp/v1/host/h2/ip_addr_v4"
 
 
@@ -73,7 +76,10 @@ class Lab:
     def __init__(self) -> None:
         self.platform = FakePlatform()
         self.bird = FakeBird()
-        self.routing = Routing(self.platform, self.bird)
+        self.routing = self.new_routing()
+
+    def new_routing(self, meters: Meters | None = None) -> Routing:
+        return Routing(self.platform, self.bird, meters, {OWN: UPLINK}.get)
 
     def resync(self, values: Mapping[str, str] = CLUSTER) -> None:
         self.routing.turn([Resync({key: (value, 1) for key, value in values.items()}, 1)])
@@ -95,6 +101,11 @@ def test_nothing_is_configured_before_everything_was_read(lab):
     lab.routing.turn([Tick(), Changes((Change(H2, "10.0.0.2", 2),))])
     assert lab.bird.given == []
     assert lab.report() is None
+
+
+def test_of_the_own_subnet_nothing_is_learnt_but_single_addresses(lab):
+    lab.resync()
+    assert "in_own_subnet4() { return net ~ [ 10.0.0.0/24{24,31} ]; }" in lab.bird.given[-1]
 
 
 def test_what_was_read_is_configured_and_reported(lab):
@@ -225,7 +236,7 @@ def test_what_bird_refuses_is_the_trouble_that_is_reported_until_it_takes_it(lab
 
 def test_sessions_and_new_configurations_are_measured(lab):
     meters = Meters("routing")
-    lab.routing = Routing(lab.platform, lab.bird, meters)
+    lab.routing = lab.new_routing(meters)
     lab.resync()
     lab.change(H2, "10.0.0.9")
     lab.routing.turn([Tick()])
