@@ -88,11 +88,28 @@ def _add(words: Words, cidrs: list[IPNetwork], platform: Platform, console: Cons
     for pool in changed:
         how = "no more addresses" if pool.disabled else "addresses again"
         console.say(f"pool {pool.cidr} gives out {how}")
+    for family in dict.fromkeys(pool.family for pool in wanted):
+        _warn_of_hosts([pool for pool in wanted if pool.family == family], platform, console)
     if words.flag("--ipip"):
         # Imported here: it brings all of a node's settings, and few pools need one.
         from calico_ctl.datastore import config
 
         config.set(platform.store, "IpInIpEnabled", "true")
+
+
+def _warn_of_hosts(family_pools: list[Pool], platform: Platform, console: Console) -> None:
+    # Imported here: to show pools it is not needed.
+    from calico_ctl.datastore import address_search
+
+    reserved = address_search.reserved(platform.store, family_pools[0].family)
+    for cidr in (pool.cidr for pool in family_pools):
+        within = (host for number, host in reserved.items() if cidr.first <= number <= cidr.last)
+        host = next(filter(None, within), None)
+        if host:
+            console.say(
+                f"warning: pool {cidr} has the address of host {host} in it: containers may get"
+                " addresses of other machines there; a network of its own is better"
+            )
 
 
 def _wanted(words: Words, cidr: IPNetwork) -> Pool:

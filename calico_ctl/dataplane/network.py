@@ -133,12 +133,17 @@ def _index(inside: _Inside, interface: Interface) -> int:
 
 
 def _enable_ipv6(inside: _Inside, interface: Interface) -> None:
-    """Undo what Docker does to every interface of a container without an IPv6 network."""
+    """Undo what Docker does to every interface of a container without an IPv6 network.
+
+    To its own address a container sends through loopback.
+    """
     if all(ip.version == 4 for ip in interface.addresses):
         return
-    setting = f"net/ipv6/conf/{interface.name}/disable_ipv6"
-    if not namespaces.within(inside.netns, partial(kernel.write_setting, setting, "0")):
-        raise CalicoError(f"the container cannot have an IPv6 address: its kernel has no {setting}")
+    for name in ("lo", interface.name):
+        setting = f"net/ipv6/conf/{name}/disable_ipv6"
+        if not namespaces.within(inside.netns, partial(kernel.write_setting, setting, "0")):
+            problem = f"the container cannot have an IPv6 address: its kernel has no {setting}"
+            raise CalicoError(problem)
 
 
 def _mtu(interface: Interface) -> int | None:

@@ -37,7 +37,7 @@ _DISABLED_HINT = "use another pool; `calicoctl pool add` without --disabled enab
 _SAMPLES = 8
 """How many blocks of others are asked one by one before all are read at once."""
 
-_Reserved = Mapping[int, str | None]
+Reserved = Mapping[int, str | None]
 """The addresses of hosts as numbers, each with its host, and with None those of BGP peers."""
 
 
@@ -51,7 +51,7 @@ class Scope:
     request: AddressRequest
     pools: Sequence[IPNetwork]
     wanted: Sequence[IPNetwork]
-    reserved: _Reserved
+    reserved: Reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +217,7 @@ def scope(store: Store, request: AddressRequest, *, also_disabled: bool = False)
     live = pools.all(store, family)
     giving = [pool for pool in live if also_disabled or not pool.disabled]
     wanted = _wanted(request, live, giving)
-    reserved = _reserved(store, family)
-    return Scope(request, [pool.cidr for pool in live], wanted, reserved)
+    return Scope(request, [pool.cidr for pool in live], wanted, reserved(store, family))
 
 
 def require_not_reserved(ip: IPAddress, within: Scope) -> None:
@@ -233,7 +232,8 @@ def _with_room(notes: Iterable[Entry]) -> list[str]:
     return [note.key for note in notes if note.value != blocks.FULL]
 
 
-def _reserved(store: Store, family: Family) -> dict[int, str | None]:
+def reserved(store: Store, family: Family) -> Reserved:
+    """Return the addresses that are no container's by chance."""
     host_leaf, peers = f"ip_addr_v{family}", {f"peer_v{family}", f"rr_v{family}"}
     hosts: dict[int, str | None] = {}
     others: dict[int, str | None] = {}

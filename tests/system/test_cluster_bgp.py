@@ -3,13 +3,19 @@
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from netaddr import IPAddress, IPNetwork
 
+from calico_ctl.ipam import block
+from calico_ctl.ipam.block import Owner
+from calico_ctl.model import keys
 from tests.support import cluster as calico
-from tests.support import flow, mesh
+from tests.support import flow, mesh, probes
+from tests.support.capture import Capture
 from tests.support.cli import cells
 from tests.support.cluster import Cluster
 from tests.support.command import Result
@@ -19,18 +25,24 @@ from tests.support.lab import Lab
 # the longest may wait for many things, and the first one also for the hosts to be made
 pytestmark = [pytest.mark.system, pytest.mark.timeout(1200)]
 
-RUNS = 6
+RUNS = 4
 SERVICES = "/run/calico/service"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """Three nodes with a container on each, which have all routes."""
+def lab() -> Iterator[Lab]:
+    """Three Docker hosts."""
     with Lab(3, node_image=True) as lab:
-        cluster = calico.start(lab)
-        mesh.populate(cluster)
-        mesh.all_reach_each_other(cluster)
-        yield cluster
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def cluster(lab: Lab) -> Cluster:
+    """A node on each with a container, which have all routes."""
+    cluster = calico.start(lab)
+    mesh.populate(cluster)
+    mesh.all_reach_each_other(cluster)
+    return cluster
 
 
 def sessions(cluster: Cluster, host: Host) -> dict[str, dict[str, object]]:
@@ -75,14 +87,15 @@ def test_every_host_has_a_session_in_each_family_with_each_other(cluster: Cluste
             assert since
 
 
-def test_a_container_is_soon_reached_from_another_host(cluster: Cluster) -> None:
+@pytest.mark.parametrize("address_in", ["192.168.{}.1", "fd80:24e2:f998:72d6::{}:1"])
+def test_a_container_is_soon_reached_from_another_host(cluster: Cluster, address_in: str) -> None:
     """Each has an address in a block that the host did not have, so that a route has to travel."""
     here, _, there = cluster.hosts
     names = [f"new{number}" for number in range(RUNS)]
     here.run(f"for n in {' '.join(names)}; do docker run -d --name $n busybox sleep 1d; done")
     took = []
     for number, name in enumerate(names):
-        address = f"192.168.{100 + number}.1"
+        address = address_in.format(100 + number)
         began = time.monotonic()
         mesh.add(cluster, here, name, address)
         mesh.reaches(there, address)
@@ -115,14 +128,21 @@ def test_of_hosts_that_want_the_same_addresses_at_once_one_gets_each(cluster: Cl
     assert cluster.calicoctl(cluster.hosts[1], "ipam check").code == 0
 
 
+@pytest.mark.parametrize(
+    ("small", "wider"), [("10.66.0.0/29", "10.66.0.0/16"), ("fd66::/125", "fd66::/64")]
+)
 def test_a_pool_smaller_than_a_block_is_shared_and_goes_when_nobody_uses_it(
-    cluster: Cluster,
+    cluster: Cluster, small: str, wider: str
 ) -> None:
-    """Its one block belongs to one host; the others borrow, and their routes are for one each."""
+    """Its one block belongs to one host; the others borrow, and their routes are for one each.
+
+    BIRD takes up all of this without a new session.
+    """
     first, *_ = cluster.hosts
-    small, of_it = "10.66.0.0/29", []
+    of_it = []
+    before = up_since(cluster)
     cluster.calicoctl(first, f"pool add {small}")
-    overlapping = cluster.calicoctl(first, "pool add 10.66.0.0/16", check=False)
+    overlapping = cluster.calicoctl(first, f"pool add {wider}", check=False)
     assert overlapping.code == 1
     assert small in overlapping.err
     for host in cluster.hosts:
@@ -149,6 +169,128 @@ def test_a_pool_smaller_than_a_block_is_shared_and_goes_when_nobody_uses_it(
         cluster.calicoctl(host, f"container remove small{host.number}")
         host.docker("rm", "-f", f"small{host.number}")
     cluster.calicoctl(first, f"pool remove {small}")
+    assert up_since(cluster) == before
+
+
+def up_since(cluster: Cluster) -> dict[str, dict[str, object]]:
+    """Since when each session of each host is up."""
+    return {
+        host.name: {ip: each["since"] for ip, each in sessions(cluster, host).items()}
+        for host in cluster.hosts
+    }
+
+
+@pytest.mark.parametrize("address", [mesh.ipv4, mesh.ipv6])
+def test_what_is_for_an_address_that_no_container_has_ends_at_the_host_of_its_block(
+    lab: Lab, cluster: Cluster, address: Callable[[Host], str]
+) -> None:
+    """The block drops it there. By the host's default route it would come back, again and again."""
+    here, there, _ = cluster.hosts
+    unused = str(IPAddress(address(there)) + 9)
+    back = here.ip if address is mesh.ipv4 else here.ip6
+    there.run(f"ip route add default via {back} metric 4000")
+    with Capture(lab.underlay, f"port{there.number}") as cable:
+        inside = probes.inside(here, mesh.name(here))
+        lost = here.run([*inside, "ping", "-n", "-c", "3", "-W", "1", unused], check=False)
+        mesh.reaches(here, address(there))
+        passed = Counter((each.source, each.target) for each in cable.passed())
+    there.run(f"ip route del default via {back} metric 4000")
+    assert lost.code == 1
+    assert 1 <= passed[address(here), unused] <= 3
+    assert passed[address(there), address(here)] >= 1
+
+
+def test_a_pool_that_is_disabled_or_removed_gives_nothing_though_hosts_have_blocks_of_it(
+    cluster: Cluster,
+) -> None:
+    first, *_ = cluster.hosts
+    new, default = ("10.67.0.0/24", "fd67::/120"), ("192.168.0.0/16", "fd80:24e2:f998:72d6::/64")
+    cluster.calicoctl(first, f"pool add {' '.join(new)}")
+    cluster.calicoctl(first, f"pool add {' '.join(default)} --disabled")
+    of_new = drawn(cluster)
+    for host in cluster.hosts:
+        mesh.reaches(host, *of_new)
+    cluster.calicoctl(first, f"pool add {' '.join(default)}")
+    cluster.calicoctl(first, f"pool remove {' '.join(new)} --force")
+    of_default = drawn(cluster)
+    for addresses, pools in ((of_new, new), (of_default, default)):
+        assert len(addresses) == 2 * len(cluster.hosts)
+        assert {pool_of(address, (*new, *default)) for address in addresses} == set(pools)
+    for address, host in (of_new | of_default).items():
+        cluster.calicoctl(host, f"container {mesh.name(host)} ip remove {address}")
+    assert cluster.calicoctl(first, "ipam check").code == 0
+
+
+def drawn(cluster: Cluster) -> dict[str, Host]:
+    """Give each container any address of each family, which another host finds to be its own."""
+    found = {}
+    for host, other in zip(cluster.hosts, [*cluster.hosts[1:], cluster.hosts[0]], strict=True):
+        for wish in ("ipv4", "ipv6"):
+            said = cluster.calicoctl(host, f"container {mesh.name(host)} ip add {wish}").out
+            address = said.split()[1]
+            shown = cluster.calicoctl(other, f"ipam info {address} --output=json").out
+            (item,) = json.loads(shown)["items"]
+            assert (item["address"], item["hostname"]) == (address, host.name)
+            found[address] = host
+    return found
+
+
+def pool_of(address: str, pools: Iterable[str]) -> str:
+    """The pool that has an address."""
+    (pool,) = [pool for pool in pools if IPAddress(address) in IPNetwork(pool)]
+    return pool
+
+
+def test_an_address_that_was_lost_is_released_from_another_host(cluster: Cluster) -> None:
+    first, _, third = cluster.hosts
+    for lost in ("192.168.77.7", "fd80:24e2:f998:72d6::7707"):
+        ip = IPAddress(lost)
+        cidr = block.cidr_of(ip)
+        claimed = block.empty(cidr, third.name).claim(ip, Owner("gone", {"host": third.name}))
+        cluster.write(keys.block(cidr), block.encode(claimed))
+        refused = cluster.calicoctl(
+            first, f"container {mesh.name(first)} ip add {lost}", check=False
+        )
+        assert refused.code == 1
+        assert f"{lost} is already assigned to endpoint gone" in refused.err
+        said = cluster.calicoctl(first, f"ipam release {lost} --wait=0").out
+        assert said == f"address {lost} is free\n"
+        cluster.calicoctl(first, f"container {mesh.name(first)} ip add {lost}")
+        mesh.reaches(third, lost)
+        cluster.calicoctl(first, f"container {mesh.name(first)} ip remove {lost}")
+    cluster.calicoctl(first, "ipam check --fix")
+    assert cluster.calicoctl(first, "ipam check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("pool", "peer"), [("10.99.0.0/29", "10.99.0.4"), ("fd99::/125", "fd99::4")]
+)
+def test_a_pool_over_the_hosts_own_network_gives_no_hosts_address_and_cuts_nobody_off(
+    cluster: Cluster, pool: str, peer: str
+) -> None:
+    """Of its eight addresses three are hosts' and one is a peer's."""
+    first, *_ = cluster.hosts
+    assert "has the address of host host1 in it" in cluster.calicoctl(first, f"pool add {pool}").err
+    cluster.calicoctl(first, f"bgp peer add {peer} as 65000")
+    of_it = {}
+    for host in (*cluster.hosts, first):
+        said = cluster.calicoctl(host, f"container {mesh.name(host)} ip add {pool}").out
+        of_it[said.split()[1]] = host
+    assert of_it.keys() == {str(IPNetwork(pool)[number]) for number in (0, 5, 6, 7)}
+    refused = cluster.calicoctl(first, f"container {mesh.name(first)} ip add {pool}", check=False)
+    assert f"no free address is left in {pool}" in refused.err
+    cluster.calicoctl(first, f"bgp peer remove {peer}")
+    mesh.all_reach_each_other(cluster)
+    for host in cluster.hosts:
+        mesh.reaches(host, *of_it)
+        calico.eventually(
+            f"{host.name} has its sessions",
+            lambda host=host: len(exchanged(cluster, host)) == 4,
+            timeout=mesh.PATIENCE,
+        )
+    for address, host in of_it.items():
+        cluster.calicoctl(host, f"container {mesh.name(host)} ip remove {address}")
+    cluster.calicoctl(first, f"pool remove {pool}")
 
 
 def test_log_levels_of_one_host_and_of_all_reach_bird(cluster: Cluster) -> None:

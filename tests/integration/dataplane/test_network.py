@@ -32,6 +32,7 @@ def host() -> Iterator[NetNs]:
 @pytest.fixture
 def container() -> Iterator[NetNs]:
     with private_netns() as namespace:
+        namespace.run(["ip", "link", "set", "lo", "up"])
         namespace.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "bridge"])
         namespace.run(["ip", "link", "set", "eth0", "up"])
         namespace.run(["ip", "addr", "add", "172.17.0.2/16", "dev", "eth0"])
@@ -68,6 +69,12 @@ def test_a_plugged_container_has_its_addresses_and_default_routes(host, containe
     assert "default via 172.17.0.1 dev eth0 metric 1" in routes
     assert "default via fd99::1 dev eth1" in container.run(["ip", "-6", "route"]).out
     assert MAC in container.run(["ip", "link", "show", "eth1"]).out
+
+
+def test_a_container_reaches_itself_by_each_of_its_addresses(host, container):
+    KernelNetwork().plug(interface(container))
+    for address in (*ADDRESSES, "127.0.0.1", "::1"):
+        container.run(["ping", "-n", "-c", "1", "-W", "5", str(address)])
 
 
 def test_an_interface_name_that_is_taken_is_refused(host, container):

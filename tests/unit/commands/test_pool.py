@@ -5,9 +5,11 @@ import pytest
 import yaml
 from netaddr import IPAddress
 
-from calico_ctl.datastore import addresses, config
+from calico_ctl.datastore import addresses, bgp, config, nodes
 from calico_ctl.datastore import pools as datastore_pools
 from calico_ctl.errors import Conflict
+from calico_ctl.model.bgp import BgpPeer
+from calico_ctl.model.node import Node
 from tests.support.cli import Cli, cells
 
 
@@ -52,6 +54,17 @@ def test_the_first_ipip_pool_turns_ipip_on(cli) -> None:
     assert config.get(cli.store, "IpInIpEnabled") is None
     cli.done("pool", "add", "10.66.0.0/16", "--ipip")
     assert config.get(cli.store, "IpInIpEnabled") == "true"
+
+
+def test_a_pool_with_a_host_in_it_is_warned_of(cli) -> None:
+    nodes.register(cli.store, Node("h7", IPAddress("10.65.0.7"), IPAddress("fd65::7")))
+    bgp.set_peer(cli.store, BgpPeer(IPAddress("10.66.0.1"), 64512))
+    finished = cli.run("pool", "add", "10.65.0.0/16", "10.66.0.0/16", "fd65::/64", "fd66::/64")
+    assert finished.exit == 0
+    assert [line.partition(" in it")[0] for line in finished.err.splitlines()] == [
+        "warning: pool 10.65.0.0/16 has the address of host h7",
+        "warning: pool fd65::/64 has the address of host h7",
+    ]
 
 
 def test_host_bits_are_refused_with_the_network_that_may_be_meant(cli) -> None:
