@@ -35,8 +35,8 @@ FRR4, FRR6, FRR_AS = "10.99.0.253", "fd99::253", 65001
 FRR_PASSWORD = "alohomora"
 FRR_NETWORK4, FRR_NETWORK6 = "198.51.100.0/24", "2001:db8:8::/48"
 FRR_SERVER4, FRR_SERVER6 = "198.51.100.1", "2001:db8:8::1"
-FRR_MORE4 = "198.51.101.0/24"
-FAR_AWAY6 = "2001:db8:9::1"
+FRR_MORE4, FRR_MORE6 = "198.51.101.0/24", "2001:db8:a::/48"
+FAR_AWAY4, FAR_AWAY6 = "198.51.102.1", "2001:db8:9::1"
 """In no network that anybody announces but by a default route."""
 
 
@@ -99,11 +99,11 @@ def router(lab: Lab, cluster: Cluster) -> Iterator[Plain]:
 @pytest.fixture(scope="module")
 def frr(lab: Lab, cluster: Cluster) -> Iterator[Frr]:
     """Another one, with FRR in place of BIRD."""
-    servers = (FRR_SERVER4, FRR_SERVER6, FAR_AWAY6)
+    servers = (FRR_SERVER4, FRR_SERVER6, FAR_AWAY4, FAR_AWAY6)
     with plugged(lab, FRR4, FRR6, *servers) as (namespace, directory):
         frr = Frr(namespace, directory)
         neighbours = [address for host in cluster.hosts for address in (host.ip, host.ip6)]
-        networks = [FRR_NETWORK4, FRR_MORE4, FRR_NETWORK6]
+        networks = [FRR_NETWORK4, FRR_MORE4, FRR_NETWORK6, FRR_MORE6]
         frr.start(configuring_frr(FRR4, FRR_AS, networks, neighbours, FRR_PASSWORD))
         yield frr
         frr.stop()
@@ -314,7 +314,7 @@ def test_a_router_with_frr_gets_the_blocks_of_all_hosts_and_gives_its_networks(
     for host in cluster.hosts:
         mesh.reaches(host, FRR_SERVER4, FRR_SERVER6)
         is_reached_from(frr, (FRR_SERVER4, FRR_SERVER6), (mesh.ipv4(host), mesh.ipv6(host)))
-        wanted = {FRR_NETWORK4, FRR_MORE4, FRR_NETWORK6}
+        wanted = {FRR_NETWORK4, FRR_MORE4, FRR_NETWORK6, FRR_MORE6}
         calico.eventually(
             f"{host.name} has {wanted}",
             lambda host=host, wanted=wanted: wanted <= learned(host),
@@ -325,30 +325,35 @@ def test_a_router_with_frr_gets_the_blocks_of_all_hosts_and_gives_its_networks(
 
 
 def takes_no_more_routes_than_it_may(cluster: Cluster, host: Host) -> None:
-    """Wait until it has one of FRR's networks; until it has both, once it may."""
-    said = f"Global_{FRR4.replace('.', '_')} hits route import limit (1)"
-    both = {FRR_NETWORK4, FRR_MORE4}
-    calico.eventually(
-        f"BIRD of {host.name} says that it leaves something out",
-        lambda: said in host.run("cat /var/log/calico/bird/*", quiet=True).out,
-        timeout=mesh.PATIENCE,
-    )
-    calico.eventually(
-        f"{host.name} has one of {both}",
-        lambda: len(both & learned(host)) == 1,
-        timeout=mesh.PATIENCE,
-    )
+    """Wait until it has one of FRR's networks of each family; until it has both, once it may."""
+    families = {FRR4: {FRR_NETWORK4, FRR_MORE4}, FRR6: {FRR_NETWORK6, FRR_MORE6}}
+    for peer, both in families.items():
+        said = f"Global_{peer.replace('.', '_').replace(':', '_')} hits route import limit (1)"
+        calico.eventually(
+            f"BIRD of {host.name} says that it leaves something out: {said}",
+            lambda said=said: said in host.run("cat /var/log/calico/bird/*", quiet=True).out,
+            timeout=mesh.PATIENCE,
+        )
+        calico.eventually(
+            f"{host.name} has one of {both}",
+            lambda both=both: len(both & learned(host)) == 1,
+            timeout=mesh.PATIENCE,
+        )
     cluster.calicoctl(host, "config node bgp max_prefixes --remove")
+    all_of_them = set().union(*families.values())
     calico.eventually(
-        f"{host.name} has {both}", lambda: both <= learned(host), timeout=mesh.PATIENCE
+        f"{host.name} has {all_of_them}",
+        lambda: all_of_them <= learned(host),
+        timeout=mesh.PATIENCE,
     )
 
 
 def takes_a_default_route_when_told_to(cluster: Cluster, host: Host) -> None:
     """Until then its container does not reach what lies in no network that is announced."""
-    assert not mesh.pings(host, FAR_AWAY6)
+    for address in (FAR_AWAY4, FAR_AWAY6):
+        assert not mesh.pings(host, address)
     cluster.calicoctl(host, "config node bgp accept_default_route true")
-    mesh.reaches(host, FAR_AWAY6)
+    mesh.reaches(host, FAR_AWAY4, FAR_AWAY6)
     cluster.calicoctl(host, "config node bgp accept_default_route --remove")
     calico.eventually(
         f"{host.name} has no default route",
