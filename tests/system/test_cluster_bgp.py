@@ -308,8 +308,24 @@ def test_log_levels_of_one_host_and_of_all_reach_bird(cluster: Cluster) -> None:
             ),
             timeout=mesh.PATIENCE,
         )
+    address = "192.168.66.1"
+    for host in (third, second):
+        cluster.calicoctl(host, f"container {mesh.name(host)} ip add {address}")
+        mesh.reaches(first, address)
+        cluster.calicoctl(host, f"container {mesh.name(host)} ip remove {address}")
+    calico.eventually(
+        f"BIRD of {second.name} has written of {address}",
+        lambda: f" > added [best] {address}/32 " in written_by_bird(second),
+        timeout=mesh.PATIENCE,
+    )
+    assert address not in written_by_bird(third)
     cluster.calicoctl(first, "config bgp loglevel --remove")
     cluster.calicoctl(second, "config node bgp loglevel --remove")
+
+
+def written_by_bird(host: Host) -> str:
+    """The log of a host's BIRD."""
+    return host.run("cat /var/log/calico/bird/*", quiet=True).out
 
 
 def test_keys_of_hosts_that_make_no_sense_disturb_no_other(cluster: Cluster) -> None:
