@@ -237,9 +237,9 @@ def reserved(store: Store, family: Family) -> Reserved:
     host_leaf, peers = f"ip_addr_v{family}", {f"peer_v{family}", f"rr_v{family}"}
     hosts: dict[int, str | None] = {}
     others: dict[int, str | None] = {}
-    for entry in store.tree(keys.BGP).entries:
-        *_, parent, leaf = entry.key.split("/")
-        if leaf == host_leaf and (number := _number(entry.value or "", family)) is not None:
+    for key, (value, _) in store.leaves(keys.BGP).entries.items():
+        _, parent, leaf = key.rsplit("/", 2)
+        if leaf == host_leaf and (number := _number(value, family)) is not None:
             hosts[number] = parent
         elif parent in peers and (number := _number(leaf, family)) is not None:
             others[number] = None

@@ -93,7 +93,8 @@ def notes(store: Store, hostname: str, family: Family) -> list[Entry]:
 def all_notes(store: Store, family: Family) -> list[Entry]:
     """Return the notes of all hosts: cheaper to read than the blocks themselves."""
     part = f"/ipv{family}/block/"
-    return [each for each in _leaves(store.tree(keys.HOSTS_IPAM).entries) if part in each.key]
+    listed = store.leaves(keys.HOSTS_IPAM).entries.items()
+    return [Entry(key, value, revision) for key, (value, revision) in listed if part in key]
 
 
 def cidrs(listed: Iterable[Entry]) -> list[IPNetwork]:

@@ -30,9 +30,10 @@ What etcd's watches get wrong for us:
 import json
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from calico_ctl.datastore import in_order
@@ -47,7 +48,7 @@ from calico_ctl.datastore.etcd_requests import (
 )
 from calico_ctl.datastore.etcd_requests import EtcdSettings as EtcdSettings  # noqa: PLC0414
 from calico_ctl.datastore.etcd_servers import Round, ServerFailed
-from calico_ctl.datastore.store import LARGEST_VALUE, Change, Entry, Event, Made, Tree
+from calico_ctl.datastore.store import LARGEST_VALUE, Change, Entry, Event, Leaves, Made, Tree
 from calico_ctl.errors import AlreadyExists, CalicoError, HistoryLost
 
 # A single change is returned at once; of a backlog, several together, since who takes them in costs
@@ -56,6 +57,8 @@ from calico_ctl.errors import AlreadyExists, CalicoError, HistoryLost
 # question stays out for the next watch.
 _BATCH_LIMIT = 50
 _BACKLOG_PATIENCE = 0.002
+
+_T = TypeVar("_T")
 
 _BUSY_SECONDS = 60.0
 
@@ -118,16 +121,25 @@ class Etcd(Client):
 
     def tree(self, directory: str) -> Tree:
         """Return everything below a directory; no entries if it does not exist."""
-        return self._requests.read(lambda turn: self._tree(directory, turn))
+        return Tree(*self._read_all(directory, partial(_entries, directory)))
 
-    def _tree(self, directory: str, turn: Round) -> Tree:
+    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+        """Return all keys with values below a directory but those that begin as `without` says."""
+        return Leaves(*self._read_all(directory, partial(_leaves, directory, without)))
+
+    def _read_all(self, directory: str, understood: Callable[[str], _T]) -> tuple[_T, int]:
+        """Return what etcd says of all that is below a directory, and of which revision it is."""
         path = f"{_path(directory)}?recursive=true&quorum=true&sorted=true"
-        with self._requests.asking(path, self._requests.free, turn) as connection:
-            answer = self._answer(connection, turn, self._servers.patience(turn))
-            if answer.status != _OK:
-                self._require_about_key(directory, self._object(directory, answer))
-            self._cluster = answer.headers.get("x-etcd-cluster-id")
-            return Tree(_entries(answer.text, directory), _index(answer))
+
+        def read(turn: Round) -> tuple[_T, int]:
+            with self._requests.asking(path, self._requests.free, turn) as connection:
+                answer = self._answer(connection, turn, self._servers.patience(turn))
+                if answer.status != _OK:
+                    self._require_about_key(directory, self._object(directory, answer))
+                self._cluster = answer.headers.get("x-etcd-cluster-id")
+                return understood(answer.text), _index(answer)
+
+        return self._requests.read(read)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Write without a condition: only for keys with a single writer."""
@@ -362,7 +374,7 @@ def _index(answer: Answer) -> int:
     return int(answer.headers["x-etcd-index"])
 
 
-def _entries(text: str, directory: str) -> tuple[Entry, ...]:
+def _entries(directory: str, text: str) -> tuple[Entry, ...]:
     """Return what is below a directory according to an answer, in the order of keys.
 
     Each node becomes an Entry as soon as it is parsed, and nothing else of it stays.
@@ -378,6 +390,19 @@ def _entries(text: str, directory: str) -> tuple[Entry, ...]:
         entries.pop()
     entries.sort(key=attrgetter("key"))
     return tuple(entries)
+
+
+def _leaves(directory: str, without: tuple[str, ...], text: str) -> dict[str, tuple[str, int]]:
+    """Return the keys with values below a directory according to an answer, but for some."""
+    leaves: dict[str, tuple[str, int]] = {}
+
+    def take(node: dict[str, Any]) -> None:
+        if "value" in node and not node["key"].startswith(without):
+            leaves[node["key"]] = node["value"], node["modifiedIndex"]
+
+    json.loads(text, object_hook=take)
+    leaves.pop(directory, None)
+    return leaves
 
 
 def _event(said: Mapping[str, Any]) -> Event:

@@ -35,9 +35,10 @@ from calico_ctl.datastore.etcd_requests import (
 )
 from calico_ctl.datastore.etcd_servers import Round
 from calico_ctl.datastore.etcd_v3_messages import Object
+from calico_ctl.datastore.etcd_v3_paging import Paging
 from calico_ctl.datastore.etcd_v3_session import Question, Session, TokenRefused
 from calico_ctl.datastore.etcd_v3_transaction import BELOW_A_KEY, Transaction
-from calico_ctl.datastore.store import Change, Entry, Event, Made, Put, Tree
+from calico_ctl.datastore.store import Change, Entry, Event, Leaves, Made, Put, Tree
 from calico_ctl.errors import HistoryLost
 
 _PAGE = 2000
@@ -54,6 +55,8 @@ _NEXT_PATIENCE = 0.0002
 
 _WATCHES = 8
 """Streams that are kept for whoever continues them."""
+
+_Pages = tuple[list[Object], int]
 
 _RANGE = "/v3/kv/range"
 _TXN = "/v3/kv/txn"
@@ -87,9 +90,20 @@ class EtcdV3(Client):
 
     def tree(self, directory: str) -> Tree:
         """Return everything below a directory; no entries if it does not exist."""
+        said, revision = self._read_all(directory)
+        found = (entry for page in said for entry in messages.found_in(page))
+        return Tree(messages.tree(found, directory), revision)
 
-        def read(token: str) -> Tree:
-            return self._requests.read(lambda turn: self._tree(directory, turn, token))
+    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+        """Return all keys with values below a directory but those that begin as `without` says."""
+        said, revision = self._read_all(directory, without)
+        return Leaves(messages.leaves(said), revision)
+
+    def _read_all(self, directory: str, without: tuple[str, ...] = ()) -> _Pages:
+        """Return pages with all keys below a directory, and of which revision they are."""
+
+        def read(token: str) -> _Pages:
+            return self._requests.read(lambda turn: self._pages(directory, without, turn, token))
 
         for _ in range(_READINGS):
             try:
@@ -98,20 +112,14 @@ class EtcdV3(Client):
                 continue
         raise self._requests.refused(directory, "it is compacted faster than it can be read")
 
-    def _tree(self, directory: str, turn: Round, token: str) -> Tree:
-        found: list[Entry] = []
-        revision, start, more = 0, "", True
-        while more:
-            wanted = messages.page(directory, start, _PAGE, revision)
-            said = self._session.asked(Question(directory, _RANGE, wanted), turn, token)
-            if not revision:
-                revision = _revision(said)
-                self._cluster = said["header"]["cluster_id"]
-            some = messages.found_in(said)
-            found += some
-            more = bool(said.get("more") and some)
-            start = f"{some[-1].key}\0" if some else ""
-        return Tree(messages.tree(found, directory), revision)
+    def _pages(self, directory: str, without: tuple[str, ...], turn: Round, token: str) -> _Pages:
+        paging = Paging(directory, without, _PAGE)
+        first = Question(directory, _RANGE, paging.first())
+        said = self._session.asked_in_turn(first, paging.following, turn, token)
+        if not paging.fits(said):
+            raise self._requests.not_etcd()
+        self._cluster = said[0]["header"]["cluster_id"]
+        return said, _revision(said[0])
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Write without a condition: only for keys with a single writer."""

@@ -24,7 +24,8 @@ OUT_OF_RANGE = 11
 UNAVAILABLE = 14
 UNAUTHENTICATED = 16
 
-_AFTER_SLASH = "0"  # the character that follows it
+AFTER_SLASH = "0"
+"""The character that follows it."""
 
 
 def coded(text: str) -> str:
@@ -32,29 +33,31 @@ def coded(text: str) -> str:
     return b2a_base64(text.encode(), newline=False).decode()
 
 
+def after(key: str) -> str:
+    """Return the first key that can follow one, both as JSON has them. Raises ValueError."""
+    return b2a_base64(a2b_base64(key) + b"\0", newline=False).decode()
+
+
+def between(start: str, end: str) -> Object:
+    """Return the range of all keys from `start` on that are before `end`."""
+    return {"key": coded(start), "range_end": coded(end)}
+
+
 def below(directory: str) -> Object:
     """Return the range of all keys below a directory, its marker among them."""
     base = directory.rstrip("/")
-    return {"key": coded(f"{base}/"), "range_end": coded(base + _AFTER_SLASH)}
+    return between(f"{base}/", base + AFTER_SLASH)
 
 
 def around(directory: str) -> Object:
     """Return the range of a key and of all below it; some others are in it too: see `concerns`."""
     base = directory.rstrip("/")
-    return {"key": coded(base or "/"), "range_end": coded(base + _AFTER_SLASH)}
+    return between(base or "/", base + AFTER_SLASH)
 
 
 def concerns(key: str, directory: str) -> bool:
     """Say whether a key is that one, or below it."""
     return key == directory or key.startswith(directory.rstrip("/") + "/")
-
-
-def page(directory: str, start: str, limit: int, revision: int) -> Object:
-    """Return the range of some keys below a directory, from `start` on; empty: the first ones."""
-    wanted = below(directory)
-    if start:
-        wanted["key"] = coded(start)
-    return {**wanted, "limit": str(limit), "revision": str(revision)}
 
 
 def whether(key: str) -> Sequence[Object]:
@@ -157,6 +160,16 @@ def tree(found: Iterable[Entry], directory: str) -> Sequence[Entry]:
             parent = parent.rpartition("/")[0]
     entries.sort(key=attrgetter("key"))
     return tuple(entries)
+
+
+def leaves(pages: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, int]]:
+    """Return all keys of some pages that are no markers: key → (value, revision)."""
+    return {
+        key: (value or "", revision)
+        for page in pages
+        for key, value, revision in found_in(page)
+        if not key.endswith("/")
+    }
 
 
 def events(listed: Iterable[Mapping[str, Any]], directory: str) -> list[Event]:

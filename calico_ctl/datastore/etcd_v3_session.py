@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from calico_ctl.datastore import etcd_v3_messages as messages
-from calico_ctl.datastore.connection import Connection
+from calico_ctl.datastore.connection import Answer, Connection
 from calico_ctl.datastore.etcd_requests import EtcdSettings, Requests
 from calico_ctl.datastore.etcd_servers import Round, ServerFailed
 from calico_ctl.datastore.etcd_v3_messages import Object
 from calico_ctl.errors import HistoryLost
 
 _T = TypeVar("_T")
+
+Following = Callable[[str], Mapping[str, Any] | None]
+"""Says what to ask next, given the text of an answer; None: nothing."""
 
 _AUTHENTICATE = "/v3/auth/authenticate"
 _FORBIDDEN = {401, 403}
@@ -101,24 +104,50 @@ class Session:
 
         Without `patience` it has its share of the time that is left.
         """
-        content, fields = json.dumps(question.wanted), authorization(token)
-        seconds = self.requests.servers.patience(turn) if patience is None else patience
+        return self.asked_in_turn(question, lambda _: None, turn, token, patience)[0]
+
+    def asked_in_turn(
+        self,
+        question: Question,
+        following: Following,
+        turn: Round,
+        token: str,
+        patience: float | None = None,
+    ) -> list[Object]:
+        """Ask one member one question after the other, as `asked` does; return the answers.
+
+        What is `following` an answer is asked before that answer is read.
+        """
+        said: list[Object] = []
+        wanted: Mapping[str, Any] | None = question.wanted
+        fields = authorization(token)
 
         def ask(connection: Connection) -> None:
-            connection.post(question.path, content, fields)
+            connection.post(question.path, json.dumps(wanted), fields)
 
-        with self.requests.asking(question.path, self.requests.free, turn, ask) as connection:
-            answer = self.requests.answer(connection, turn, seconds)
-            try:
-                said = messages.read(answer.text)
-            except ValueError:
-                if answer.status in _FORBIDDEN:
-                    raise self.requests.forbidden(question.key) from None
-                raise
-            self.require_no_trouble(question.key, said, connection.host)
-            # A KeyError says that it is no answer of etcd. Some come as the first of a stream.
-            _ = said.get("result", said)["header"]["cluster_id"]
-            return said
+        while wanted is not None:
+            # A connection that is closed after an answer is one for each of them.
+            with self.requests.asking(question.path, self.requests.free, turn, ask) as connection:
+                while wanted is not None and not connection.closed:
+                    seconds = self.requests.servers.patience(turn) if patience is None else patience
+                    answer = self.requests.answer(connection, turn, seconds)
+                    wanted = following(answer.text)
+                    if wanted is not None and not connection.closed:
+                        ask(connection)
+                    said.append(self._read(question.key, answer, connection.host))
+        return said
+
+    def _read(self, key: str, answer: Answer, member: str) -> Object:
+        try:
+            said = messages.read(answer.text)
+        except ValueError:
+            if answer.status in _FORBIDDEN:
+                raise self.requests.forbidden(key) from None
+            raise
+        self.require_no_trouble(key, said, member)
+        # A KeyError says that it is no answer of etcd. Some come as the first of a stream.
+        _ = said.get("result", said)["header"]["cluster_id"]
+        return said
 
     def require_no_trouble(self, key: str, said: Object, member: str) -> None:
         """Raise what an answer, or a part of one that goes on, says of an error."""

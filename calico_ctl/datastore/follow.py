@@ -152,13 +152,8 @@ class _Follower:
             self._post(Disconnected(error.message))
 
     def _read(self) -> Resync:
-        tree = self._store.tree(self._scope.directory)
-        leaves = {
-            key: (value, revision)
-            for key, value, revision in tree.entries
-            if value is not None and not key.startswith(self._scope.without)
-        }
-        return Resync(leaves, tree.revision)
+        found = self._store.leaves(self._scope.directory, self._scope.without)
+        return Resync(found.entries, found.revision)
 
     def _resync(self, reading: Resync) -> None:
         self._told = ""

@@ -289,13 +289,18 @@ def _put_v3(key: str, value: str) -> bytes:
 
 
 def _skip_answer(answers: BinaryIO) -> None:
-    status, length = answers.readline(), 0
+    status, length, in_chunks = answers.readline(), 0, False
     assert status.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")), status
     while (line := answers.readline()) != b"\r\n":
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             length = int(value)
+        in_chunks |= name.lower() == b"transfer-encoding"
     answers.read(length)
+    while in_chunks:  # as etcd answers for a large value
+        size = int(answers.readline(), 16)
+        answers.read(size + len(b"\r\n"))
+        in_chunks = size > 0
 
 
 def _cluster(peers: dict[str, str]) -> str:

@@ -17,6 +17,7 @@ from calico_ctl.datastore.store import (
     Change,
     Entry,
     Event,
+    Leaves,
     Made,
     StoreReplaced,
     Tree,
@@ -75,6 +76,15 @@ class MemoryStore:
             found = [(key, self._nodes[key]) for key in below]
             entries = tuple(Entry(key, node.value, node.revision) for key, node in found)
             return Tree(entries, self._index)
+
+    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+        tree = self.tree(directory)
+        found = {
+            key: (value, revision)
+            for key, value, revision in tree.entries
+            if value is not None and not key.startswith(without)
+        }
+        return Leaves(found, tree.revision)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         with self._changed:

@@ -232,6 +232,36 @@ class StoreContract:
         elsewhere = store.create(f"{base}/out/a", "two")
         assert store.tree(f"{base}/in").revision >= elsewhere.revision
 
+    def test_leaves_are_what_a_tree_has_without_directories(self, store: Store, base: str) -> None:
+        made = [store.create(f"{base}/{name}", "v") for name in ("a", "d/x", "d/y/z", "d-e")]
+        store.create(f"{base}/empty", None)
+        store.create(f"{base}-not-below", "x")
+        leaves = store.leaves(base)
+        assert leaves.entries == {each.key: ("v", each.revision) for each in made}
+        assert leaves.revision >= made[-1].revision
+        assert store.leaves(f"{base}/d/x").entries == {}
+        nothing = store.leaves(f"{base}/nothing")
+        assert nothing.entries == {}
+        assert nothing.revision >= made[-1].revision
+
+    @pytest.mark.parametrize(
+        ("without", "left"),
+        [
+            (("d/",), {"a", "d-e", "d0", "e/f"}),
+            (("d/y/", "d/"), {"a", "d-e", "d0", "e/f"}),
+            (("e/", "a"), {"d-e", "d/x", "d/y/z", "d0"}),
+            (("b/", "z"), {"a", "d-e", "d/x", "d/y/z", "d0", "e/f"}),
+            (("a", "d", "e"), set()),
+        ],
+    )
+    def test_leaves_are_without_those_that_begin_so(
+        self, store: Store, base: str, without: tuple[str, ...], left: set[str]
+    ) -> None:
+        for name in ("a", "d-e", "d/x", "d/y/z", "d0", "e/f"):
+            store.create(f"{base}/{name}", "v")
+        leaves = store.leaves(base, tuple(f"{base}/{each}" for each in without))
+        assert {key.removeprefix(f"{base}/") for key in leaves.entries} == left
+
     def test_a_watch_returns_the_first_change_after(self, store: Store, base: str) -> None:
         first = store.create(f"{base}/a", "one")
         second = store.swap(first, "two")

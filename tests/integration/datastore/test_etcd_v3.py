@@ -5,6 +5,7 @@ What is the same is in `test_store_contract` and `test_follow`.
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -16,6 +17,7 @@ import pytest
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.datastore import addresses, endpoints, etcd_v3, pools
+from calico_ctl.datastore import etcd_v3_messages as messages
 from calico_ctl.datastore.connection import Connection
 from calico_ctl.datastore.etcd_requests import EtcdSettings, NotServed
 from calico_ctl.datastore.etcd_v3 import EtcdV3
@@ -68,6 +70,9 @@ def test_a_tree_of_several_pages_is_one_tree(
     assert [entry.key for entry in tree.entries if entry.is_directory] == [
         f"{base}/d{number}" for number in range(3)
     ]
+    assert store.leaves(base).entries == {each.key: ("x", each.revision) for each in made}
+    some = store.leaves(base, (f"{base}/d1/",)).entries
+    assert list(some) == sorted(key for key in keys if "/d1/" not in key)
 
 
 def test_a_tree_is_of_one_revision_and_begun_again_if_that_is_forgotten(
@@ -78,24 +83,77 @@ def test_a_tree_is_of_one_revision_and_begun_again_if_that_is_forgotten(
         store.create(f"/d/{number}", "old")
     monkeypatch.setattr(etcd_v3, "_PAGE", 2)
     pages: list[str] = []
-    real = store._session.asked
+    real = Connection.post
 
-    def interrupted(question: Any, *rest: Any) -> Any:
-        said = real(question, *rest)
-        pages.append(question.wanted["revision"])
-        if len(pages) == 1:
-            writer.put("/d/5", "new")
-        if len(pages) == 2:
-            own_v3.forget()
-        return said
+    def interrupted(connection: Connection, path: str, content: str, *rest: Any) -> None:
+        if path == "/v3/kv/range":
+            pages.append(json.loads(content)["revision"])
+            if len(pages) == 2:
+                writer.put("/d/5", "new")
+            if len(pages) == 3:
+                own_v3.forget()
+        real(connection, path, content, *rest)
 
-    monkeypatch.setattr(store._session, "asked", interrupted)
+    monkeypatch.setattr(Connection, "post", interrupted)
     tree = store.tree("/d")
     assert [entry.value for entry in tree.entries] == [*["old"] * 5, "new"]
     first, again = int(pages[1]), int(pages[-1])
     assert first < again == tree.revision
     store.close()
     writer.close()
+
+
+def page(*keys: str, more: bool, closes: bool = False) -> bytes:
+    """An answer with some keys, as a gateway that sets spaces might write it."""
+    said = {
+        "header": {"cluster_id": "1", "revision": "7"},
+        "kvs": [{"key": coded(key), "mod_revision": "7", "value": coded("v")} for key in keys],
+        **({"more": True} if more else {}),
+    }
+    body = json.dumps(said, indent=1).encode()
+    head = "HTTP/1.1 200 OK\r\n" + ("Connection: close\r\n" if closes else "")
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_the_next_page_is_asked_for_before_this_one_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    real_post, real_read = Connection.post, messages.read
+
+    def post(*args: Any) -> None:
+        done.append("asked")
+        real_post(*args)
+
+    def read(text: str) -> messages.Object:
+        done.append("read")
+        return real_read(text)
+
+    monkeypatch.setattr(Connection, "post", post)
+    monkeypatch.setattr(messages, "read", read)
+    first, last = page("/d/a", "/d/b", more=True), page("/d/c", more=False)
+    with answering([first], [last]) as store:
+        assert list(store.leaves("/d").entries) == ["/d/a", "/d/b", "/d/c"]
+    assert done == ["asked", "asked", "read", "read"]
+
+
+def test_pages_may_come_on_a_connection_each() -> None:
+    pages = iter([page("/d/a", more=True, closes=True), page("/d/b", more=False)])
+
+    def one(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(next(pages))
+
+    with listeners.serving(one) as port:
+        store = EtcdV3(EtcdSettings("127.0.0.1", port, timeout=30.0))
+        assert list(store.leaves("/d").entries) == ["/d/a", "/d/b"]
+        store.close()
+
+
+def test_a_page_that_is_not_as_it_looked_is_no_answer_of_etcd() -> None:
+    said = page("/d/a", more=True).replace(b'"more": true', b'"more": 1   ')
+    with answering([said]) as store, pytest.raises(NotServed):
+        store.leaves("/d")
 
 
 def test_a_watch_that_is_continued_stays_on_its_stream(
@@ -340,9 +398,9 @@ def test_trouble_in_the_middle_of_a_stream_is_told() -> None:
 
 
 @contextmanager
-def answering(pieces: Sequence[bytes]) -> Iterator[EtcdV3]:
-    """A store whose server answers each connection in these pieces, and hangs up."""
-    with listeners.serving(listeners.answering(pieces)) as port:
+def answering(*answers: Sequence[bytes]) -> Iterator[EtcdV3]:
+    """A store whose server gives each connection these answers, in pieces, and hangs up."""
+    with listeners.serving(listeners.answering(*answers)) as port:
         store = EtcdV3(EtcdSettings("127.0.0.1", port, timeout=30.0))
         try:
             yield store

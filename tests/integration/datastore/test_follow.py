@@ -22,7 +22,7 @@ from calico_ctl.datastore.etcd import Etcd
 from calico_ctl.datastore.etcd_requests import EtcdSettings
 from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync, Scope
-from calico_ctl.datastore.store import Event, Store, Tree
+from calico_ctl.datastore.store import Event, Leaves, Store
 from calico_ctl.errors import DatastoreUnavailable, HistoryLost
 from tests.support.command import PACE
 from tests.support.etcd_server import EtcdCluster, EtcdServer, write_fast
@@ -40,18 +40,18 @@ HISTORY = 1000
 
 AnyStore = Etcd | EtcdV3
 
-Leaves = dict[str, tuple[str, int]]
+Values = dict[str, tuple[str, int]]
 
 
 class Counting:
     """Counts what a follower asks a store for, and how often history was lost to it."""
 
-    trees = 0
+    readings = 0
     lost = 0
 
-    def tree(self, directory: str) -> Tree:
-        self.trees += 1
-        found: Tree = super().tree(directory)  # type: ignore[misc]
+    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+        self.readings += 1
+        found: Leaves = super().leaves(directory, without)  # type: ignore[misc]
         return found
 
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
@@ -83,7 +83,7 @@ class Mirror:
         )
         self._server = server
         self.store = ObservedV2(settings) if server.v2 else ObservedV3(settings)
-        self.copy: Leaves = {}
+        self.copy: Values = {}
         self.told: list[Message] = []
         self.held_up = threading.Event()
         self._free = threading.Event()
@@ -185,7 +185,7 @@ def mirror(own_server: EtcdServer, writer: AnyStore) -> Iterator[Mirror]:
         yield mirror
 
 
-def there(store: Store) -> Leaves:
+def there(store: Store) -> Values:
     entries = store.tree("/calico").entries
     return {e.key: (e.value, e.revision) for e in entries if e.value is not None}
 
@@ -277,7 +277,7 @@ def test_a_busy_store_around_a_quiet_tree_makes_no_noise(
     mirror.until_key("/calico/end", "end")
     assert mirror.kinds == [Resync, Changes, Changes]
     assert mirror.store.lost == 1
-    assert mirror.store.trees == 2
+    assert mirror.store.readings == 2
 
 
 def test_a_quiet_watch_outlives_what_etcd_forgets_meanwhile(
@@ -465,7 +465,7 @@ class FarServer:
                 store.put(key, value)
             store.close()
 
-    def there(self) -> Leaves:
+    def there(self) -> Values:
         """What is below /calico."""
         store = self.server.own_store()
         with self._far.entered():
