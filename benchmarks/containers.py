@@ -5,10 +5,8 @@ the proxy. Each ends as soon as it has a default route, which ours gets after it
 client waits until it is removed.
 """
 
-import argparse
 import contextlib
 import io
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -63,13 +61,7 @@ def _milliseconds(host: Host, line: str) -> float:
 
 def main() -> int:
     """Measure; return 1 if a target was missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args()
-    if os.geteuid() != 0:
-        parser.error("needs root, for network namespaces")
-    return report.show("Containers: what an address costs", lines())
+    return report.main("Containers: what an address costs", lines(), __doc__)
 
 
 if __name__ == "__main__":

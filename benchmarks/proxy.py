@@ -6,7 +6,6 @@ calls that are not ours, each beside its twin; streams, as the ratio of their me
 the memory of the proxy with a thousand clients that are attached and say nothing.
 """
 
-import argparse
 import contextlib
 import gc
 import io
@@ -45,6 +44,8 @@ Seconds = Callable[[Address], float]
 
 def lines() -> Iterator[Line]:
     """Start the engine and the proxy, and measure."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _FILES), most))
     with engine.own_engine() as own, docker_proxy.running(own.socket) as proxy:
         both = Both(own, proxy)
         for target in ("/_ping", "/images/json", "/networks"):
@@ -234,15 +235,8 @@ def _open_files(pid: int) -> int:
 
 def main() -> int:
     """Measure; return 1 if a target was missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args()
-    if os.geteuid() != 0:
-        parser.error("needs root, for a Docker Engine of its own")
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, _FILES), most))
-    return report.show("The Docker API proxy: what it costs", lines())
+    title = "The Docker API proxy: what it costs"
+    return report.main(title, lines(), __doc__, root_for="a Docker Engine of its own")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ container, and stops with the answer to a container of another host, which asks 
 address is in a block that its host did not have, so that a route has to travel.
 """
 
-import argparse
 import contextlib
 import io
-import os
 import time
 from collections.abc import Iterator
 
@@ -64,13 +62,7 @@ def _reached_after(cluster: Cluster, address: str) -> float:
 
 def main() -> int:
     """Measure; return 1 if a target was missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.parse_args()
-    if os.geteuid() != 0:
-        parser.error("needs root, for network namespaces")
-    return report.show("Reach: how soon a route has travelled", lines())
+    return report.main("Reach: how soon a route has travelled", lines(), __doc__)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The table that a benchmark prints, line by line as it measures, and its exit code."""
 
+import argparse
 import json
 import math
+import os
 import timeit
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -84,6 +86,26 @@ def show(title: str, lines: Iterable[Line], widths: Widths = _WIDTHS) -> int:
     before, after = (f"{taken * 1000:.0f} ms" for taken in pace)
     print(f"this machine: json.loads of 10,000 small objects took {before} before, {after} after")
     return 1 if missed else 0
+
+
+def main(
+    title: str,
+    lines: Iterable[Line],
+    document: str | None,
+    *,
+    root_for: str = "network namespaces",
+) -> int:
+    """Be a benchmark that has no options and needs root; return 1 if a target was missed.
+
+    `document` is what its help says.
+    """
+    parser = argparse.ArgumentParser(
+        description=document, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args()
+    if os.geteuid() != 0:
+        parser.error(f"needs root, for {root_for}")
+    return show(title, lines)
 
 
 def _pace() -> float:

@@ -10,9 +10,9 @@ import os
 import signal
 import sys
 import time
-import traceback
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
 from netaddr import IPAddress
@@ -53,13 +53,10 @@ def _claim_in_turns(claim: Callable[[int], None], count: int, random: Random) ->
     """
     while count > 0:
         reading, writing = os.pipe()
-        missing = count
-        pid = _forked(lambda: _into(writing, reading, lambda: claim(missing)))
+        pid = _forked(partial(_into, reading, writing, partial(claim, count)))
         os.close(writing)
-        limit = random.randrange(10, 25) if missing > _UNDISTURBED else None
+        limit = random.randrange(10, 25) if count > _UNDISTURBED else None
         count -= _follow(pid, reading, limit, random)
-        if limit is None:
-            assert count == 0, "a process ended early"
 
 
 def _follow(pid: int, reading: int, limit: int | None, random: Random) -> int:
@@ -82,10 +79,10 @@ def _follow(pid: int, reading: int, limit: int | None, random: Random) -> int:
     return seen
 
 
-def _into(writing: int, reading: int, act: Callable[[], None]) -> None:
-    """Do something whose words go into a pipe."""
+def _into(reading: int, writing: int, act: Callable[[], None]) -> None:
+    """Do something whose words go into a pipe, the other end of which is somebody else's."""
     os.close(reading)
-    os.dup2(writing, 1)
+    os.dup2(writing, sys.stdout.fileno())
     os.close(writing)
     act()
 
@@ -93,15 +90,10 @@ def _into(writing: int, reading: int, act: Callable[[], None]) -> None:
 def _forked(act: Callable[[], None]) -> int:
     """Do something in a process of its own; return its id."""
     pid = os.fork()
-    if pid:
-        return pid
-    try:
+    if pid == 0:
         act()
-        sys.stdout.flush()
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
+        sys.exit()
+    return pid
 
 
 def _claim_many(store: Store, hostname: str, count: int, random: Random) -> None:
@@ -137,10 +129,10 @@ def _main(port: int, api: str, processes: int, count: int, hosts: int) -> None:
     def claim(hostname: str, missing: int) -> None:
         _claim_many(etcd_api.store(settings, api), hostname, missing, Random())
 
-    def turns(number: int) -> None:
-        _claim_in_turns(lambda missing: claim(f"h{number % hosts}", missing), count, Random(number))
-
-    pids = [_forked(lambda number=number: turns(number)) for number in range(processes)]  # type: ignore[misc]
+    pids = [
+        _forked(partial(_claim_in_turns, partial(claim, f"h{each % hosts}"), count, Random(each)))
+        for each in range(processes)
+    ]
     ended = [os.waitpid(pid, 0)[1] for pid in pids]
     sys.exit(any(ended))
 
