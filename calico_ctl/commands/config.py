@@ -39,11 +39,11 @@ from calico_ctl.console import Console
 from calico_ctl.datastore import bgp, config
 from calico_ctl.errors import CalicoError, ExitCode, InvalidValue, NotFound
 from calico_ctl.model import bgp as model
+from calico_ctl.model import log_level
 from calico_ctl.usage import Words
 from calico_ctl.workload.platform import Platform
 
-_FELIX_LEVELS = ("none", "debug", "info", "warning", "error", "critical")
-_KEYS = {"loglevel": "LogSeverityScreen"}
+_KEYS = {"loglevel": log_level.SETTING}
 """What names for felix are called in etcd, where that differs."""
 
 _OTHERS = re.compile(r"as_num|node_mesh|peer_v.*|ip_addr_v.*")
@@ -51,8 +51,8 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 def _check_felix_level(text: str) -> None:
-    if text not in _FELIX_LEVELS:
-        raise InvalidValue("log level", text, ", ".join(_FELIX_LEVELS))
+    if text not in log_level.WORDS:
+        raise InvalidValue("log level", text, ", ".join(log_level.WORDS))
 
 
 _FELIX: dict[str, Callable[[str], object]] = {"loglevel": _check_felix_level}

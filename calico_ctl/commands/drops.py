@@ -31,13 +31,14 @@ Examples:
 import json
 import re
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 from calico_ctl import usage
 from calico_ctl.commands import output
 from calico_ctl.commands.output import Form
 from calico_ctl.console import Console
-from calico_ctl.errors import DatastoreUnavailable, ExitCode, InvalidValue, UsageError
+from calico_ctl.errors import CalicoError, DatastoreUnavailable, ExitCode, InvalidValue, UsageError
 from calico_ctl.model import duration, names
 from calico_ctl.policy.dropped import Drop, Seen, Why
 from calico_ctl.policy.rules_asked import protocol_name
@@ -49,6 +50,7 @@ from calico_ctl.workload.which_endpoint import Filter
 from calico_ctl.workload.whose import Owner, Owners
 
 _AT_A_TIME = 0.5
+_COUNT_SECONDS = 2.0
 _TABLELESS = (
     f"the nftables table {TABLE} is gone: until the policy agent makes it again, no policy drops"
     " anything here; `calicoctl status` shows how the agent is"
@@ -67,10 +69,11 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
     watch = platform.drop_watch()
     try:
         _look(watch, viewer, platform, console, None if words.flag("--follow") else seconds)
-        passed_over = watch.passed_over()
     finally:
-        watch.close()
-    _sum_up(viewer, passed_over, seconds, console)
+        # Ctrl-C is how one ends who follows: what was left out is said then too.
+        with closing(watch), suppress(CalicoError):
+            _tell_of_the_rest(watch.passed_over(), console)
+    _sum_up(viewer, seconds, console)
     return ExitCode.OK
 
 
@@ -94,6 +97,10 @@ class _Viewer:
             self._warn("more was dropped than could be told; some of it is not shown")
         for drop in seen.drops:
             self._show(drop)
+
+    def warn_of_too_many(self) -> None:
+        """Say once that not all that there is can be looked at."""
+        self._warn("there are too many packets; some of them are not looked at")
 
     def _show(self, drop: Drop) -> None:
         if self._only not in {None, drop.interface}:
@@ -119,20 +126,28 @@ def _look(
     watch: DropWatch, viewer: _Viewer, platform: Platform, console: Console, seconds: float | None
 ) -> None:
     """Show drops until the time is over or nobody reads them any more."""
-    began = platform.clock.monotonic()
+    began = counted = platform.clock.monotonic()
     left = _AT_A_TIME
     while left > 0 and console.is_heard:
         viewer.take(watch.wait(min(left, _AT_A_TIME)))
+        now = platform.clock.monotonic()
+        if now - counted >= _COUNT_SECONDS:
+            counted = now
+            if watch.passed_over():
+                viewer.warn_of_too_many()
         if seconds is not None:
-            left = seconds - (platform.clock.monotonic() - began)
+            left = seconds - (now - began)
     # An etcd that does not answer may have taken the time: what was told meanwhile counts.
     if console.is_heard:
         viewer.take(watch.wait(0))
 
 
-def _sum_up(viewer: _Viewer, passed_over: int, seconds: float, console: Console) -> None:
+def _tell_of_the_rest(passed_over: int, console: Console) -> None:
     if passed_over:
         console.say(f"warning: {passed_over} packets were not looked at: there were too many")
+
+
+def _sum_up(viewer: _Viewer, seconds: float, console: Console) -> None:
     count = viewer.shown
     said = "nothing was dropped" if count == 0 else f"{count} packets were dropped"
     console.say(f"{said} in {seconds:g} s".replace("1 packets were", "1 packet was", count == 1))

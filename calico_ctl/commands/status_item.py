@@ -1,6 +1,7 @@
 """What `calicoctl status` found, as data; `docs/reference/status.md` says what each field means."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from calico_ctl import __version__
 from calico_ctl.commands import tables
@@ -26,6 +27,7 @@ def item(found: Health, wrong: Sequence[Complaint]) -> Item:
         "etcd": _etcd(found),
         "agent": None if stored is None or stored.agent is None else _agent(stored.agent, stored),
         "services": [] if stored is None else _services(found, stored),
+        "bird": None if found.bird is None else asdict(found.bird),
         "bgp_sessions": _sessions(found.sessions) if isinstance(found.sessions, Sequence) else None,
         "problems": [
             {

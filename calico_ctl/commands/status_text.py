@@ -27,6 +27,8 @@ def show(found: Health, console: Console) -> None:
     """Print all of it."""
     for line in _lines(found):
         console.result(line)
+    if found.bird is not None:
+        console.result(f"BIRD: up since {_times(found.bird.since, found.bird.restarts)}")
     if isinstance(found.sessions, Sequence):
         _show_sessions(found.sessions, console)
     elif isinstance(found.sessions, CalicoError):
@@ -166,14 +168,18 @@ def _containers(what: str, reasons: Mapping[str, str]) -> Iterable[str]:
 
 def _since(found: Health, report: AgentStatus | ServiceStatus) -> str:
     """Say since when; a report outlives who wrote it by up to a minute."""
-    since = report.since or "unknown"
-    if report.restarts:
-        since += f", restarted {report.restarts} time{'' if report.restarts == 1 else 's'}"
+    since = _times(report.since or "unknown", report.restarts)
     if found.running:
         return f"up since {since}"
     if isinstance(found.container, CalicoError):
         return f"up since {since}, or was within the last minute"
     return f"was up since {since}; this is its last report"
+
+
+def _times(since: str, restarts: int) -> str:
+    if not restarts:
+        return since
+    return f"{since}, restarted {restarts} time{'' if restarts == 1 else 's'}"
 
 
 def _show_sessions(sessions: Sequence[Session], console: Console) -> None:

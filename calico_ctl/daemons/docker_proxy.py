@@ -43,12 +43,20 @@ _OTHER_FILES = 512
 Listening = Callable[[str, int], None]
 """Told once where the proxy listens: address and port."""
 
+Called = Callable[[], None]
+"""Told of each call that comes."""
+
+
+def _do_nothing() -> None:
+    """Take back what was never asked for, or count for nobody."""
+
 
 def run(
     settings: ProxySettings,
     workloads: Workloads,
     stopping: threading.Event,
     listening: Listening = lambda _host, _port: None,
+    called: Called = _do_nothing,
 ) -> None:
     """Serve until `stopping` is set, then end at once, whatever is under way.
 
@@ -57,7 +65,7 @@ def run(
     """
     allocator.keep_pieces()
     open_files.allow(2 * settings.connection_limit + _OTHER_FILES)
-    asyncio.run(_Server(settings, workloads).serve(stopping, listening))
+    asyncio.run(_Server(settings, workloads, called).serve(stopping, listening))
 
 
 class _Stopped(Exception):
@@ -67,9 +75,10 @@ class _Stopped(Exception):
 class _Server:
     """The listening socket, and what all connections share."""
 
-    def __init__(self, settings: ProxySettings, workloads: Workloads) -> None:
+    def __init__(self, settings: ProxySettings, workloads: Workloads, called: Called) -> None:
         self.settings = settings
         self.workloads = workloads
+        self.called = called
         self.open_connections = 0
         self.tls = proxy_settings.tls_context(settings)
         self.tasks = asyncio.TaskGroup()
@@ -231,13 +240,17 @@ class _Connection:
 
     def _happened(self, event: Event) -> None:
         """Have the conversation decide, and do what it says. Never raises."""
-        if self._conversation is None:
+        talk = self._conversation
+        if talk is None:
             return
-        if self._conversation.is_idle:
+        if talk.is_idle:
             self._began = time.monotonic()
-        with self._guarded(self._conversation):
-            for command in self._conversation.receive(event):
+        before = talk.calls
+        with self._guarded(talk):
+            for command in talk.receive(event):
                 self._do(command)
+        for _ in range(talk.calls - before):
+            self._server.called()
         self.regulate()
         self._end_if_over()
 
@@ -342,10 +355,6 @@ class _Connection:
 def _protocol(side: Side) -> asyncio.Protocol:
     """Return a side as what it is for the event loop."""
     return cast(asyncio.Protocol, side)
-
-
-def _do_nothing() -> None:
-    """Take back what was never asked for."""
 
 
 async def _connect(path: str) -> socket.socket:

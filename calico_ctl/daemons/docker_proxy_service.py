@@ -21,6 +21,7 @@ from calico_ctl.daemons.service_report import ServiceReport
 from calico_ctl.datastore import status
 from calico_ctl.errors import CalicoError
 from calico_ctl.host import addresses
+from calico_ctl.model import metric
 from calico_ctl.wiring import RealPlatform
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ def run(platform: RealPlatform) -> None:
         allowed_hosts=(platform.hostname, *(str(each.ip) for each in addresses.local())),
     )
     workloads = HostContainers(platform, known, meters)
-    runtime.listen("docker API", partial(_serve, settings, workloads, report))
+    called = partial(meters.count, metric.CALLS)
+    meters.count(metric.CALLS, by=0)
+    runtime.listen("docker API", partial(_serve, settings, workloads, report, called))
     for _ in runtime.batches():
         pass
 
@@ -60,6 +63,7 @@ def _serve(
     settings: ProxySettings,
     workloads: HostContainers,
     report: ServiceReport,
+    called: docker_proxy.Called,
     post: Post,
     stopping: Stopping,
 ) -> None:
@@ -67,7 +71,9 @@ def _serve(
     del post
     while not stopping.is_set():
         try:
-            docker_proxy.run(settings, workloads, stopping, lambda _host, _port: report.say())
+            docker_proxy.run(
+                settings, workloads, stopping, lambda _host, _port: report.say(), called
+            )
         except CalicoError as error:
             log.warning("%s", error.message)
             report.say(trouble=error.message)

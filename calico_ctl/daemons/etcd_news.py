@@ -9,11 +9,9 @@ import logging
 
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.datastore.follow import Changes, Disconnected, Resync
-from calico_ctl.model import keys, metric
+from calico_ctl.model import keys, log_level, metric
 
 log = logging.getLogger(__name__)
-
-SETTING = "LogSeverityScreen"
 
 _NONE = logging.CRITICAL + 10
 LEVELS = {
@@ -32,7 +30,8 @@ class EtcdNews:
     def __init__(self, hostname: str, meters: Meters) -> None:
         """Have heard nothing; log from INFO up."""
         # the host's own goes before the one of all hosts
-        self._keys = (keys.host_config(hostname, SETTING), keys.global_config(SETTING))
+        setting = log_level.SETTING
+        self._keys = (keys.host_config(hostname, setting), keys.global_config(setting))
         self._values: dict[str, str] = {}
         self._meters = meters
         self._level = logging.INFO
@@ -67,9 +66,11 @@ class EtcdNews:
     def _set_level(self) -> None:
         """Log as is said; a word that is none of ours holds nobody back, and is warned of."""
         key = next((each for each in self._keys if each in self._values), None)
-        word = "info" if key is None else self._values[key].strip().lower()
+        word = "info" if key is None else log_level.word(self._values[key])
         level = LEVELS.get(word, logging.INFO)
         if level != self._level:
+            # Of the two levels the one that lets this be said.
+            logging.getLogger().setLevel(min(level, self._level))
             log.info("logging from %s on", word)
             self._level = level
             logging.getLogger().setLevel(level)

@@ -9,6 +9,8 @@ from calico_ctl.host import command, files
 
 CONFIG = "/etc/calico/bird.conf"
 SOCKET = "/run/calico/bird.ctl"
+STARTS = "/run/calico/bird.starts"
+"""How often it was started since the node's container was, and when it was last."""
 
 _MODE = 0o600
 """For root only: passwords of peers are in there."""
@@ -20,6 +22,7 @@ _ROUTES = re.compile(
     r"Routes:\s+(?P<received>[0-9]+) imported,(?: [0-9]+ filtered,)?"
     r" (?P<exported>[0-9]+) exported, (?P<preferred>[0-9]+) preferred"
 )
+_STARTS = re.compile(r"(?P<count>[1-9][0-9]{0,9}) (?P<last>[0-9-]{10}T[0-9:]{8}Z)")
 _LIMIT = re.compile(r"import limit [0-9]+")
 _DONE = re.compile(r"^(Reconfigured|Reconfiguration in progress)", re.MULTILINE)
 
@@ -51,6 +54,14 @@ class SessionState:
     def established(self) -> bool:
         """Say whether routes are being exchanged."""
         return self.info == "Established"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Since when BIRD runs, and how often it was started again since the node's container was."""
+
+    since: str
+    restarts: int
 
 
 class Bird:
@@ -114,6 +125,17 @@ def asking_for_states(socket: str = SOCKET) -> list[str]:
 def asking_for_sessions(socket: str = SOCKET) -> list[str]:
     """Return the program that also asks for their counts of routes."""
     return [*asking_for_states(socket), "all"]
+
+
+def asking_for_starts() -> list[str]:
+    """Return the program that shows how BIRD was started; it fails in nodes of before that."""
+    return ["cat", STARTS]
+
+
+def parse_starts(shown: str) -> Life | None:
+    """Read that; None if it says nothing."""
+    match = _STARTS.fullmatch(shown.strip())
+    return None if match is None else Life(match["last"], int(match["count"]) - 1)
 
 
 def parse_sessions(shown: str) -> list[SessionState]:

@@ -85,10 +85,14 @@ class Netlink:
         """Open it and join multicast groups; `buffer` is how many bytes of news it may hold.
 
         It speaks of the network namespace that the thread is in now, wherever that goes later.
+        Raises KernelRefused if the kernel was built without the protocol.
         """
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
-        )
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, kind, protocol)
+        except OSError as error:
+            what = f"open a netlink socket of protocol {protocol}"
+            raise KernelRefused(what, error.errno or 0) from error
         if buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer)
         # Errors come without a copy of the request, which may be megabytes.

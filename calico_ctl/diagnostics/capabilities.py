@@ -1,13 +1,16 @@
 """What this kernel has to be able to do, tried in a network namespace that is thrown away."""
 
+import errno
+import os
 from functools import partial
 
 from netaddr import IPAddress, IPNetwork
 
 from calico_ctl.dataplane.conntrack import Conntrack
+from calico_ctl.dataplane.netlink import KernelRefused
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.diagnostics.check import Check, Complaint
-from calico_ctl.errors import CalicoError, CommandFailed
+from calico_ctl.errors import CommandFailed
 from calico_ctl.host import command, kernel, throwaway
 from calico_ctl.model import codec, keys, names
 from calico_ctl.model.endpoint import DOCKER, Endpoint, EndpointKey, State
@@ -23,6 +26,10 @@ _LINKS = {
     "ipip": "type ipip local 192.0.2.1 remote 192.0.2.2",
 }
 """Kinds of links, and the words after `ip link add name calitry0`."""
+
+_NOT_ALL_OF_ROOT = (
+    "run it on the host itself: root lacks the capability NET_ADMIN here, as in a container"
+)
 
 
 def checks() -> list[Check]:
@@ -48,24 +55,26 @@ def _load(module: str) -> None:
 def _nftables() -> Complaint | None:
     try:
         throwaway.inside(partial(_install, sample_table()))
-    except CalicoError as error:
-        return Complaint(
-            f"this kernel cannot hold the policy's table: {error.message}",
+    except KernelRefused as error:
+        hint = (
             "use Linux 5.10 or later with CONFIG_NF_TABLES, NF_TABLES_INET, NFT_CT and"
-            " NFT_MASQ; `modprobe nf_tables` if it is a module",
+            " NFT_MASQ; `modprobe nf_tables` if it is a module"
         )
+        what = f"this kernel cannot hold the policy's table: {error.message}"
+        return Complaint(what, _NOT_ALL_OF_ROOT if error.number == errno.EPERM else hint)
     return None
 
 
 def _conntrack() -> Complaint | None:
     try:
         throwaway.inside(_follow_connections)
-    except CalicoError as error:
-        return Complaint(
-            f"this kernel does not tell its connections: {error.message}",
+    except KernelRefused as error:
+        hint = (
             "use a kernel with CONFIG_NF_CONNTRACK and NF_CT_NETLINK;"
-            " `modprobe nf_conntrack_netlink` if it is a module",
+            " `modprobe nf_conntrack_netlink` if it is a module"
         )
+        what = f"this kernel does not tell its connections: {error.message}"
+        return Complaint(what, _NOT_ALL_OF_ROOT if error.number == errno.EPERM else hint)
     return None
 
 
@@ -75,6 +84,8 @@ def _link(kind: str) -> Complaint | None:
         throwaway.inside(partial(command.run, argv))
     except CommandFailed as error:
         hint = error.hint or f"use a kernel with it; `modprobe {kind}` if it is a module"
+        if os.strerror(errno.EPERM) in error.message:
+            hint = _NOT_ALL_OF_ROOT
         return Complaint(f"this kernel makes no links of type {kind}: {error.message}", hint)
     return None
 
@@ -99,9 +110,9 @@ def _routing() -> Complaint | None:
     return None
 
 
-def _cannot_forward() -> set[str]:
+def _cannot_forward() -> list[str]:
     settings = (_FORWARDING4, _FORWARDING6)
-    return {name for name in settings if not kernel.write_setting(name, "1")}
+    return [name for name in settings if not kernel.write_setting(name, "1")]
 
 
 def _install(table: Ruleset) -> None:

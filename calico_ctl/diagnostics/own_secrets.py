@@ -25,7 +25,11 @@ def known(variables: Mapping[str, str]) -> set[str]:
     for name, path in variables.items():
         if name.endswith("_FILE") and redact.is_secret_name(name.removesuffix("_FILE")):
             found.update(redact.spellings(_text(Path(path)).strip()))
-    return found.union(_handed_over(), _docker_logins(variables))
+    found.update(_handed_over())
+    if user := variables.get("ETCD_USERNAME"):
+        # as HTTP writes a login
+        found.update(*(redact.spellings(f"{user}:{each}") for each in list(found)))
+    return found.union(_docker_logins(variables))
 
 
 def _handed_over() -> Iterator[str]:

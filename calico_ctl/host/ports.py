@@ -27,7 +27,7 @@ def require_free(ip: IPAddress, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise AlreadyExists(f"something else listens on {shown} already") from error
-        raise CalicoError(
-            f"nobody can listen on {shown}: {error.strerror}",
-            hint="`ip -brief address` shows this machine's addresses",
-        ) from error
+        hint = "`ip -brief address` shows this machine's addresses"
+        if error.errno == errno.EACCES:
+            hint = "ports up to 1023 are for root with all capabilities: not in a container"
+        raise CalicoError(f"nobody can listen on {shown}: {error.strerror}", hint) from error

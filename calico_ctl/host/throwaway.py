@@ -5,6 +5,7 @@ made in it, when that thread and the programs that it ran have ended.
 """
 
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -15,6 +16,11 @@ from calico_ctl.errors import CalicoError
 _T = TypeVar("_T")
 
 _CLONE_NEWNET = 0x40000000
+
+_HINTS = {
+    errno.EPERM: "run it as root on the host itself: in a container root has not all capabilities",
+    errno.ENOSPC: "allow more of them: the setting user.max_net_namespaces in /etc/sysctl.d",
+}
 
 
 def inside(act: Callable[[], _T]) -> _T:
@@ -45,8 +51,6 @@ def _leave() -> None:
     # os.unshare exists since Python 3.12 only
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNET) != 0:
-        reason = os.strerror(ctypes.get_errno())
-        raise CalicoError(
-            f"cannot make a network namespace: {reason}",
-            hint="run as root, on a kernel with CONFIG_NET_NS",
-        )
+        number = ctypes.get_errno()
+        hint = _HINTS.get(number, "use a kernel with CONFIG_NET_NS")
+        raise CalicoError(f"cannot make a network namespace: {os.strerror(number)}", hint)

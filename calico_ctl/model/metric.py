@@ -141,6 +141,11 @@ LEFT_ALONE = Metric(
     "Containers that wish an address of ours but were made in a way that keeps us from it",
 )
 
+CALLS = Metric(
+    "calico_docker_proxy_calls_total",
+    Kind.COUNTER,
+    "Calls of the Docker API that came to the proxy",
+)
 QUESTIONS = Metric(
     "calico_docker_proxy_questions_total",
     Kind.COUNTER,
@@ -175,6 +180,7 @@ ALL = (
     CONFIGURED,
     UNSETTLED,
     LEFT_ALONE,
+    CALLS,
     QUESTIONS,
     SCRAPES,
     BUILD,

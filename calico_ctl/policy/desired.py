@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from netaddr import IPNetwork, cidr_merge
 
 from calico_ctl.errors import InvalidValue
-from calico_ctl.model import address, keys
+from calico_ctl.model import address, keys, log_level
 from calico_ctl.model.address import FAMILIES, Family
 from calico_ctl.model.endpoint import Endpoint, EndpointKey, State
 from calico_ctl.model.keys import Leaf, ParsedKey
@@ -159,6 +159,10 @@ class Desired:
     def problems(self) -> dict[str, str]:
         """Every key that cannot be used, and why, as far as all has been read."""
         problems = dict(self.snapshot.problems)
+        for key, value in self.snapshot.values_of(log_level.SETTING):
+            if not log_level.is_one(value):
+                expected = f"{', '.join(log_level.WORDS)}; until then it is info"
+                problems[key] = InvalidValue(log_level.SETTING, value, expected).message
         for key, value in self.snapshot.values_of(layout.TO_HOST_SETTING):
             if not layout.is_to_host_action(value):
                 expected = "RETURN, ACCEPT or DROP; until then it is DROP"

@@ -39,7 +39,10 @@ _FIRST_WITHOUT_HOST_CONFIG = (1, 24)
 
 
 class Conversation:
-    """The state of one conversation; `receive` is all that happens to it."""
+    """The state of one conversation; `receive` is all that happens to it.
+
+    `calls` is how many requests have come so far.
+    """
 
     def __init__(
         self, edge: Edge, endpoint: FindEndpoint, head_seconds: float = HEAD_SECONDS
@@ -49,6 +52,7 @@ class Conversation:
         A request's head has to come within `head_seconds` of its first byte.
         """
         self.is_over = False
+        self.calls = 0
         self._edge = edge
         self._endpoint = endpoint
         self._head_seconds = head_seconds
@@ -127,6 +131,7 @@ class Conversation:
             raise Over
         request = yield from lines.patiently(lines.requests.head, self._head_seconds)
         lines.is_idle = False
+        self.calls += 1
         return request
 
     def _exchange(self, request: Request) -> Story[None]:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from calico_ctl.bgp import sessions as bgp_sessions
 from calico_ctl.bgp import topology
 from calico_ctl.dataplane import bird
-from calico_ctl.dataplane.bird import SessionState
+from calico_ctl.dataplane.bird import Life, SessionState
 from calico_ctl.datastore import endpoints, nodes, status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.datastore.store import Api, Store
@@ -73,7 +73,7 @@ class Stored:
 class Health:
     """How the node is. `etcd` is where etcd was looked for, empty if that is not known.
 
-    `sessions` is None where there is no BIRD that could be asked.
+    `sessions` is None where there is no BIRD that could be asked; `bird` also if it does not say.
     """
 
     host: str
@@ -81,6 +81,7 @@ class Health:
     etcd: str
     stored: Stored | CalicoError
     sessions: Sequence[Session] | CalicoError | None
+    bird: Life | None = None
 
     @property
     def running(self) -> bool:
@@ -137,7 +138,12 @@ def look(platform: Platform) -> Health:
         _asked(partial(_stored, platform)),
         None,
     )
-    return replace(health, sessions=_asked(partial(_sessions, docker))) if health.routes else health
+    if not health.routes:
+        return health
+    sessions = _asked(partial(_sessions, docker))
+    # One that does not answer may have ended.
+    life = None if isinstance(sessions, CalicoError) else _asked(partial(_life, docker))
+    return replace(health, sessions=sessions, bird=life if isinstance(life, Life) else None)
 
 
 def called(service: str) -> str:
@@ -210,3 +216,7 @@ def _sessions(docker: Docker) -> Sequence[Session]:
     shown = docker.execute(NODE, bird.asking_for_sessions())
     found = ((bgp_sessions.peer_of(each.name), each) for each in bird.parse_sessions(shown))
     return [Session(peer, state) for peer, state in found if peer is not None]
+
+
+def _life(docker: Docker) -> Life | None:
+    return bird.parse_starts(docker.execute(NODE, bird.asking_for_starts()))

@@ -15,10 +15,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.support import cgroups, command
+from tests.support import cgroups, command, terminal
 from tests.support.command import Command, Result
 from tests.support.netns import NetNs
 from tests.support.paths import CHECKOUT
+from tests.support.terminal import Terminal
 
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 """What a host has of its own; the same words for making (unshare) and entering (nsenter) it."""
@@ -191,6 +192,15 @@ class Host:
         self._spawned.append(process)
         return process
 
+    def on_terminal(
+        self, argv: list[str], env: Mapping[str, str] | None = None
+    ) -> contextlib.AbstractContextManager[Terminal]:
+        """Run a program on a terminal: `CTRL_C` interrupts it and all that it has started."""
+        # Who runs the tests in the background of a script ignores what Ctrl-C sends.
+        listens = ["env", "--default-signal=INT"]
+        whole = self._inside([*listens, "setsid", "--ctty", "--wait", *argv])
+        return terminal.running(whole, self._environment(env))
+
     def _inside(self, argv: list[str]) -> list[str]:
         return ["nsenter", "--target", str(self.pid), *NAMESPACES, "--", *argv]
 
@@ -211,10 +221,10 @@ class Host:
         """The host's /var/lib/docker, on the machine."""
         return self.directory / "private/var/lib/docker"
 
-    def start_docker(self) -> None:
+    def start_docker(self, env: Mapping[str, str] | None = None) -> None:
         """Start the host's engine as a stock host does: without any option."""
         argv = self._in_cgroup(self._inside(["dockerd"]))
-        environment = self._environment(NO_NETWORK)
+        environment = self._environment(NO_NETWORK | dict(env or {}))
         self._dockerd = command.spawn(argv, self.directory / "dockerd.log", environment)
         try:
             command.wait_until(self._docker_answers, 60, f"the engine of {self.name} answers")

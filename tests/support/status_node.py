@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from calico_ctl import __version__
+from calico_ctl.dataplane import bird as dataplane_bird
 from calico_ctl.datastore import status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.docker_api import node_container
@@ -38,6 +39,7 @@ Mesh_10_99_0_2 BGP        ---        up     10:11:15.123  Established
     Routes:         12 imported, 3 exported, 12 preferred
 Mesh_fd99__2 BGP        ---        up     10:11:15.124  Established
 """
+STARTS = "2 2026-11-24T08:50:00Z\n"
 PEERS = [
     "Peer address",
     "Peer type",
@@ -58,6 +60,7 @@ class Node:
         self.docker, self.store = self.machine.docker, self.machine.store
         self.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", self.environment())
         self.docker.printed = BIRD
+        self.docker.files[dataplane_bird.STARTS] = STARTS
         self.report()
         self.report_service(status.ROUTING, ServiceStatus("2026-11-24T08:46:52Z"))
         self.report_service(status.LIFECYCLE, ServiceStatus("2026-11-24T08:46:53Z"))

@@ -9,6 +9,8 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+CTRL_C = b"\x03"
+
 
 class Terminal:
     """The person's side."""
@@ -29,6 +31,13 @@ class Terminal:
                 raise AssertionError(f"{mark!r} does not come: {self.seen!r}")
         found, _, self.seen = self.seen.partition(mark)
         return found
+
+    def sees(self, mark: bytes, seconds: float = 1) -> bool:
+        """Read for so long, or until the mark has been seen; say whether it has."""
+        end = time.monotonic() + seconds
+        while mark not in self.seen and (left := end - time.monotonic()) > 0:
+            self._read(left)
+        return mark in self.seen
 
     def wait(self, seconds: float = 60) -> int:
         """Wait for the program's end; return its exit code."""

@@ -1,10 +1,13 @@
 """A node whose etcd wants certificates and a password: they reach every service, as files only."""
 
+import base64
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from tests.support import command, etcd_v2_users, leftovers
+from tests.support import bundle, command, etcd_v2_users, leftovers
 from tests.support.certificates import Certificates
 from tests.support.host import Host
 from tests.support.lab import Lab
@@ -91,6 +94,31 @@ def test_a_node_works_with_a_secured_etcd_and_shows_nobody_its_secrets(secured: 
     (copies,) = host.run(f"ls -d {COPIES}/*").out.split()
     written = host.docker("exec", "calico-node", "touch", f"{copies}/x", check=False)
     assert "Read-only file system" in written.err
+
+
+def test_a_bundle_of_such_a_host_has_no_password_and_no_line_of_a_key(secured: Secured) -> None:
+    host = secured.host
+    secured.calicoctl(f"node --ip={host.ip}")
+    key = host.run(f"cat {secured.variables['ETCD_KEY_FILE']}", quiet=True).out
+    login = base64.b64encode(f"{etcd_v2_users.USER}:{PASSWORD}".encode()).decode()
+    secrets = (PASSWORD, login, *(line for line in key.splitlines() if "-----" not in line))
+    # Whatever prints them, they are in a log then; a shell that collects may know neither.
+    environments: tuple[dict[str, str], ...] = (secured.variables, {})
+    log = "mkdir -p /var/log/calico/planted; cat >/var/log/calico/planted/current"
+    host.run(
+        log, stdin=f"said {PASSWORD}\nAuthorization: Basic {login}\n{key}the end\n", quiet=True
+    )
+    words = ("diags", "--no-serve", "--output-dir=/var/lib/calico")
+    with ThreadPoolExecutor() as pool:
+        several = list(pool.map(lambda each: host.calicoctl(*words, env=each), environments))
+    for found in several:
+        path = found.out.splitlines()[-1].split()[1]
+        texts = bundle.contents(Path(f"/proc/{host.pid}/root{path}"))
+        assert texts["logs/planted/current"].startswith("said <redacted>\nAuthorization: ")
+        assert texts["logs/planted/current"].endswith("the end\n")
+        assert '"hostname": "host1"' in texts["agent/state"]
+        texts |= {"stdout": found.out, "stderr": found.err}
+        assert {name for name, text in texts.items() for each in secrets if each in text} == set()
 
 
 def test_a_shell_takes_the_settings_on_and_calicoctl_works_with_them(secured: Secured) -> None:

@@ -7,6 +7,7 @@ mends. To begin as the test before it did costs nothing, so those of a kind stan
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from tests.support.cluster import ETCD, Cluster
 from tests.support.command import Result
 from tests.support.host import Host
 from tests.support.lab import Lab
+from tests.support.paths import CHECKOUT
+from tests.support.terminal import CTRL_C
 
 pytestmark = pytest.mark.system
 
@@ -226,6 +229,36 @@ def reported(cluster: Cluster, host: Host) -> dict[str, Any]:
     return found
 
 
+FLOOD = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    for number in range(5000):
+        sender.sendto(b"?", ("192.168.1.1", 82))
+"""
+
+
+def test_on_a_terminal_ctrl_c_ends_it_and_what_was_too_much_is_said(well, host, client):
+    flood = [*client, sys.executable, "-I", "-S", "-c", FLOOD]
+    follow = ["calicoctl", "drops", "web", "--follow"]
+    with host.on_terminal(follow, {"ETCD_AUTHORITY": ETCD, "NO_COLOR": "1"}) as person:
+        command.wait_until(lambda: watchers(host), PATIENCE, "packets are traced")
+
+        def is_warned_of() -> bool:
+            host.run(flood, quiet=True)
+            return bool(person.sees(b" there are too many packets; some of them are not"))
+
+        command.wait_until(is_warned_of, PATIENCE, "it warns")
+        person.type(CTRL_C)
+        assert person.wait() == 130
+    lines = person.seen.decode().splitlines()
+    told = [
+        line for line in lines if re.search(rf" web inbound udp {CLIENT}:\d+ -> {WEB}:82: ", line)
+    ]
+    assert len(told) >= 100
+    assert re.search(r"warning: \d+ packets were not looked at: there were too many$", lines[-1])
+    assert watchers(host) == []
+
+
 def test_who_was_killed_leaves_no_table(well, host):
     assert watch(host, "killed").kill("KILL") != 0
     assert watchers(host) == []
@@ -335,6 +368,80 @@ def test_at_level_debug_it_says_what_it_looks_at_until_it_is_told_not_to(well, h
     assert " DEBUG " not in since(as_usual)
 
 
+def test_each_metric_moves_with_what_happens_and_the_dashboard_shows_what_is_served(well, host):
+    before = measured(host)
+    wish = ("-e", "CALICO_IP=192.168.1.3", "-e", "CALICO_PROFILE=third")
+    made = ("run", "-d", "--name", "third", *wish, "busybox", "sleep", "1d")
+    rules, rule = "/calico/policy/profile/third/rules", "allow tcp from tag third to ports 90"
+    try:
+        host.docker("-H", "localhost:2377", *made)
+        well.calicoctl(host, f"profile web rule add inbound {rule}")
+        well.write(rules, "nonsense")
+        host.run("nft delete table inet calico")
+        host.docker("exec", "calico-node", "sv", "restart", "/run/calico/service/lifecycle")
+        command.wait_until(
+            lambda: moved(before, measured(host)) >= MOVES, PATIENCE, "all is counted"
+        )
+    finally:
+        print(sorted(MOVES - moved(before, measured(host))))
+        host.docker("-H", "localhost:2377", "rm", "-f", "third", check=False)
+        well.calicoctl(host, f"profile web rule remove inbound {rule}", check=False)
+        well.calicoctl(host, "profile remove third", check=False)
+    command.wait_until(lambda: not unmeasured(host), PATIENCE, "nothing is not measured")
+    after = measured(host)
+    assert [after[each] for each in WHEN_WELL] == [1.0] * len(WHEN_WELL)
+    of_each = {
+        f'calico_service_{what}{{service="{name}"}}' for what in OF_EACH for name in SERVICES
+    }
+    assert of_each <= set(after)
+    listening = host.run("ss --no-header --listening --tcp --numeric 'sport = :9091'").out
+    assert [line.split()[3] for line in listening.splitlines()] == ["127.0.0.1:9091"]
+    dashboard = json.loads((CHECKOUT / "examples/grafana/calico-node.json").read_text())
+    asked = [each["expr"] for panel in dashboard["panels"] for each in panel["targets"]]
+    names = {name for expression in asked for name in re.findall(r"calico_\w+", expression)}
+    assert len(asked) > 20
+    assert names <= {series.partition("{")[0] for series in after}
+
+
+MOVES = {
+    'calico_attach_seconds_count{service="docker-proxy"}',
+    "calico_docker_proxy_calls_total",
+    'calico_docker_proxy_questions_total{question="connect",outcome="done"}',
+    "calico_felix_endpoints",
+    "calico_felix_etcd_revision",
+    "calico_felix_profiles",
+    'calico_felix_repairs_total{kind="table"}',
+    "calico_felix_rules",
+    "calico_felix_sets",
+    "calico_felix_unusable_keys",
+    "calico_felix_update_seconds_count",
+    'calico_service_log_lines_total{service="felix",level="warning"}',
+    'calico_service_restarts_total{service="lifecycle"}',
+    "calico_metrics_scrapes_total",
+}
+"""What grows when a container comes that is told of, a rule, a bad key, who breaks things."""
+
+SERVICES = ("docker-proxy", "felix", "lifecycle", "metrics", "routing")
+WHEN_WELL = (
+    "calico_felix_in_sync",
+    "calico_felix_etcd_connected",
+    *(f'calico_service_up{{service="{name}"}}' for name in SERVICES),
+)
+OF_EACH = ("restarts_total", "start_time_seconds", "trouble", "resident_memory_bytes")
+
+
+def measured(host: Host) -> dict[str, float]:
+    """Everything that is measured: what is written in front of a value, and the value."""
+    lines = probe(host, "metrics").splitlines()[:-1]
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {series: float(value) for series, _, value in pairs}
+
+
+def moved(before: dict[str, float], after: dict[str, float]) -> set[str]:
+    """What has grown, or was not there before."""
+    return {each for each, value in after.items() if value > before.get(each, 0.0)}
+
+
 # -- it is not ------------------------------------------------------------------------------------
 
 
@@ -348,10 +455,14 @@ def test_with_an_etcd_that_hangs_the_kernels_reasons_are_still_told(well, host, 
             watching = watch(host, "hanging")
             drop = watching.drop(client)
             assert watching.kill("INT") == 130
+            interrupt_diags(host)
             status, explain, check, one = asked.result()
         command.wait_until(lambda: trouble in probe(host, "readyz"), PATIENCE, "it is not ready")
         assert probe(host, "readyz").endswith("\n503")
         command.wait_until(lambda: probe(host, "healthz") == READY, PATIENCE, "all live")
+        known = measured(host)
+        assert known['calico_service_trouble{service="felix"}'] == 1
+        assert (known["calico_felix_etcd_connected"], known["calico_felix_endpoints"]) == (0, 2)
     finally:
         host.docker("unpause", "calico-etcd")
 
@@ -370,10 +481,12 @@ def test_with_an_etcd_that_hangs_the_kernels_reasons_are_still_told(well, host, 
 
 def test_a_docker_that_hangs_is_named_and_the_rest_is_told(well, host):
     lines = ("status --output=json", "checksystem --output=json", "explain client web tcp 81")
-    # Two people collect at the same time.
+    # Two people collect at the same time, and one loses patience.
     collect = ["diags --no-serve --output-dir=/var/lib/calico"] * 2
-    with host.docker_hangs():
+    with host.docker_hangs(), ThreadPoolExecutor() as pool:
+        interrupted = pool.submit(interrupt_diags, host)
         status, check, explain, *collected = at_once(well, host, *lines, *collect)
+        interrupted.result()
     assert status.code == check.code == explain.code == 1
     assert [found.code for found in collected] == [0, 0]
     files = {found.out.splitlines()[-1].split()[1] for found in collected}
@@ -396,6 +509,19 @@ def test_a_docker_that_hangs_is_named_and_the_rest_is_told(well, host):
     # Whether it is calico-node that listens there, Docker alone knows.
     wrong = {"docker": "failed", "port2377": "warning", "etcd": "ok", "clock": "ok"}
     assert results(check) | wrong == results(check)
+
+
+def interrupt_diags(host: Host) -> None:
+    """Press Ctrl-C while diags waits for somebody who hangs: nothing is left of it."""
+    folder = "/var/lib/calico/interrupted"
+    collect = ["calicoctl", "diags", f"--output-dir={folder}"]
+    host.run(f"mkdir -p {folder}")
+    with host.on_terminal(collect, {"ETCD_AUTHORITY": ETCD}) as person:
+        person.read_until(b"collecting; what does not answer")
+        person.type(CTRL_C)
+        assert person.wait() == 130
+        assert re.fullmatch(rb" may take half a minute[ 0-9s()]*(\^C)?\s*", person.seen)
+    assert host.run(f"ls {folder}; pgrep -f [d]ir={folder}", check=False).out == ""
 
 
 def results(found: Result) -> dict[str, str]:

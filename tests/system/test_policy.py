@@ -3,14 +3,18 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import pytest
 
 from tests.support import cluster as calico
-from tests.support import command, probes
+from tests.support import command, outside, probes
 from tests.support.cluster import Cluster
+from tests.support.host import Host
 from tests.support.lab import Lab
+from tests.support.netns import NetNs
 
 pytestmark = pytest.mark.system
 
@@ -150,9 +154,153 @@ def test_what_explain_says_of_a_file_is_what_packets_do_once_it_is_applied(
     calico.is_cut_off(host2, "client", WEB, 80)
 
 
-def stated_profile(*rules: str, name: str = "web", tags: Sequence[str] = ("web",)) -> str:
+OUTSIDE = "10.99.0.150"
+WEB_RULES = (
+    "allow tcp from tag client to ports 80",
+    f"allow udp from cidr {OUTSIDE}/32 to ports 53",
+    f"allow icmp type 8 from cidr {OUTSIDE}/32",
+    "deny tcp to ports 81",
+)
+ASKED = {
+    (CLIENT, WEB, "tcp", 80): "allowed",
+    (CLIENT, WEB, "tcp", 81): "denied",
+    (CLIENT, WEB, "udp", 53): "denied",
+    (CLIENT, WEB, "icmp", None): "denied",
+    (OUTSIDE, WEB, "tcp", 80): "denied",
+    (OUTSIDE, WEB, "udp", 53): "allowed",
+    (OUTSIDE, WEB, "icmp", None): "allowed",
+    (CLIENT, OUTSIDE, "tcp", 80): "allowed",
+    (CLIENT, OUTSIDE, "udp", 53): "denied",
+    (CLIENT, OUTSIDE, "icmp", None): "allowed",
+}
+"""Packets between two hosts, and with a machine that is no part of it: what they come to."""
+
+
+Asked = tuple[str, str, str, int | None]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What explain says on the second host, and what becomes of a packet."""
+
+    cluster: Cluster
+    client: list[str]
+    outside: NetNs
+
+    def explain(self, asked: Asked, form: str = "--output=name") -> str:
+        """Return the answer, of which the exit code says the same."""
+        words = " ".join(str(each) for each in asked if each is not None)
+        host = self.cluster.hosts[1]
+        found = self.cluster.calicoctl(host, f"explain {words} {form}", check=False)
+        assert found.code == (1 if found.out.startswith("denied") else 0)
+        return found.out.removesuffix("\n")
+
+    def try_it(self, asked: Asked) -> str:
+        """Send what is asked about, which may take a while to pass if it is to; see whether."""
+        if ASKED[asked] == "allowed":
+            calico.eventually(f"{asked} passes", lambda: self.passes(asked))
+            return "allowed"
+        return "allowed" if self.passes(asked) else "denied"
+
+    def passes(self, asked: Asked) -> bool:
+        """Send what is asked about, from the client or from outside; say if it is answered."""
+        source, target, kind, port = asked
+        argv = ["ping", "-n", "-c", "1", "-W", "1", target]
+        if port is not None:
+            argv = [*probes.ECHO, "probe", kind, target, str(port)]
+        if source == OUTSIDE:
+            return self.outside.run(argv, check=False).code == 0
+        return self.cluster.hosts[1].run([*self.client, *argv], check=False).code == 0
+
+
+@pytest.fixture(scope="module")
+def somebody(cluster: Cluster, lab2: Lab) -> Iterator[NetNs]:
+    """A machine outside that knows where the containers are, and answers; so does web's port 53."""
+    host1, host2 = cluster.hosts
+    with outside.plugged(lab2, OUTSIDE, "fd99::96") as (machine, directory), ExitStack() as servers:
+        for address, host in ((WEB, host1), (CLIENT, host2)):
+            machine.run(["ip", "route", "add", address, "via", host.ip])
+        enter = [*command.DIES_WITH_US, "nsenter", "--target", str(machine.pid), "--net"]
+        for kind, port in (("tcp", "80"), ("udp", "53")):
+            serve = [*enter, *probes.ECHO, "serve", kind, port]
+            servers.callback(command.stop, command.spawn(serve, directory / f"{kind}.log"))
+        servers.callback(command.stop, probes.serve(host1, "web", 53, "udp"))
+        yield machine
+
+
+@pytest.fixture
+def judged(cluster: Cluster, somebody: NetNs) -> Judged:
+    """Profiles for web and client, and whom to ask about them."""
+    host1, host2 = cluster.hosts
+    manifests = [stated_profile(*WEB_RULES)]
+    manifests += [stated_profile(name="client", tags=["client"], outbound=["deny udp", "allow"])]
+    cluster.calicoctl(host1, "apply -f -", stdin="".join(f"---\n{each}\n" for each in manifests))
+    cluster.calicoctl(host1, "container web profile append web")
+    cluster.calicoctl(host2, "container client profile append client")
+    return Judged(cluster, probes.inside(host2, "client"), somebody)
+
+
+def test_what_explain_says_of_who_asks_whom_is_what_packets_do(judged: Judged) -> None:
+    allowed_first = sorted(ASKED, key=lambda each: ASKED[each])
+    with ThreadPoolExecutor(4) as pool:
+        really = dict(zip(allowed_first, pool.map(judged.try_it, allowed_first), strict=True))
+        said = dict(zip(ASKED, pool.map(judged.explain, ASKED), strict=True))
+    assert really == ASKED
+    assert said == ASKED
+
+
+def test_explain_knows_ends_by_every_name_and_what_would_have_to_change(judged: Judged) -> None:
+    cluster = judged.cluster
+    host1, host2 = cluster.hosts
+    # A name is known on the container's own host, what else it is called everywhere.
+    spelt = [(source, WEB, "tcp", 80) for source in ("client", *called(cluster, host2, "client"))]
+    spelt += [(CLIENT, target, "tcp", 80) for target in called(cluster, host1, "web")]
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(judged.explain, spelt)) == {"allowed"}
+
+    yes = judged.explain((CLIENT, WEB, "tcp", 80), "")
+    assert "outbound on host2: allowed, outbound rule 2 of profile client allows it" in yes
+    assert "inbound on host1: allowed, inbound rule 1 of profile web allows it" in yes
+    assert f"{CLIENT} carries tag client through profile client" in yes
+    closed = (OUTSIDE, WEB, "tcp", 80)
+    no = judged.explain(closed, "")
+    assert f"From  {OUTSIDE}, outside\n" in no
+    assert "inbound on host1: denied, no inbound rule of web matches" in no
+    assert f"      no: {OUTSIDE} does not carry tag client\n" in no
+    # What would have to change is all that has to.
+    advice = no.partition("\nTo allow it:\n")[2].splitlines()
+    assert advice
+    assert not judged.passes(closed)
+    for line in advice:
+        cluster.calicoctl(host2, line.removeprefix("  calicoctl "))
+    calico.eventually("it passes now", lambda: judged.passes(closed))
+    assert judged.explain(closed) == "allowed"
+
+
+def test_explain_without_an_etcd_says_so_and_nothing_else(cluster: Cluster) -> None:
+    host2 = cluster.hosts[1]
+    gone = {"ETCD_AUTHORITY": f"{host2.ip}:2379"}
+    found = host2.calicoctl("explain", CLIENT, WEB, "tcp", "80", env=gone, check=False)
+    assert (found.code, found.out) == (1, "")
+    assert found.err.startswith(f"error: cannot reach etcd at {host2.ip}:2379 (")
+    assert "\nhint: " in found.err
+
+
+def called(cluster: Cluster, host: Host, name: str) -> list[str]:
+    """Return what a container of a host can be called everywhere."""
+    container = host.docker("inspect", "-f", "{{.Id}}", name).out.strip()
+    endpoint = cluster.endpoint_key(host, container).rpartition("/")[2]
+    return [container, container[:12], endpoint, endpoint[:12]]
+
+
+def stated_profile(
+    *rules: str,
+    name: str = "web",
+    tags: Sequence[str] = ("web",),
+    outbound: Sequence[str] = ("allow",),
+) -> str:
     """Return a profile with these inbound rules, as a file for `apply`."""
-    whole = {"inbound": rules, "outbound": ["allow"]}
+    whole = {"inbound": rules, "outbound": outbound}
     manifest = {"schema": 1, "kind": "profile", "name": name, "tags": tags, "rules": whole}
     return json.dumps(manifest)
 

@@ -1,15 +1,20 @@
 """What status and the counters say on two real hosts, and that it is so."""
 
 import json
+import re
 import shutil
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from calico_ctl import __version__
+from calico_ctl.commands import tables
 from tests.support import cluster as calico
-from tests.support import probes
+from tests.support import command, probes
 from tests.support.cli import cells
 from tests.support.cluster import ETCD, Cluster
 from tests.support.command import Result
@@ -77,6 +82,11 @@ def test_a_node_that_is_well_names_its_agent_and_its_session(cluster: Cluster) -
             (row,) = [row for row in table if row[0] == address]
             assert row[1:3] == ["node-to-node mesh", "up"]
             assert row[4] == "Established"
+        fit = cluster.calicoctl(host, "checksystem --output=json")
+        # The ports are taken by calico-node itself.
+        said = {each["name"]: each["result"] for each in json.loads(fit.out)["items"]}
+        kernel = {"vxlan", "ipip"}  # which not each kernel has
+        assert {name for name, result in said.items() if result != "ok"} <= kernel
         calico.eventually(
             f"{host.name} reports its endpoint",
             lambda host=host: "  endpoints in place: 1" in status(cluster, host).out.splitlines(),
@@ -178,43 +188,240 @@ def test_how_far_the_agent_is_is_told_of_this_moment(cluster: Cluster) -> None:
     calico.eventually("the agent says that it has read it", is_told, timeout=10)
 
 
-def test_a_service_that_was_started_again_is_counted(cluster: Cluster) -> None:
+SERVICES = ("felix", "routing", "lifecycle", "docker-proxy", "metrics", "bird")
+TITLES = {
+    "felix": "policy agent",
+    "routing": "routing service",
+    "lifecycle": "life-cycle service",
+    "docker-proxy": "Docker API proxy at 127.0.0.1:2377",
+    "metrics": "metrics service at 127.0.0.1:9091",
+    "bird": "BIRD",
+}
+
+
+def told(cluster: Cluster, host: Host) -> dict[str, Any]:
+    """What status says as data, well or not."""
+    found = cluster.calicoctl(host, "status --output=json", check=False)
+    (item,) = json.loads(found.out)["items"]
+    assert item["healthy"] == (found.code == 0)
+    return cast("dict[str, Any]", item)
+
+
+def lives(cluster: Cluster, host: Host) -> dict[str, tuple[str | None, int | None]]:
+    """Since when each service runs, and how often it was started again; None: it does not say."""
+    item = told(cluster, host)
+    services = {each["name"]: each for each in item["services"]}
+    services |= {"felix": item["agent"], "bird": item["bird"]}
+    said = {name: services.get(name) or {} for name in SERVICES}
+    return {name: (each.get("since"), each.get("restarts")) for name, each in said.items()}
+
+
+def test_each_service_that_was_started_again_is_counted(cluster: Cluster) -> None:
     host1, _ = cluster.hosts
+    is_well(cluster, host1)
+    before = lives(cluster, host1)
+    # As if they had crashed: runit starts them again.
+    each = " ".join(f"/run/calico/service/{name}" for name in SERVICES)
+    host1.docker("exec", "calico-node", "sh", "-c", f"sv kill {each}")
 
-    def restarts() -> int:
-        found = cluster.calicoctl(host1, "status --wait=60s --output=json", check=False)
-        (item,) = json.loads(found.out)["items"]
-        (service,) = [each for each in item["services"] if each["name"] == "metrics"]
-        count: int = service["restarts"]
-        return count
+    def are_counted() -> bool:
+        now = lives(cluster, host1)
+        return all(now[name][1] == (before[name][1] or 0) + 1 for name in SERVICES)
 
-    before = restarts()
-    # As if it had crashed: runit starts it again.
-    host1.docker("exec", "calico-node", "sv", "kill", "/run/calico/service/metrics")
-    calico.eventually("it is counted", lambda: restarts() > before)
-    assert restarts() == before + 1
+    calico.eventually("each is counted", are_counted, timeout=60)
+    shown, now = is_well(cluster, host1).out, lives(cluster, host1)
+    for name in SERVICES:
+        since, restarts = now[name]
+        assert since is not None
+        assert since > (before[name][0] or "")
+        times = f"{restarts} time{'' if restarts == 1 else 's'}"
+        assert f"{TITLES[name]}: up since {since}, restarted {times}\n" in shown
+    counts = {name: now[name][1] for name in SERVICES[:-1]}
+    calico.eventually("they are measured", lambda: measured_restarts(host1) == counts, timeout=40)
 
 
-def test_a_broken_value_is_named_with_its_reason_until_it_is_mended(cluster: Cluster) -> None:
-    is_well(cluster, cluster.hosts[0])
-    good = json.loads(cluster.leaves("/calico/policy/profile/web")[RULES])
-    cluster.curl(f"-X PUT KEYS{RULES} --data-urlencode 'value={{nonsense'")
+def measured_restarts(host: Host) -> dict[str, int]:
+    """What the metrics say of restarts, by service."""
+    series = r'^calico_service_restarts_total\{service="([^"]+)"\} (\d+)$'
+    found = re.findall(series, page(host, "metrics"), re.MULTILINE)
+    return {name: int(count) for name, count in found}
+
+
+def test_each_service_that_ended_is_named_until_it_is_back(cluster: Cluster) -> None:
+    host1, host2 = cluster.hosts
+    is_well(cluster, host1)
+    paths = " ".join(f"/run/calico/service/{name}" for name in SERVICES)
+    host1.docker("exec", "calico-node", "sh", "-c", f"sv -w 60 down {paths}")
     try:
-        for host in cluster.hosts:
-            names_the_key(cluster, host)
+        # Nobody waits a minute until the last reports run out.
+        for key in ("status", *(f"service/{name}" for name in SERVICES[1:-1])):
+            cluster.curl(f"-X DELETE KEYS/calico/felix/v1/host/{host1.name}/{key}")
+        found, item = status(cluster, host1), told(cluster, host1)
+        assert (found.code, page(host1, "healthz")) == (1, "")
+        for name in SERVICES[:-1]:
+            title = TITLES[name].partition(" at ")[0]
+            assert f"{TITLES[name]}: no report in the last minute\n" in found.out
+            assert f"error: no report of the {title} in the last minute\nhint: " in found.err
+        assert "error: BIRD does not answer: " in found.err
+        assert {each["part"] for each in item["problems"]} == set(SERVICES)
+        assert (item["agent"], item["bird"], item["bgp_sessions"]) == (None, None, None)
+        assert status(cluster, host2).code == 0
     finally:
-        cluster.put(RULES, good)
-    for host in cluster.hosts:
-        assert RULES not in is_well(cluster, host).out
+        host1.docker("exec", "calico-node", "sh", "-c", f"sv up {paths}")
+    is_well(cluster, host1)
 
 
-def names_the_key(cluster: Cluster, host: Host) -> None:
-    calico.eventually(f"{host.name} names the key", lambda: RULES in status(cluster, host).out)
-    found = status(cluster, host)
+LISTEN = """
+import socket, time
+with socket.create_server(("127.0.0.1", 2377)), socket.create_server(("127.0.0.1", 9091)):
+    time.sleep(86400)
+"""
+
+
+def test_ports_that_somebody_else_has_are_named_until_they_are_free(cluster: Cluster) -> None:
+    host1, _ = cluster.hosts
+    item = told(cluster, host1)
+    offered = {each["name"]: each["address"] for each in item["services"] if each["address"]}
+    assert offered == {"docker-proxy": "127.0.0.1:2377", "metrics": "127.0.0.1:9091"}
+    paths = "/run/calico/service/docker-proxy /run/calico/service/metrics"
+    host1.docker("exec", "calico-node", "sh", "-c", f"sv -w 60 down {paths}")
+    server = host1.spawn([sys.executable, "-I", "-S", "-c", LISTEN], "listen.log")
+    try:
+        listing = "ss --no-header --listening --tcp --numeric 'sport = :9091'"
+        calico.eventually("it listens", lambda: host1.run(listing, quiet=True).out)
+        host1.docker("exec", "calico-node", "sh", "-c", f"sv up {paths}")
+        calico.eventually(
+            "both are named", lambda: status(cluster, host1).out.count("  trouble: ") == 2, 60
+        )
+        found = status(cluster, host1)
+    finally:
+        command.stop(server)
     assert found.code == 1
-    (line,) = [line for line in found.out.splitlines() if line.startswith(f"    {RULES}: ")]
-    assert "expected valid JSON" in line
-    assert "error: 1 key in etcd cannot be used by the policy agent\nhint: " in found.err
+    for title, option in (("Docker API proxy", "--docker-proxy"), ("metrics service", "--metrics")):
+        hint = f"hint: `sudo calicoctl node {option}="
+        assert re.search(f"error: the {title}: .*something else listens .*\n{hint}", found.err)
+    calico.eventually("all is well", lambda: status(cluster, host1).code == 0, timeout=60)
+
+
+HOST1 = "/calico/host/host1"
+ODD = f"{HOST1}/workload/docker/odd/endpoint"
+WRONG = {
+    "felix": {
+        RULES: ('{"inbound": [{"action": "allow", "dst_ports": [99999]}]}', "'99999'"),
+        "/calico/policy/profile/client/tags": ("[1]", "invalid tag 1: expected text"),
+        f"{ODD}/odd1": ("{", "expected valid JSON"),
+        f"{ODD}/odd2": ('{"state": "active", "name": "caliodd", "mac": "zz"}', "'zz'"),
+        "/calico/ipam/v4/pool/10.50.0.0-16": ('{"cidr": "10.50.0.0/99"}', "'10.50.0.0/99'"),
+        f"{HOST1}/config/DefaultEndpointToHostAction": ("MAYBE", "RETURN, ACCEPT or DROP"),
+        f"{HOST1}/config/LogSeverityScreen": ("loud", "expected none, debug, info, "),
+    },
+    "routing": {
+        "/calico/bgp/v1/global/peer_v4/10.99.0.77": ('{"ip": "10.99.0.77", "as_num": "x"}', "'x'"),
+        "/calico/bgp/v1/host/host1/as_num": ("many", "invalid AS number 'many'"),
+        "/calico/bgp/v1/host/burnt/ip_addr_v4": ("10.99.0.999", "'10.99.0.999'"),
+    },
+}
+"""By who cannot use it: keys with a value that makes no sense, and a part of the reason."""
+
+
+def unusable(cluster: Cluster, host: Host) -> dict[str, dict[str, str]]:
+    """The keys that status names, with the reasons, by who cannot use them."""
+    item = told(cluster, host)
+    services = {each["name"]: each for each in item["services"]} | {"felix": item["agent"]}
+    lists = {name: services[name]["unusable_keys"] for name in WRONG}
+    return {name: {each["key"]: each["reason"] for each in lists[name]} for name in lists}
+
+
+@pytest.fixture
+def wrong_keys(cluster: Cluster) -> Iterator[None]:
+    """All of them have their values that make no sense; afterwards those of before."""
+    values = {key: value for keys in WRONG.values() for key, (value, _) in keys.items()}
+    before = {key: cluster.leaves(key).get(key) for key in values}
+    for host in cluster.hosts:
+        is_well(cluster, host)
+    for key, value in values.items():
+        cluster.write(key, value)
+    yield
+    for key, former in before.items():
+        if former is None:
+            cluster.curl(f"-X DELETE KEYS{key}")
+        else:
+            cluster.write(key, former)
+    for host in cluster.hosts:
+        assert "  keys that cannot be used: none\n" in is_well(cluster, host).out
+        assert unusable(cluster, host) == {name: {} for name in WRONG}
+
+
+@pytest.mark.usefixtures("wrong_keys")
+def test_every_key_that_cannot_be_used_is_named_with_its_reason(cluster: Cluster) -> None:
+    host1, host2 = cluster.hosts
+    wanted = {name: set(keys) for name, keys in WRONG.items()}
+
+    def are_named() -> bool:
+        return {name: set(found) for name, found in unusable(cluster, host1).items()} == wanted
+
+    calico.eventually("all are named, and no others", are_named, timeout=60)
+    named, shown, item = unusable(cluster, host1), status(cluster, host1), told(cluster, host1)
+    assert shown.code == 1
+    for name, keys in WRONG.items():
+        heading = f"  keys that cannot be used: {len(keys)}\n"
+        lines = "".join(f"    {key}: {named[name][key]}\n" for key in natural(keys))
+        assert heading + lines in shown.out
+        assert {key for key, (_, reason) in keys.items() if reason not in named[name][key]} == set()
+    assert item["agent"]["unusable_key_count"] == len(WRONG["felix"])
+    for many in (f"{len(WRONG['felix'])} keys in etcd", f"{len(WRONG['routing'])} keys for BGP"):
+        assert re.search(rf"error: {many} .*cannot be used.*\nhint: write the value", shown.err)
+    # What is only for another host is that one's to name.
+    elsewhere = unusable(cluster, host2)["felix"]
+    assert {RULES, f"{ODD}/odd1"} <= elsewhere.keys()
+    assert not any("/config/" in key for key in elsewhere)
+
+
+def natural(keys: Iterable[str]) -> list[str]:
+    """In the order in which they are shown."""
+    return sorted(keys, key=tables.natural)
+
+
+KINDS = ("firewall", "host", "table")
+REPAIRS = re.compile(r'^calico_felix_repairs_total\{kind="(\w+)"\} (\d+)$', re.MULTILINE)
+
+
+def test_what_others_change_is_mended_and_counted(cluster: Cluster) -> None:
+    host1, host2 = cluster.hosts
+    is_well(cluster, host1)
+    before, elsewhere, was = repairs(cluster, host1), repairs(cluster, host2), in_force(host1)
+    host1.run(f"nft delete table inet calico; ip route del {WEB}; iptables -F DOCKER-USER")
+
+    def are_counted() -> bool:
+        now = repairs(cluster, host1)
+        return all(now.get(kind, 0) > before.get(kind, 0) for kind in KINDS)
+
+    calico.eventually("each kind is counted", are_counted, timeout=60)
+    found, now = is_well(cluster, host1), repairs(cluster, host1)
+    line = ", ".join(f"{kind} {now[kind]}" for kind in KINDS)
+    assert f"  repairs of what others changed: {line}\n" in found.out
+    calico.eventually("they are measured", lambda: measured_repairs(host1) == now, timeout=40)
+    assert in_force(host1) == was
+    calico.talks(host1, probes.HOST_ITSELF, WEB)
+    assert repairs(cluster, host2) == elsewhere
+
+
+def in_force(host: Host) -> list[str]:
+    """The agent's rules and its route, in no order."""
+    show = f"nft list table inet calico; ip route show {WEB}; iptables -S DOCKER-USER | grep cali"
+    shown = host.run(show, check=False, quiet=True).out
+    return sorted(re.sub(r"packets \d+ bytes \d+", "", shown).splitlines())
+
+
+def measured_repairs(host: Host) -> dict[str, int]:
+    """What the metrics say of repairs, by kind."""
+    return {kind: int(count) for kind, count in REPAIRS.findall(page(host, "metrics"))}
+
+
+def repairs(cluster: Cluster, host: Host) -> dict[str, int]:
+    """How often the agent mended something, by kind."""
+    counts: dict[str, int] = told(cluster, host)["agent"]["repairs"]
+    return counts
 
 
 def test_a_container_that_was_made_on_another_network_is_warned_of(cluster: Cluster) -> None:
@@ -282,14 +489,63 @@ def test_without_etcd_the_rest_is_shown_and_where_the_node_finds_it(cluster: Clu
     assert f"calico-node on this host uses ETCD_AUTHORITY={ETCD}; try it with that" in found.err
 
 
+def test_which_server_of_etcd_answered_is_said_and_how_fast(cluster: Cluster) -> None:
+    host1, host2 = cluster.hosts
+    for host in (host1, host2):
+        is_well(cluster, host)
+        both = {"ETCD_AUTHORITY": f"127.0.0.1:1,{ETCD}"}
+        found = host.calicoctl("status", env=both)
+        line = rf"^etcd at 127\.0\.0\.1:1,{re.escape(ETCD)} answers in [0-9.]+ ms, by {ETCD}$"
+        assert re.search(line, found.out, re.MULTILINE)
+        (item,) = json.loads(host.calicoctl("status", "--output=json", env=both).out)["items"]
+        assert item["etcd"]["servers"] == ["127.0.0.1:1", ETCD]
+        assert item["etcd"]["answered_by"] == ETCD
+        assert 0 < item["etcd"]["latency_ms"] < 60_000
+
+
+def test_waiting_ends_with_what_is_wrong_or_as_soon_as_that_was_mended(cluster: Cluster) -> None:
+    host1, host2 = cluster.hosts
+    is_well(cluster, host2)
+    away = f"cannot reach etcd at {ETCD} ("
+    host1.docker("stop", "calico-etcd")
+    try:
+        began = time.monotonic()
+        found = cluster.calicoctl(host2, "status --wait=2s", check=False)
+        assert time.monotonic() - began >= 2
+        assert found.code == 1
+        assert found.err.startswith(f"waiting: {away}")
+        assert f"error: {away}" in found.err
+        assert found.out.startswith("calico-node is running on host2 (Up ")
+        assert f"\netcd: {away}" in found.out
+
+        log = host2.directory / "waiting.log"
+        patient = ["calicoctl", "status", "--wait=3m", "--output=name"]
+        waiting = host2.spawn(patient, log.name, {"ETCD_AUTHORITY": ETCD})
+        calico.eventually("it waits", lambda: away in log.read_text(), timeout=60)
+        assert waiting.poll() is None
+    finally:
+        host1.docker("start", "calico-etcd")
+    assert waiting.wait(180) == 0
+    assert {line.partition(": ")[0] for line in log.read_text().splitlines()} <= {
+        "waiting",
+        "warning",
+        "hint",
+        "bird",
+    }
+    assert is_well(cluster, host2).err == ""
+
+
 def test_a_node_that_was_stopped_is_not_running(cluster: Cluster) -> None:
-    _, host2 = cluster.hosts
+    host1, host2 = cluster.hosts
     host2.docker("stop", "calico-node")
     found = status(cluster, host2)
     assert found.code == 1
     assert found.out.startswith("calico-node is not running on host2 (Exited (0) ")
     assert "hint: `docker logs calico-node` shows why; `sudo calicoctl node` starts it" in found.err
     assert page(host2, "readyz") == ""
+    down = f"warning: 2 of 2 BGP sessions not established: {host2.ip}, {host2.ip6}\nhint: "
+    calico.eventually("host1 warns", lambda: down in status(cluster, host1).err, timeout=60)
+    assert status(cluster, host1).code == 0
     # What was in force stays, so what is dropped can be told.
     assert "dropped in 0.2 s" in cluster.calicoctl(host2, "drops --for=200ms").err
     host2.docker("start", "calico-node")

@@ -144,6 +144,17 @@ def test_what_is_not_shown_is_said(cli, watch):
     err = cli.run("drops").err
     assert err.count("warning: more was dropped than could be told") == 1
     assert "warning: 7 packets were not looked at" in err
+    assert err.count("warning: there are too many packets; some of them are not looked at") == 1
+
+
+def test_who_follows_is_told_too_how_many_were_left_out(cli, watch):
+    watch.looks, watch.over = [Seen([DENIED]), KeyboardInterrupt()], 7
+    finished = cli.run("drops", "--follow")
+    assert (finished.exit, finished.err) == (
+        130,
+        "warning: 7 packets were not looked at: there were too many\n",
+    )
+    assert watch.closed
 
 
 def test_it_follows_until_it_is_interrupted_and_then_looks_no_more(cli, watch):

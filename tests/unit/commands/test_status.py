@@ -45,6 +45,7 @@ def test_a_node_that_is_well_is_shown_whole_and_nothing_is_warned_of(node: Node)
         "Docker API proxy at 127.0.0.1:2377: up since 2026-11-24T08:46:54Z",
         "metrics service at 127.0.0.1:9091: up since 2026-11-24T08:46:55Z",
     ]
+    assert out[15] == "BIRD: up since 2026-11-24T08:50:00Z, restarted 1 time"
 
 
 def test_it_writes_nothing_and_asks_bird_only_for_what_may_change_nothing(node: Node) -> None:
@@ -52,7 +53,8 @@ def test_it_writes_nothing_and_asks_bird_only_for_what_may_change_nothing(node: 
     node.well()
     assert node.store.writes == before
     assert node.docker.executed == [
-        ("birdc", "-r", "-s", "/run/calico/bird.ctl", "show", "protocols", "all")
+        ("birdc", "-r", "-s", "/run/calico/bird.ctl", "show", "protocols", "all"),
+        ("cat", "/run/calico/bird.starts"),
     ]
 
 
@@ -296,6 +298,7 @@ def test_a_bird_that_does_not_answer_is_an_error(node: Node) -> None:
     node.docker.fail_to_execute = DockerError("`birdc` failed: Unable to connect")
     out, err = node.wrong()
     assert out[-1] == "BGP sessions: not known, because BIRD does not answer"
+    assert not any(line.startswith("BIRD: up") for line in out)
     assert err[0] == "error: BIRD does not answer: `birdc` failed: Unable to connect"
 
 

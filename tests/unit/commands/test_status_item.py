@@ -56,6 +56,7 @@ def test_as_data_it_says_the_same(node: Node) -> None:
     assert list(services) == ["routing", "lifecycle", "docker-proxy", "metrics"]
     assert services["metrics"]["address"] == "127.0.0.1:9091"
     assert services["lifecycle"]["without_network"] == [{"container": "web", "reason": "taken"}]
+    assert item["bird"] == {"since": "2026-11-24T08:50:00Z", "restarts": 1}
     first = item["bgp_sessions"][0]
     assert (first["ip"], first["received"], first["exported"]) == ("10.99.0.2", 12, 3)
     assert [(each["part"], each["severity"]) for each in item["problems"]] == [

@@ -44,6 +44,13 @@ def test_repairs_are_shown_by_kind_and_are_nothing_wrong(node: Node) -> None:
     assert err == []
 
 
+def test_a_bird_that_does_not_say_since_when_it_runs_is_of_an_older_node(node: Node) -> None:
+    node.docker.files.clear()
+    out, err = node.well()
+    assert not any(line.startswith("BIRD") for line in out)
+    assert err == []
+
+
 @pytest.mark.parametrize("metrics", ["off", ""])
 def test_metrics_that_are_off_or_older_than_the_node_are_not_missed(
     node: Node, metrics: str

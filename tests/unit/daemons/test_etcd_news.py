@@ -8,7 +8,7 @@ import pytest
 from calico_ctl.daemons.etcd_news import LEVELS, EtcdNews
 from calico_ctl.daemons.meters import Meters
 from calico_ctl.datastore.follow import Change, Changes, Disconnected, Resync
-from calico_ctl.model import metric
+from calico_ctl.model import log_level, metric
 
 HERE, EVERYWHERE = "/calico/host/h1/config/LogSeverityScreen", "/calico/config/LogSeverityScreen"
 
@@ -46,6 +46,10 @@ def test_it_logs_from_the_level_on_that_is_said(news, root, word) -> None:
     assert root.isEnabledFor(logging.CRITICAL) == (word != "none")
 
 
+def test_it_knows_the_words_that_status_takes_for_good() -> None:
+    assert tuple(LEVELS) == log_level.WORDS
+
+
 def test_a_change_holds_at_once_and_a_removal_gives_the_default_back(news, root) -> None:
     news.hear(Resync({}, 1))
     assert root.level == logging.INFO
@@ -53,6 +57,13 @@ def test_a_change_holds_at_once_and_a_removal_gives_the_default_back(news, root)
     assert root.level == logging.DEBUG
     news.hear(change(EVERYWHERE, None))
     assert root.level == logging.INFO
+
+
+def test_a_change_is_told_whichever_way_it_goes(news, caplog) -> None:
+    for word in ("warning", "info", "debug", "info"):
+        news.hear(change(EVERYWHERE, word))
+    told = ["warning", "info", "debug", "info"]
+    assert caplog.messages == [f"logging from {word} on" for word in told]
 
 
 def test_the_hosts_own_goes_before_that_of_all_hosts(news, root) -> None:

@@ -1,5 +1,7 @@
+import pytest
+
 from calico_ctl.dataplane import bird
-from calico_ctl.dataplane.bird import RouteCounts, SessionState
+from calico_ctl.dataplane.bird import Life, RouteCounts, SessionState
 
 SHOWN = """\
 BIRD 2.0.12 ready.
@@ -24,6 +26,17 @@ def test_only_bgp_protocols_are_sessions():
 
 def test_a_session_is_established_or_not():
     assert [each.established for each in bird.parse_sessions(SHOWN)] == [True, False, False]
+
+
+def test_all_starts_but_the_first_one_are_restarts():
+    time = "2026-11-24T08:46:51Z"
+    assert bird.parse_starts(f"1 {time}\n") == Life(time, 0)
+    assert bird.parse_starts(f"3 {time}\n") == Life(time, 2)
+
+
+@pytest.mark.parametrize("shown", ["", "\n", "0 2026-11-24T08:46:51Z", "1 yesterday", "1\n2\n"])
+def test_of_what_says_nothing_of_starts_nothing_is_made(shown):
+    assert bird.parse_starts(shown) is None
 
 
 def test_nothing_shown_is_no_sessions():

@@ -3,8 +3,10 @@
 import errno
 import struct
 
+import pytest
+
 from calico_ctl.dataplane import netlink
-from calico_ctl.dataplane.netlink import KernelRefused, Message
+from calico_ctl.dataplane.netlink import KernelRefused, Message, Netlink
 
 
 def test_a_message_is_written_with_its_length_and_filled_up():
@@ -63,3 +65,9 @@ def test_an_error_carries_its_number_and_says_what_it_means():
     error = KernelRefused("route 10.0.0.1", errno.ENODEV)
     assert str(error) == "the kernel refused to route 10.0.0.1: no such device"
     assert error.number == errno.ENODEV
+
+
+def test_a_protocol_that_the_kernel_was_built_without_is_an_error_of_the_kernels():
+    with pytest.raises(KernelRefused, match="open a netlink socket of protocol 31: ") as caught:
+        Netlink(31)
+    assert caught.value.number == errno.EPROTONOSUPPORT

@@ -23,6 +23,12 @@ def test_passwords_of_the_environment_and_of_the_files_it_names(tmp_path):
     assert "calico-user" not in found
 
 
+def test_the_login_of_a_user_of_etcd_as_http_writes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_secrets, "HANDED_OVER", tmp_path)
+    found = own_secrets.known({"ETCD_PASSWORD": SECRET, "ETCD_USERNAME": "calico-user"})
+    assert base64.b64encode(f"calico-user:{SECRET}".encode()).decode() in found
+
+
 def test_a_file_that_is_not_there_is_no_matter(tmp_path):
     assert own_secrets.known({"ETCD_PASSWORD_FILE": str(tmp_path / "none")}) is not None
 

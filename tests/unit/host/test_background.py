@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import command
+from calico_ctl.host import background
+from tests.support import command, terminal
 from tests.support.paths import CHECKOUT
 
 PROGRAM = """
@@ -34,6 +35,9 @@ def work():
         time.sleep(0.02)
     os.write(kept, b"done")
 
+if sys.argv[2] == "slow":
+    leave = os.setsid
+    os.setsid = lambda: (time.sleep(0.3), leave())
 print(background.leave_behind(work, [kept]))
 """
 
@@ -87,6 +91,40 @@ def test_a_signal_ends_it(tmp_path, number):
         assert (tmp_path / "kept").read_text() == ""
     finally:
         (tmp_path / "go").touch()
+
+
+def test_the_end_of_a_terminal_does_not_end_it(tmp_path):
+    """As `ssh -t host calicoctl diags` has it: the command leads the terminal's session."""
+    argv = ["setsid", "--ctty", "--wait", sys.executable, "-c", PROGRAM, str(tmp_path), "slow"]
+    environment = command.clean_environment({"PYTHONPATH": str(CHECKOUT)})
+    with terminal.running(argv, environment) as person:
+        assert person.wait() == 0
+        pid = int(person.seen)
+    try:
+        command.wait_until((tmp_path / "facts").exists, 9, "it works")
+        assert is_there(pid)
+        assert (tmp_path / "facts").read_text().startswith("True ")
+    finally:
+        (tmp_path / "go").touch()
+
+
+def test_who_is_interrupted_meanwhile_leaves_nothing(monkeypatch):
+    def interrupt(_descriptor: int, _count: int) -> bytes:
+        raise KeyboardInterrupt
+
+    forked: list[int] = []
+    fork = os.fork
+
+    def remember() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", remember)
+    monkeypatch.setattr(os, "read", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        background.leave_behind(signal.pause, [])
+    _, status = os.waitpid(forked[0], 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
 
 
 def test_work_that_fails_ends_in_silence(tmp_path):

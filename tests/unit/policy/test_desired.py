@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from calico_ctl.model import keys
 from calico_ctl.model.endpoint import EndpointKey, State
 from calico_ctl.model.rule import Direction
 from calico_ctl.policy import compile as policy_compile
@@ -243,6 +244,16 @@ def test_a_setting_that_means_nothing_is_a_problem_with_its_key():
     assert list(host.problems) == [TO_HOST]
     assert "RETURN, ACCEPT or DROP" in host.problems[TO_HOST]
     host.apply(TO_HOST, "accept", 2)
+    assert host.problems == {}
+
+
+def test_a_log_level_that_is_none_is_a_problem_with_its_key():
+    everywhere = keys.global_config("LogSeverityScreen")
+    here, elsewhere = (keys.host_config(each, "LogSeverityScreen") for each in ("host1", "host2"))
+    host = taken({everywhere: "loud", here: " Debug\n", elsewhere: "loud"})
+    assert list(host.problems) == [everywhere]
+    assert "critical; until then it is info" in host.problems[everywhere]
+    host.apply(everywhere, "error", 2)
     assert host.problems == {}
 
 

@@ -226,6 +226,17 @@ TOO_LONG = refusal(
 LONG = b'{"Labels":"' + b"x" * 2 * SMALL_BODY + b'"}'
 
 
+def test_calls_are_counted_one_by_one_also_those_that_come_at_once():
+    book = open_playbook()
+    before = book.conversation.calls
+    book.client(PING + PING[:5], ToEngine(PING)).engine(PONG, ToClient(PONG), StartTimer(30))
+    assert book.conversation.calls == before + 1
+    book.client(PING[5:] + PING, StopTimer(), ToEngine(PING)).engine(
+        PONG, ToClient(PONG), ToEngine(PING)
+    )
+    assert book.conversation.calls == before + 3
+
+
 def begun_long(book: Playbook) -> Playbook:
     """A create request of which the first half has come."""
     head = request("POST /containers/create", f"Content-Length: {len(LONG)}")
