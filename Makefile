@@ -20,7 +20,7 @@ test-integration: ## only the integration tests (root)
 test-system: ## only the system tests (root)
 	@scripts/test system
 
-bench: ## how fast, how big, and is a packet lost: tables with targets, in 9 minutes (root)
+bench: ## how fast, how big, and is a packet lost: tables with targets, in ten minutes (root)
 	@scripts/bench
 
 golden: ## write the golden files anew; review the difference before committing
