@@ -31,8 +31,6 @@ _BLOCK_BITS = 6
 
 _FOLLOWED = {
     Leaf.READY,
-    Leaf.HOST_IPV4,
-    Leaf.HOST_IPV6,
     Leaf.BGP_HOST,
     Leaf.BGP_GLOBAL,
     Leaf.BGP_PEER,
@@ -159,13 +157,10 @@ class _Reading:
                 yield parsed, (key, value)
 
     def _node(self, host: str) -> Node:
-        """Read a host. Where it says nothing for BGP, its address as a gateway is its address."""
         return Node(
             host,
-            ipv4=self._own(host, "ip_addr_v4", _usable_ipv4)
-            or self._one(Leaf.HOST_IPV4, "", _usable_ipv4, host),
-            ipv6=self._own(host, "ip_addr_v6", _usable_ipv6)
-            or self._one(Leaf.HOST_IPV6, "", _usable_ipv6, host),
+            ipv4=self._own(host, "ip_addr_v4", _usable_ipv4),
+            ipv6=self._own(host, "ip_addr_v6", _usable_ipv6),
             as_number=self._own(host, "as_num", parse_as_number),
         )
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 SERVICE = "encapsulation"
 """The name under which it reports; only where some pool is encapsulated."""
 
-_FOLLOWED = {Leaf.READY, Leaf.HOST_IPV4, Leaf.HOST_IPV6, Leaf.BGP_HOST, Leaf.POOL}
+_FOLLOWED = {Leaf.READY, Leaf.BGP_HOST, Leaf.POOL}
 
 
 class Tunnels(Protocol):

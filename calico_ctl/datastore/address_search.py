@@ -9,8 +9,7 @@ asks for it by name may be that peer, in a container. The first and the last add
 given out like any other: each container has a route of its own, so nothing is a network's or
 broadcast address.
 
-A host is known by its place in the BGP directory. One of which only `/calico/host` has an address
-is not looked for: that is among all endpoints, too much for each claim (`ipam check` does it).
+A host is what the BGP directory knows as one (decision 23).
 """
 
 import socket

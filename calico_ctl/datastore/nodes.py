@@ -1,8 +1,8 @@
 """Hosts: what `calicoctl node` writes about one, and what others read of it.
 
-Two places hold a host's addresses: the BGP directory (read by BIRD's configuration, and small) and
-the host's own directory (read by workloads for their gateway). The BGP one is written first, so it
-is never the poorer one.
+What makes a host one of the cluster is its place in the BGP directory, which is small: routing,
+gateways and claims all go by that alone (decision 23). The same addresses stand in the host's own
+directory, among all its endpoints, for older readers; they are written later and deleted later.
 """
 
 from dataclasses import replace
@@ -46,17 +46,12 @@ def register(store: Store, node: Node) -> Node:
 
 
 def get(store: Store, host: str) -> Node | None:
-    """Return a host that was registered, or None."""
-    values = _leaves(store, keys.bgp_host(host))
-    for family in FAMILIES:
-        entry = store.get(keys.host_address(host, family))
-        if entry is not None and entry.value is not None:
-            values[entry.key] = entry.value
-    return _node(host, values)
+    """Return a host that is registered, or None."""
+    return _node(host, _leaves(store, keys.bgp_host(host)))
 
 
 def all(store: Store) -> list[Node]:
-    """Return every host of which some address is known, sorted by name."""
+    """Return every host of which some address is known, registered or not, sorted by name."""
     values = _leaves(store, keys.BGP_HOSTS) | _leaves(store, keys.HOSTS)
     hosts = {_host_of(key) for key in values}
     nodes = (_node(host, values) for host in sorted(hosts))
@@ -103,8 +98,8 @@ def _host_of(key: str) -> str:
 def _node(host: str, values: _Values) -> Node | None:
     """Make a node of what there is; broken values count as missing."""
     ipv4, ipv6 = (
-        _address(values.get(keys.host_address(host, family)), family)
-        or _address(values.get(keys.bgp_host_address(host, family)), family)
+        _address(values.get(keys.bgp_host_address(host, family)), family)
+        or _address(values.get(keys.host_address(host, family)), family)
         for family in FAMILIES
     )
     if ipv4 is None and ipv6 is None:

@@ -75,7 +75,7 @@ def cluster(pools: dict[int, Pool]) -> Resync:
     values = {keys.READY: "true"}
     for host, addresses in HOSTS.items():
         for family in (4, 6):
-            values[keys.host_address(host, family)] = addresses[family]
+            values[keys.bgp_host_address(host, family)] = addresses[family]
             ip = IPAddress(CONTAINERS[host][family])
             owned = block.empty(block.cidr_of(ip), host).claim(ip, Owner("e", {"host": host}))
             values[keys.block(owned.cidr)] = block.encode(owned)

@@ -59,9 +59,8 @@ def test_an_empty_ipv6_address_is_an_absent_one():
     assert seen.problems == {}
 
 
-def test_a_host_known_only_by_its_gateway_address_is_a_peer_too():
-    seen = topology.read({"/calico/host/h2/bird_ip": "10.0.0.2"})
-    assert seen.nodes["h2"].ipv4 == IPAddress("10.0.0.2")
+def test_a_host_that_the_bgp_directory_does_not_know_is_no_peer():
+    assert topology.read({"/calico/host/h2/bird_ip": "10.0.0.2"}).nodes == {}
 
 
 def test_a_host_directory_without_an_address_disturbs_nobody():

@@ -19,8 +19,8 @@ CIDR = IPNetwork("10.65.2.0/26")
 VALUE = block.encode(block.empty(CIDR, "h2").claim(CIDR[1], Owner("e", {"host": "h2"})))
 CLUSTER = {
     "/calico/Ready": "true",
-    "/calico/host/h1/bird_ip": "10.0.0.1",
-    "/calico/host/h2/bird_ip": "10.0.0.2",
+    "/calico/bgp/v1/host/h1/ip_addr_v4": "10.0.0.1",
+    "/calico/bgp/v1/host/h2/ip_addr_v4": "10.0.0.2",
     POOL: '{"cidr": "10.65.0.0/16", "vxlan": "vxlan.calico"}',
     BLOCK: VALUE,
 }
@@ -109,7 +109,7 @@ def test_a_container_that_comes_or_goes_is_no_change(service):
     ("key", "value", "left"),
     [
         (BLOCK, None, set()),
-        ("/calico/host/h2/bird_ip", None, set()),
+        ("/calico/bgp/v1/host/h2/ip_addr_v4", None, set()),
         (POOL, '{"cidr": "10.65.0.0/16"}', set()),
         (POOL, None, set()),
         ("/calico/bgp/v1/host/h2/ip_addr_v4", "10.0.0.3", {"10.65.2.0/26"}),

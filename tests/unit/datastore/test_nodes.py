@@ -112,7 +112,7 @@ def test_a_host_that_is_half_registered_harms_nobody(store: MemoryStore) -> None
         H1,
         Node("only-bird-ip", IPAddress("172.16.0.7")),
     ]
-    for host in ("only-as", "only-workloads", "broken", "nobody"):
+    for host in ("only-as", "only-workloads", "only-bird-ip", "broken", "nobody"):
         assert nodes.get(store, host) is None
 
 
