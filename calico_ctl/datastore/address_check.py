@@ -10,7 +10,7 @@ from netaddr import IPNetwork
 
 from calico_ctl.datastore import addresses, block_changes, blocks, endpoints, handles, nodes, pools
 from calico_ctl.datastore.entries import Problem
-from calico_ctl.datastore.store import Entry, Store
+from calico_ctl.datastore.store import Store
 from calico_ctl.errors import Conflict, InvalidValue, NoSuchPool
 from calico_ctl.ipam import block
 from calico_ctl.ipam.block import Block, Owner
@@ -64,7 +64,7 @@ def read(store: Store) -> Snapshot:
         },
         unreadable=[(problem.key, problem.reason) for problem in problems],
         veiled_endpoints={key.id for key in veiled},
-        veiled_blocks=set(_cidrs(block_problems)),
+        veiled_blocks=set(blocks.cidrs_of(problem.key for problem in block_problems)),
         veiled_handles={problem.key.rpartition("/")[2] for problem in handle_problems},
     )
 
@@ -159,16 +159,12 @@ def _blocks(store: Store) -> tuple[dict[IPNetwork, tuple[Block, int]], list[Prob
 def _notes(store: Store) -> set[tuple[str, IPNetwork]]:
     found = set()
     for family in FAMILIES:
-        for entry in blocks.all_notes(store, family):
-            hostname = entry.key.removeprefix(f"{keys.HOSTS_IPAM}/").partition("/")[0]
-            found |= {(hostname, cidr) for cidr in blocks.cidrs([entry])}
+        for key in blocks.all_notes(store, family):
+            hostname = key.removeprefix(f"{keys.HOSTS_IPAM}/").partition("/")[0]
+            found |= {(hostname, cidr) for cidr in blocks.cidrs_of([key])}
     return found
 
 
 def _parsed(problems: Iterable[Problem]) -> list[ParsedKey]:
     parsed = (keys.parse(problem.key) for problem in problems)
     return [each for each in parsed if each is not None]
-
-
-def _cidrs(problems: Iterable[Problem]) -> list[IPNetwork]:
-    return blocks.cidrs(Entry(problem.key, "", 0) for problem in problems)

@@ -15,7 +15,7 @@ A host is what the BGP directory knows as one (decision 23).
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
 
@@ -68,6 +68,9 @@ class Choice:
     fills: bool
     """Whether nothing is left in the block then."""
 
+    note: Entry | None = None
+    """The note of the host that prefers the block, if it was read."""
+
     @property
     def cidr(self) -> IPNetwork:
         """The block."""
@@ -106,7 +109,7 @@ class Search:
         self._store = store
         self._holder = holder
         self._host = holder.host or ""
-        self._notes: list[Entry] = []
+        self._notes: blocks.Notes = {}
         self._scope = scope
         self._random = random
         self._pending = pending
@@ -129,29 +132,25 @@ class Search:
         raise PoolExhausted(f"no free address is left in {pool}", hint=_SHOW_HINT)
 
     def _from_own(self) -> Iterator[Choice]:
-        noted = _with_room(blocks.notes(self._store, self._host, self._family))
+        self._notes = blocks.notes(self._store, self._host, self._family)
         pending = [each.cidr for each in self._pending.values() if each.wanted.host == self._host]
-        own = [*(keys.block(cidr) for cidr in pending), *noted]
+        own = [*(keys.block(cidr) for cidr in pending), *_with_room(self._notes)]
         yield from self._in_each(self._wanted(own), self._free_in)
 
     def _from_unclaimed(self) -> Iterator[Choice]:
         self._notes = blocks.all_notes(self._store, self._family)
-        numbers = (self._first_number(note) for note in self._notes)
-        claimed = {number for number in numbers if number is not None}
+        firsts = (key.rpartition("/")[2].rpartition("-")[0] for key in self._notes)
+        claimed = set(_numbers(firsts, self._family))
         unclaimed = choose.unclaimed(self._scope.wanted, claimed)
         yield from self._in_each(unclaimed, self._free_if_nobodys)
 
     def _from_any(self) -> Iterator[Choice]:
         known = choose.shuffled(_with_room(self._notes), self._random)
         yield from self._in_each(islice(self._wanted(known), _SAMPLES), self._free_in)
-        listed = self._store.tree(keys.blocks(self._family)).entries
-        found = [entry.key for entry in listed if self._has_room(entry)]
+        listed = self._store.leaves(keys.blocks(self._family)).entries
+        found = [key for key, (value, _) in listed.items() if self._has_room(key, value)]
         shuffled = choose.shuffled(found, self._random)
         yield from self._in_each(self._wanted(shuffled), self._free_in)
-
-    def _first_number(self, note: Entry) -> int | None:
-        first = note.key.rpartition("/")[2].rpartition("-")[0]
-        return _number(first, self._family)
 
     def _wanted(self, listed: Iterable[str]) -> Iterator[IPNetwork]:
         return choose.within(blocks.cidrs_of(listed), self._scope.wanted)
@@ -173,19 +172,25 @@ class Search:
             wanted = before.wanted
             if wanted.owner(ip) != self._holder:
                 wanted = wanted.claim(ip, self._holder).preferred_by(self._host)
-            yield Choice(ip, before.seen, before.entry, wanted, self._is_full(wanted))
+            yield replace(before, ip=ip, wanted=wanted, fills=self._is_full(wanted))
         raise entries.gave_up(keys.block(cidr))
 
     def _read(self, cidr: IPNetwork) -> Choice:
         """Return a block of which nothing is chosen yet; an empty one if it is not there."""
         found = blocks.get(self._store, cidr)
         seen, entry = (block.empty(cidr, self._host), None) if found is None else found
-        return Choice(IPAddress(cidr.first, cidr.version), seen, entry, seen, fills=False)
+        nobody = IPAddress(cidr.first, cidr.version)
+        return Choice(nobody, seen, entry, seen, fills=False, note=self._note(seen))
+
+    def _note(self, seen: Block) -> Entry | None:
+        """Return the note of the host that prefers a block, as far as notes were read."""
+        key = keys.affinity(seen.host or "", seen.cidr)
+        return Entry(key, *self._notes[key]) if key in self._notes else None
 
     def _mark_if_full(self, read: Choice) -> None:
         host = read.seen.host
         if read.entry and host is not None and not read.changes and self._is_full(read.seen):
-            blocks.mark_full(self._store, host, read.cidr, read.entry)
+            blocks.mark_full(self._store, host, read.cidr, read.entry, read.note)
 
     def _is_full(self, seen: Block) -> bool:
         return seen.free(self._scope.pools, self._scope.reserved) is None
@@ -203,10 +208,10 @@ class Search:
         blocks.correct_note(self._store, seen.host or "", seen.cidr)
         return None
 
-    def _has_room(self, entry: Entry) -> bool:
+    def _has_room(self, key: str, value: str) -> bool:
         with suppress(InvalidValue):
-            cidr = keys.parse_cidr_segment(entry.key.rpartition("/")[2])
-            return self._free_in(blocks.decode(cidr, entry)) is not None
+            cidr = keys.parse_cidr_segment(key.rpartition("/")[2])
+            return self._free_in(block.decode(cidr, value)) is not None
         return False
 
 
@@ -227,8 +232,8 @@ def require_not_reserved(ip: IPAddress, within: Scope) -> None:
         raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
 
 
-def _with_room(notes: Iterable[Entry]) -> list[str]:
-    return [note.key for note in notes if note.value != blocks.FULL]
+def _with_room(notes: blocks.Notes) -> list[str]:
+    return [key for key, (value, _) in notes.items() if value != blocks.FULL]
 
 
 def reserved(store: Store, family: Family) -> Reserved:
@@ -238,23 +243,25 @@ def reserved(store: Store, family: Family) -> Reserved:
     others: dict[int, str | None] = {}
     for key, (value, _) in store.leaves(keys.BGP).entries.items():
         _, parent, leaf = key.rsplit("/", 2)
-        if leaf == host_leaf and (number := _number(value, family)) is not None:
-            hosts[number] = parent
-        elif parent in peers and (number := _number(leaf, family)) is not None:
-            others[number] = None
+        if leaf == host_leaf:
+            hosts |= dict.fromkeys(_numbers([value], family), parent)
+        elif parent in peers:
+            others |= dict.fromkeys(_numbers([leaf], family))
     return others | hosts
 
 
-def _number(text: str, family: Family) -> int | None:
-    """Return an address as a number, or None for what is no address of that family.
+def _numbers(texts: Iterable[str], family: Family) -> Iterator[int]:
+    """Yield as a number each text that is an address of that family.
 
     It takes a twentieth of the time that netaddr takes.
     """
-    try:
-        packed = socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text)
-    except (OSError, ValueError):
-        return None
-    return int.from_bytes(packed)
+    kind = socket.AF_INET if family == 4 else socket.AF_INET6
+    for text in texts:
+        try:
+            packed = socket.inet_pton(kind, text)
+        except (OSError, ValueError):
+            continue
+        yield int.from_bytes(packed)
 
 
 def _wanted(request: AddressRequest, live: list[Pool], giving: list[Pool]) -> list[IPNetwork]:

@@ -158,5 +158,5 @@ def _mentioning(store: Store, text: str) -> list[IPNetwork]:
     found = []
     for family in FAMILIES:
         listed = store.tree(keys.blocks(family)).entries
-        found += blocks.cidrs(entry for entry in listed if text in (entry.value or ""))
+        found += blocks.cidrs_of(entry.key for entry in listed if text in (entry.value or ""))
     return found

@@ -7,7 +7,7 @@ A note whose value is `full` says that the block has nothing left. That is a hin
 the block, and a search that finds nothing elsewhere does not believe it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from netaddr import IPNetwork
@@ -22,6 +22,9 @@ from calico_ctl.model.address import FAMILIES, Family
 
 FULL = "full"
 """The value of a note whose block has no free address; that of others is empty."""
+
+Notes = Mapping[str, tuple[str, int]]
+"""The keys of notes, each with its value and revision."""
 
 
 def get(store: Store, cidr: IPNetwork) -> tuple[Block, Entry] | None:
@@ -61,7 +64,7 @@ def correct_note(store: Store, hostname: str, cidr: IPNetwork) -> None:
 def drop_notes(store: Store, hostname: str) -> None:
     """Delete the notes of a host that no block prefers any more, and what then is empty."""
     for family in FAMILIES:
-        for cidr in cidrs(notes(store, hostname, family)):
+        for cidr in cidrs_of(notes(store, hostname, family)):
             correct_note(store, hostname, cidr)
         directory = keys.affinities(hostname, family)
         if entries.delete_if_empty(store, directory):
@@ -69,9 +72,14 @@ def drop_notes(store: Store, hostname: str) -> None:
     entries.delete_if_empty(store, keys.host_ipam(hostname))
 
 
-def mark_full(store: Store, hostname: str, cidr: IPNetwork, written: Entry) -> None:
-    """Note that a block is full since it was written; not if it was changed again meanwhile."""
-    mark(store, hostname, cidr, FULL)
+def mark_full(
+    store: Store, hostname: str, cidr: IPNetwork, written: Entry, note: Entry | None = None
+) -> None:
+    """Note that a block is full since it was written; not if it was changed again meanwhile.
+
+    `note` spares reading the note, if it is known.
+    """
+    _mark(store, note or store.get(keys.affinity(hostname, cidr)), FULL)
     now = store.get(keys.block(cidr))
     if now is None or now.revision != written.revision:
         mark(store, hostname, cidr, "")
@@ -79,31 +87,23 @@ def mark_full(store: Store, hostname: str, cidr: IPNetwork, written: Entry) -> N
 
 def mark(store: Store, hostname: str, cidr: IPNetwork, value: str) -> None:
     """Change the hint of a note, if it is there and nobody else does at this moment."""
-    entry = store.get(keys.affinity(hostname, cidr))
-    if entry is not None and entry.value not in {None, value}:
-        with suppress(Conflict):
-            store.swap(entry, value)
+    _mark(store, store.get(keys.affinity(hostname, cidr)), value)
 
 
-def notes(store: Store, hostname: str, family: Family) -> list[Entry]:
+def notes(store: Store, hostname: str, family: Family) -> Notes:
     """Return the notes of the blocks that a host prefers."""
-    return _leaves(store.tree(keys.affinities(hostname, family)).entries)
+    return store.leaves(keys.affinities(hostname, family)).entries
 
 
-def all_notes(store: Store, family: Family) -> list[Entry]:
+def all_notes(store: Store, family: Family) -> Notes:
     """Return the notes of all hosts: cheaper to read than the blocks themselves."""
     part = f"/ipv{family}/block/"
-    listed = store.leaves(keys.HOSTS_IPAM).entries.items()
-    return [Entry(key, value, revision) for key, (value, revision) in listed if part in key]
-
-
-def cidrs(listed: Iterable[Entry]) -> list[IPNetwork]:
-    """Return the blocks that keys are about; keys that are about none are passed over."""
-    return list(cidrs_of(entry.key for entry in listed))
+    listed = store.leaves(keys.HOSTS_IPAM).entries
+    return {key: note for key, note in listed.items() if part in key}
 
 
 def cidrs_of(listed: Iterable[str]) -> Iterator[IPNetwork]:
-    """Yield the blocks that keys are about, one when it is asked for."""
+    """Yield the blocks that keys are about; keys that are about none are passed over."""
     for key in listed:
         with suppress(InvalidValue):
             cidr = keys.parse_cidr_segment(key.rpartition("/")[2])
@@ -124,5 +124,7 @@ def _is_own(store: Store, hostname: str, cidr: IPNetwork) -> bool:
     return found is not None and found[0].host == hostname
 
 
-def _leaves(listed: Iterable[Entry]) -> list[Entry]:
-    return [entry for entry in listed if not entry.is_directory]
+def _mark(store: Store, note: Entry | None, value: str) -> None:
+    if note is not None and note.value not in {None, value}:
+        with suppress(Conflict):
+            store.swap(note, value)

@@ -36,7 +36,7 @@ from calico_ctl.datastore.etcd_requests import (
 from calico_ctl.datastore.etcd_servers import Round
 from calico_ctl.datastore.etcd_v3_messages import Object
 from calico_ctl.datastore.etcd_v3_paging import Paging
-from calico_ctl.datastore.etcd_v3_session import Question, Session, TokenRefused
+from calico_ctl.datastore.etcd_v3_session import Question, ReadText, Session, TokenRefused
 from calico_ctl.datastore.etcd_v3_transaction import BELOW_A_KEY, Transaction
 from calico_ctl.datastore.store import Change, Entry, Event, Leaves, Made, Put, Tree
 from calico_ctl.errors import HistoryLost
@@ -90,20 +90,27 @@ class EtcdV3(Client):
 
     def tree(self, directory: str) -> Tree:
         """Return everything below a directory; no entries if it does not exist."""
-        said, revision = self._read_all(directory)
+        said, revision = self._read_all(directory, (), messages.read)
         found = (entry for page in said for entry in messages.found_in(page))
         return Tree(messages.tree(found, directory), revision)
 
     def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
         """Return all keys with values below a directory but those that begin as `without` says."""
-        said, revision = self._read_all(directory, without)
-        return Leaves(messages.leaves(said), revision)
+        said, revision = self._read_all(directory, without, messages.read_leaves)
+        found: dict[str, tuple[str, int]] = {}
+        for page in said:
+            found |= page["kvs"]
+        return Leaves(found, revision)
 
-    def _read_all(self, directory: str, without: tuple[str, ...] = ()) -> _Pages:
+    def _read_all(self, directory: str, without: tuple[str, ...], read_page: ReadText) -> _Pages:
         """Return pages with all keys below a directory, and of which revision they are."""
 
         def read(token: str) -> _Pages:
-            return self._requests.read(lambda turn: self._pages(directory, without, turn, token))
+            return self._requests.read(
+                lambda turn: self._pages(
+                    Paging(directory, without, _PAGE), directory, read_page, turn, token
+                )
+            )
 
         for _ in range(_READINGS):
             try:
@@ -112,9 +119,10 @@ class EtcdV3(Client):
                 continue
         raise self._requests.refused(directory, "it is compacted faster than it can be read")
 
-    def _pages(self, directory: str, without: tuple[str, ...], turn: Round, token: str) -> _Pages:
-        paging = Paging(directory, without, _PAGE)
-        first = Question(directory, _RANGE, paging.first())
+    def _pages(
+        self, paging: Paging, directory: str, read_page: ReadText, turn: Round, token: str
+    ) -> _Pages:
+        first = Question(directory, _RANGE, paging.first(), read_page)
         said = self._session.asked_in_turn(first, paging.following, turn, token)
         if not paging.fits(said):
             raise self._requests.not_etcd()

@@ -127,9 +127,24 @@ def read(text: str) -> Object:
     def take(found: Object) -> Entry | Object:
         return entry(found) if "mod_revision" in found else found
 
-    said = json.loads(text, object_hook=take)
-    if not isinstance(said, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004 - it is said to be no answer of etcd
+    return _object(json.loads(text, object_hook=take))
+
+
+def read_leaves(text: str) -> Object:
+    """Return an answer about a range, in which `kvs` is key → (value, revision) without markers.
+
+    To read thousands of keys it takes two thirds of what `read` does. Raises ValueError or KeyError
+    if it is no such answer.
+    """
+    said = _object(json.loads(text))
+    said["kvs"] = {
+        key: (
+            a2b_base64(found.get("value", "")).decode(errors="replace"),
+            int(found["mod_revision"]),
+        )
+        for found in said.get("kvs", ())
+        if not (key := a2b_base64(found["key"]).decode(errors="replace")).endswith("/")
+    }
     return said
 
 
@@ -162,16 +177,6 @@ def tree(found: Iterable[Entry], directory: str) -> Sequence[Entry]:
     return tuple(entries)
 
 
-def leaves(pages: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, int]]:
-    """Return all keys of some pages that are no markers: key → (value, revision)."""
-    return {
-        key: (value or "", revision)
-        for page in pages
-        for key, value, revision in found_in(page)
-        if not key.endswith("/")
-    }
-
-
 def events(listed: Iterable[Mapping[str, Any]], directory: str) -> list[Event]:
     """Return what happened to a directory and below it.
 
@@ -201,3 +206,9 @@ def trouble(said: Mapping[str, Any]) -> tuple[int, str] | None:
         return None
     message = str(detail.get("message") or detail.get("error") or "")
     return code, message.removeprefix("etcdserver: ")
+
+
+def _object(said: object) -> Object:
+    if not isinstance(said, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 - it is said to be no answer of etcd
+    return said

@@ -21,6 +21,9 @@ _T = TypeVar("_T")
 Following = Callable[[str], Mapping[str, Any] | None]
 """Says what to ask next, given the text of an answer; None: nothing."""
 
+ReadText = Callable[[str], Object]
+"""Reads the text of an answer. Raises ValueError, KeyError or TypeError if it is none of etcd's."""
+
 _AUTHENTICATE = "/v3/auth/authenticate"
 _FORBIDDEN = {401, 403}
 
@@ -56,6 +59,7 @@ class Question:
     key: str
     path: str
     wanted: Mapping[str, Any]
+    read: ReadText = messages.read
 
 
 class Session:
@@ -134,17 +138,17 @@ class Session:
                     wanted = following(answer.text)
                     if wanted is not None and not connection.closed:
                         ask(connection)
-                    said.append(self._read(question.key, answer, connection.host))
+                    said.append(self._read(question, answer, connection.host))
         return said
 
-    def _read(self, key: str, answer: Answer, member: str) -> Object:
+    def _read(self, question: Question, answer: Answer, member: str) -> Object:
         try:
-            said = messages.read(answer.text)
+            said = question.read(answer.text)
         except ValueError:
             if answer.status in _FORBIDDEN:
-                raise self.requests.forbidden(key) from None
+                raise self.requests.forbidden(question.key) from None
             raise
-        self.require_no_trouble(key, said, member)
+        self.require_no_trouble(question.key, said, member)
         # A KeyError says that it is no answer of etcd. Some come as the first of a stream.
         _ = said.get("result", said)["header"]["cluster_id"]
         return said

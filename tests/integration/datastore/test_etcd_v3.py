@@ -119,7 +119,7 @@ def test_the_next_page_is_asked_for_before_this_one_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[str] = []
-    real_post, real_read = Connection.post, messages.read
+    real_post, real_read = Connection.post, messages.read_leaves
 
     def post(*args: Any) -> None:
         done.append("asked")
@@ -130,7 +130,7 @@ def test_the_next_page_is_asked_for_before_this_one_is_read(
         return real_read(text)
 
     monkeypatch.setattr(Connection, "post", post)
-    monkeypatch.setattr(messages, "read", read)
+    monkeypatch.setattr(messages, "read_leaves", read)
     first, last = page("/d/a", "/d/b", more=True), page("/d/c", more=False)
     with answering([first], [last]) as store:
         assert list(store.leaves("/d").entries) == ["/d/a", "/d/b", "/d/c"]

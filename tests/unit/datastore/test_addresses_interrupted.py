@@ -247,7 +247,7 @@ def _require_handles_that_are_not_too_small(store: MemoryStore) -> None:
 
 def _require_that_no_room_is_hidden(store: MemoryStore) -> None:
     seen = address_check.read(store)
-    for note in blocks.all_notes(store, 4):
-        (cidr,) = blocks.cidrs([note])
-        if note.value == blocks.FULL:
-            assert seen.blocks[cidr][0].free(POOLS, ()) is None, note
+    for key, (value, _) in blocks.all_notes(store, 4).items():
+        (cidr,) = blocks.cidrs_of([key])
+        if value == blocks.FULL:
+            assert seen.blocks[cidr][0].free(POOLS, ()) is None, key
