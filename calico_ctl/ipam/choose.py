@@ -27,11 +27,16 @@ def unclaimed(pools: Iterable[IPNetwork], claimed: Collection[int]) -> Iterator[
                 yield block.cidr_of(IPAddress(first, pool.version))
 
 
-def shuffled(keys: Iterable[str], random: Random) -> list[str]:
-    """Return blocks' keys in random order, so that hosts that run short do not all ask the same."""
-    mixed = sorted(keys)
-    random.shuffle(mixed)
-    return mixed
+def shuffled(keys: Iterable[str], random: Random) -> Iterator[str]:
+    """Yield blocks' keys in random order, so that hosts that run short do not all ask the same.
+
+    One is chosen when it is asked for: hardly ever more than one of some hundred is.
+    """
+    left = sorted(keys)
+    while left:
+        at = random.randrange(len(left))
+        left[at], left[-1] = left[-1], left[at]
+        yield left.pop()
 
 
 def _overlap(one: IPNetwork, other: IPNetwork) -> bool:

@@ -41,7 +41,7 @@ def test_an_enormous_pool_is_scanned_no_further_than_needed() -> None:
 
 def test_the_random_order_holds_each_block_once_and_comes_from_the_generator() -> None:
     blocks = [f"/block/10.0.{n:02}.0-26" for n in range(20)]
-    first = choose.shuffled(blocks, Random(1))
+    first = list(choose.shuffled(blocks, Random(1)))
     assert sorted(first) == blocks
-    assert first == choose.shuffled(reversed(blocks), Random(1))
-    assert first != choose.shuffled(blocks, Random(2))
+    assert first == list(choose.shuffled(reversed(blocks), Random(1)))
+    assert first != list(choose.shuffled(blocks, Random(2)))
