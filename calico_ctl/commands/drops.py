@@ -31,7 +31,7 @@ Examples:
 import json
 import re
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 
 from calico_ctl import usage
@@ -71,10 +71,10 @@ def run(argv: Sequence[str], platform: Platform, console: Console) -> ExitCode:
         _look(watch, viewer, platform, console, None if words.flag("--follow") else seconds)
     finally:
         # Ctrl-C is how one ends who follows: what was left out is said then too.
-        with closing(watch), suppress(CalicoError):
-            _tell_of_the_rest(watch.passed_over(), console)
+        with closing(watch):
+            counted = _tell_of_the_rest(watch, console)
     _sum_up(viewer, seconds, console)
-    return ExitCode.OK
+    return ExitCode.OK if counted else ExitCode.FAILED
 
 
 class _Viewer:
@@ -142,9 +142,17 @@ def _look(
         viewer.take(watch.wait(0))
 
 
-def _tell_of_the_rest(passed_over: int, console: Console) -> None:
+def _tell_of_the_rest(watch: DropWatch, console: Console) -> bool:
+    """Say how many packets were left out, or that it is not known; return whether it is."""
+    try:
+        passed_over = watch.passed_over()
+    except CalicoError as error:
+        message = f"cannot say how many packets were not looked at: {error.message}"
+        console.error(CalicoError(message, error.hint))
+        return False
     if passed_over:
         console.say(f"warning: {passed_over} packets were not looked at: there were too many")
+    return True
 
 
 def _sum_up(viewer: _Viewer, seconds: float, console: Console) -> None:

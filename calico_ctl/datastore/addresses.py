@@ -155,7 +155,7 @@ def _without_claim(seen: Block, ip: IPAddress, owners: Collection[str | None]) -
 
 def _mentioning(store: Store, text: str) -> list[IPNetwork]:
     """Return the blocks in whose JSON a text occurs."""
-    found = []
+    found: list[IPNetwork] = []
     for family in FAMILIES:
         listed = store.tree(keys.blocks(family)).entries
         found += blocks.cidrs_of(entry.key for entry in listed if text in (entry.value or ""))

@@ -7,6 +7,7 @@ version, at the first call.
 
 import io
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from enum import StrEnum
@@ -196,11 +197,11 @@ class Engine:
             if end := _END.search(printed):
                 break
         else:
-            raise DockerError(f"Docker lost what `{' '.join(argv)}` in container {name} printed")
+            raise DockerError(f"Docker lost what `{shlex.join(argv)}` in container {name} printed")
         printed, code = printed[: end.start()], int(end["code"])
         if code != 0:
             said = _last_lines(printed, otherwise=f"exit code {code}")
-            raise DockerError(f"`{' '.join(argv)}` in container {name} failed: {said}")
+            raise DockerError(f"`{shlex.join(argv)}` in container {name} failed: {said}")
         return printed
 
     def ensure(self, wanted: ContainerRequest) -> Outcome:

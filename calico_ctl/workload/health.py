@@ -24,7 +24,7 @@ from calico_ctl.model.container import OwnContainer
 from calico_ctl.model.docker_proxy import DockerProxy
 from calico_ctl.model.metrics_address import MetricsAddress
 from calico_ctl.workload import proxy_address
-from calico_ctl.workload.platform import Docker, Platform
+from calico_ctl.workload.platform import Platform
 
 _T = TypeVar("_T")
 
@@ -140,10 +140,11 @@ def look(platform: Platform) -> Health:
     )
     if not health.routes:
         return health
-    sessions = _asked(partial(_sessions, docker))
-    # One that does not answer may have ended.
-    life = None if isinstance(sessions, CalicoError) else _asked(partial(_life, docker))
-    return replace(health, sessions=sessions, bird=life if isinstance(life, Life) else None)
+    # BIRD's socket is inside the container.
+    shown = _asked(lambda: docker.execute(NODE, bird.asking_for_sessions_and_starts()))
+    if isinstance(shown, CalicoError):
+        return replace(health, sessions=shown)
+    return replace(health, sessions=_sessions(shown), bird=bird.parse_starts(shown))
 
 
 def called(service: str) -> str:
@@ -211,12 +212,6 @@ def _left_out(store: Store) -> Mapping[str, str]:
     return topology.read({key: value for key, value in values.items() if value}).problems
 
 
-def _sessions(docker: Docker) -> Sequence[Session]:
-    # BIRD's socket is inside the container.
-    shown = docker.execute(NODE, bird.asking_for_sessions())
+def _sessions(shown: str) -> Sequence[Session]:
     found = ((bgp_sessions.peer_of(each.name), each) for each in bird.parse_sessions(shown))
     return [Session(peer, state) for peer, state in found if peer is not None]
-
-
-def _life(docker: Docker) -> Life | None:
-    return bird.parse_starts(docker.execute(NODE, bird.asking_for_starts()))

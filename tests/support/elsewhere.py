@@ -20,7 +20,7 @@ FILES = {
     "status": ("test_status.py",),
     "checksystem": ("test_checksystem.py",),
     "diags": ("test_diags.py",),
-    "drops": ("test_finding_faults.py",),
+    "drops": ("finding_faults/test_drops.py",),
     "endpoint --counters": ("test_status.py",),
     "profile --counters": ("test_status.py",),
 }
@@ -28,6 +28,7 @@ FILES = {
 
 OPTIONS = {
     "diags --wait": ("integration/commands/test_diags.py", "diags --ip=127.0.0.1 --wait"),
+    "drops --output": ("support/drop_watch.py", "drops --follow --output=json"),
     "node --docker-proxy-ca": ("system/test_node_docker_proxy.py", '"ca": "ca.pem"'),
     "node --node-image": ("system/test_node.py", "--node-image="),
     "checksystem --fix": ("integration/commands/test_checksystem.py", "checksystem --fix"),

@@ -94,14 +94,12 @@ def _same_file(one: str, other: str) -> bool:
 class FakeDocker:
     """Containers by name, our own apart; `printed` is what any program in one of those prints.
 
-    But `cat` prints `files`, by their paths.
     `fail` is raised by everything that looks at our own, `fail_to_execute` by running a program.
     """
 
     containers: dict[str, Container] = field(default_factory=dict)
     own: dict[str, OwnContainer] = field(default_factory=dict)
     printed: str = ""
-    files: dict[str, str] = field(default_factory=dict)
     fail: CalicoError | None = None
     fail_to_execute: CalicoError | None = None
     executed: list[tuple[str, ...]] = field(default_factory=list)
@@ -154,7 +152,7 @@ class FakeDocker:
             raise failure
         assert self.own[name].running
         self.executed.append(tuple(argv))
-        return self.files.get(argv[-1], "") if argv[0] == "cat" else self.printed
+        return self.printed
 
 
 @dataclass

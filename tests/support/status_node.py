@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from calico_ctl import __version__
-from calico_ctl.dataplane import bird as dataplane_bird
 from calico_ctl.datastore import status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.docker_api import node_container
@@ -59,8 +58,7 @@ class Node:
         self.machine = Machine()
         self.docker, self.store = self.machine.docker, self.machine.store
         self.docker.own[NODE] = OwnContainer(True, "Up 5 minutes", self.environment())
-        self.docker.printed = BIRD
-        self.docker.files[dataplane_bird.STARTS] = STARTS
+        self.docker.printed = BIRD + STARTS
         self.report()
         self.report_service(status.ROUTING, ServiceStatus("2026-11-24T08:46:52Z"))
         self.report_service(status.LIFECYCLE, ServiceStatus("2026-11-24T08:46:53Z"))

@@ -1,6 +1,6 @@
 """checksystem on a Docker host that is no node: what is ready, what is not, and Swarm's port.
 
-What `--fix` does to packets is in `test_finding_faults.py`, with an engine that hangs or is away.
+What `--fix` does to packets, with an engine that hangs or is away too, is in `finding_faults/`.
 """
 
 import json

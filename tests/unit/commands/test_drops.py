@@ -7,7 +7,7 @@ import pytest
 from netaddr import IPAddress
 
 from calico_ctl.console import Console
-from calico_ctl.errors import DatastoreUnavailable
+from calico_ctl.errors import CalicoError, DatastoreUnavailable
 from calico_ctl.model.container import Container
 from calico_ctl.model.rule import Direction
 from calico_ctl.policy.dropped import Drop, Reason, Seen, Why
@@ -36,7 +36,7 @@ class Watch:
 
     clock: FakeClock
     looks: list[Seen | BaseException] = field(default_factory=list)
-    over: int = 0
+    over: int | CalicoError = 0
     closed: bool = False
     waited: list[float] = field(default_factory=list)
 
@@ -49,6 +49,8 @@ class Watch:
         return seen
 
     def passed_over(self) -> int:
+        if isinstance(self.over, CalicoError):
+            raise self.over
         return self.over
 
     def close(self) -> None:
@@ -154,6 +156,26 @@ def test_who_follows_is_told_too_how_many_were_left_out(cli, watch):
         130,
         "warning: 7 packets were not looked at: there were too many\n",
     )
+    assert watch.closed
+
+
+UNCOUNTED = "error: cannot say how many packets were not looked at: cannot list rules: it is away\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "last", "code", "said"),
+    [
+        ("drops --for=1s", Seen(()), 1, f"{UNCOUNTED}1 packet was dropped in 1 s\n"),
+        ("drops --follow", KeyboardInterrupt(), 130, UNCOUNTED),
+        ("drops", CalicoError("it broke"), 1, f"{UNCOUNTED}error: it broke\n"),
+    ],
+    ids=["the time is over", "interrupted", "it broke before"],
+)
+def test_who_cannot_be_told_what_was_left_out_is_told_so(cli, watch, line, last, code, said):
+    watch.looks, watch.over = [Seen([DENIED]), last], CalicoError("cannot list rules: it is away")
+    finished = cli.run(*line.split())
+    assert (finished.exit, finished.err) == (code, said)
+    assert finished.out.count("\n") == 1
     assert watch.closed
 
 

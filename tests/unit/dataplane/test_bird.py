@@ -32,6 +32,9 @@ def test_all_starts_but_the_first_one_are_restarts():
     time = "2026-11-24T08:46:51Z"
     assert bird.parse_starts(f"1 {time}\n") == Life(time, 0)
     assert bird.parse_starts(f"3 {time}\n") == Life(time, 2)
+    shown = f"{SHOWN}3 {time}\n"
+    assert bird.parse_starts(shown) == Life(time, 2)
+    assert bird.parse_sessions(shown) == bird.parse_sessions(SHOWN)
 
 
 @pytest.mark.parametrize("shown", ["", "\n", "0 2026-11-24T08:46:51Z", "1 yesterday", "1\n2\n"])
