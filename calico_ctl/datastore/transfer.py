@@ -18,13 +18,12 @@ from calico_ctl.datastore import entries
 from calico_ctl.datastore.store import Delete, Entry, Put, Store
 from calico_ctl.errors import AlreadyExists, CalicoError, Conflict, DatastoreError, NotFound
 from calico_ctl.model import keys
-from calico_ctl.model.root import FILLING, MOVED, ROOT
+from calico_ctl.model.root import FILLING, MOVED, MOVING, ROOT
 
 Content = dict[str, str | None]
 """Key → value; None for a directory."""
 
 _TRUE = "true"
-_MOVING = "moving"
 _ROUNDS = 20
 _SHOWN = 3
 
@@ -73,7 +72,7 @@ def plan(source: Store, target: Store) -> Difference:
     wanted, there = content(source), content(target)
     if not wanted:
         raise NotFound(f"etcd at {source.address} has no {ROOT} in {_called(source)}")
-    if _ready(source) not in {_TRUE, _MOVING, MOVED}:
+    if _ready(source) not in {_TRUE, MOVING, MOVED}:
         raise NotFound(
             f"{_called(source)} of etcd holds no cluster: {keys.READY} is not true there"
         )
@@ -186,7 +185,7 @@ def _let_count(target: Store) -> None:
 def _locked(source: Store) -> Iterator[None]:
     """Keep agents from changing anything; as it was before if the work does not get done."""
     before = _ready(source)
-    entries.assign(source, keys.READY, _MOVING)
+    entries.assign(source, keys.READY, MOVING)
     try:
         yield
     except BaseException as error:

@@ -8,6 +8,9 @@ ROOT = "/calico"
 READY = "/calico/Ready"
 """Nobody acts on what is there unless this key is true."""
 
+MOVING = "moving"
+"""What it says while the cluster is copied into another store, or since that was broken off."""
+
 MOVED = "moved"
 """What it says where another store counts since."""
 

@@ -8,6 +8,7 @@ from calico_ctl.datastore import status
 from calico_ctl.datastore.status import AgentStatus, ServiceStatus
 from calico_ctl.errors import CalicoError
 from calico_ctl.model import keys
+from calico_ctl.model.root import MOVED, MOVING
 from calico_ctl.workload import health
 from calico_ctl.workload.health import NODE, Health, Stored
 
@@ -79,17 +80,36 @@ def _about_etcd(found: Health) -> Iterator[Complaint]:
         hint = _other_etcd(found) or stored.hint or "ETCD_AUTHORITY says where etcd is asked"
         yield Complaint(ETCD, stored.message, hint)
     elif not stored.ready:
-        yield Complaint(
-            ETCD,
-            f"etcd at {found.etcd} holds no cluster: {keys.READY} is not true there",
-            _other_etcd(found) or "is it the right one? `sudo calicoctl node` writes that key",
-        )
+        yield _not_ready(found, stored)
     elif found.running and not stored.known:
         yield Complaint(
             ETCD,
             f"etcd at {found.etcd} does not know this host, {found.host}: others do not reach it",
             _other_etcd(found) or _COMEBACK,
         )
+
+
+def _not_ready(found: Health, stored: Stored) -> Complaint:
+    version = stored.api.version if stored.api else 0
+    which = f"etcd's v{version} store at {found.etcd}"
+    if stored.readiness == MOVING:
+        return Complaint(
+            ETCD,
+            f"the cluster is being moved out of {which}, or was when that broke off",
+            "if `calicoctl datastore migrate` runs no more, run it again as it was: it goes on with"
+            " it; until then nothing that is changed here has an effect",
+        )
+    if stored.readiness == MOVED:
+        return Complaint(
+            ETCD,
+            f"the cluster has moved out of {which}",
+            f"this host has to follow: `sudo ETCD_API={5 - version} calicoctl node`",
+        )
+    return Complaint(
+        ETCD,
+        f"etcd at {found.etcd} holds no cluster: {keys.READY} is not true there",
+        _other_etcd(found) or "is it the right one? `sudo calicoctl node` writes that key",
+    )
 
 
 def _about_agent(found: Health) -> Iterator[Complaint]:

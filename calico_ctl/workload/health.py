@@ -52,13 +52,13 @@ class Session:
 class Stored:
     """What etcd says. `agent` is None, and a service absent, without a report in the last minute.
 
-    `ready`: etcd holds a cluster at all; `known`: this host is one of it. `refused` are the ids of
-    endpoints that the agent cannot set up, `left_out` keys for BGP that cannot be used, each with
-    the reason. `member` is the server that answered, `latency_ms` how long the first answer took,
-    `api` how etcd was spoken to, and why so.
+    `readiness` is what `/calico/Ready` says; `known`: this host is one of the cluster. `refused`
+    are the ids of endpoints that the agent cannot set up, `left_out` keys for BGP that cannot be
+    used, each with the reason. `member` is the server that answered, `latency_ms` how long the
+    first answer took, `api` how etcd was spoken to, and why so.
     """
 
-    ready: bool
+    readiness: str | None
     agent: AgentStatus | None
     services: Mapping[str, ServiceStatus] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +67,11 @@ class Stored:
     latency_ms: float = 0.0
     known: bool = True
     api: Api | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether etcd holds a cluster at all, which agents may go by."""
+        return self.readiness == "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,7 @@ def _stored(platform: Platform) -> Stored:
     ready = store.get(keys.READY)
     took = platform.clock.monotonic() - began
     return Stored(
-        ready=ready is not None and ready.value == "true",
+        readiness=None if ready is None else ready.value,
         agent=_agent(platform),
         services=status.read_services(store, host),
         refused=_refused(store, host),

@@ -11,6 +11,7 @@ from calico_ctl.datastore.etcd import Etcd
 from calico_ctl.datastore.etcd_v3 import EtcdV3
 from calico_ctl.model.address import parse_ipv4
 from calico_ctl.model.node import Node
+from tests.support import etcd_server
 from tests.support.etcd_server import EtcdServer
 from tests.support.shell import Shell
 
@@ -63,9 +64,28 @@ def test_a_cluster_moves_to_the_other_store_and_back(
     assert old.get("/calico/policy/profile/later") is None
     assert shell.done("profile show --output=name", ETCD_API="2") == "empty\nweb\n"
     assert shell.done("profile show --output=name") == "empty\nlater\nweb\n"
+    about_v2 = shell.run("status", ETCD_API="2").err
+    assert f"the cluster has moved out of etcd's v2 store at {both.authority}" in about_v2
     shell.done("datastore migrate --from=3 --to=2")
     assert transfer.content(new) == transfer.content(old)
     assert shell.done("profile show --output=name") == "empty\nlater\nweb\n"
+
+
+def test_a_move_that_is_killed_is_told_of_by_status_and_goes_on(
+    both: EtcdServer, old: Etcd, new: EtcdV3
+) -> None:
+    etcd_server.write_fast(both, ((f"/calico/config/n{at}", "x") for at in range(400)))
+    shell = Shell(str(both.authority))
+    line = "datastore migrate --from=2 --to=3"
+    ready = f"curl -s http://{both.authority}/v2/keys/calico/Ready"
+    kill = f'"$@" & until {ready} | grep -q moving || ! kill -0 $!; do :; done; kill -KILL $!; wait'
+    Shell(str(both.authority), before=("sh", "-c", kill, "sh")).run(line)
+    assert len(transfer.content(new)) < len(transfer.content(old))
+    about = f"the cluster is being moved out of etcd's v2 store at {both.authority}"
+    assert about in shell.run("status", ETCD_API="2").err
+    shell.done(line)
+    assert transfer.content(new) == transfer.content(old)
+    assert "moved out of" not in shell.run("status").err
 
 
 def test_a_file_takes_a_cluster_to_another_etcd(

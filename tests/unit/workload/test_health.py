@@ -17,7 +17,7 @@ from tests.support.cli import Untouched
 from tests.support.machine import HOST, FakeDocker, Machine
 
 RUNNING = OwnContainer(True, "Up 1 second", {"CALICO_NETWORKING": "true"})
-STORED = Stored(ready=True, agent=None)
+STORED = Stored("true", agent=None)
 
 
 @dataclass
