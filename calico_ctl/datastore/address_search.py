@@ -217,11 +217,23 @@ class Search:
 
 def scope(store: Store, request: AddressRequest, *, also_disabled: bool = False) -> Scope:
     """Return what a request may get. Raises NoSuchPool."""
-    family = address.wanted_family(request)
-    live = pools.all(store, family)
-    giving = [pool for pool in live if also_disabled or not pool.disabled]
-    wanted = _wanted(request, live, giving)
-    return Scope(request, [pool.cidr for pool in live], wanted, reserved(store, family))
+    return scopes(store, [request], also_disabled=also_disabled)[0]
+
+
+def scopes(
+    store: Store, requests: Sequence[AddressRequest], *, also_disabled: bool = False
+) -> list[Scope]:
+    """Return what each request may get; what they all need is read once. Raises NoSuchPool."""
+    families = [address.wanted_family(request) for request in requests]
+    known = {family: pools.all(store, family) for family in dict.fromkeys(families)}
+    bgp = store.leaves(keys.BGP).entries
+    found = []
+    for request, family in zip(requests, families, strict=True):
+        live = known[family]
+        giving = [pool for pool in live if also_disabled or not pool.disabled]
+        wanted = _wanted(request, live, giving)
+        found.append(Scope(request, [pool.cidr for pool in live], wanted, _reserved(bgp, family)))
+    return found
 
 
 def require_not_reserved(ip: IPAddress, within: Scope) -> None:
@@ -238,10 +250,14 @@ def _with_room(notes: blocks.Notes) -> list[str]:
 
 def reserved(store: Store, family: Family) -> Reserved:
     """Return the addresses that are no container's by chance."""
+    return _reserved(store.leaves(keys.BGP).entries, family)
+
+
+def _reserved(bgp: Mapping[str, tuple[str, int]], family: Family) -> Reserved:
     host_leaf, peers = f"ip_addr_v{family}", {f"peer_v{family}", f"rr_v{family}"}
     hosts: dict[int, str | None] = {}
     others: dict[int, str | None] = {}
-    for key, (value, _) in store.leaves(keys.BGP).entries.items():
+    for key, (value, _) in bgp.items():
         _, parent, leaf = key.rsplit("/", 2)
         if leaf == host_leaf:
             hosts |= dict.fromkeys(_numbers([value], family), parent)

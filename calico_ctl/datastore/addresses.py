@@ -59,7 +59,7 @@ def claim_all(
     taken then.
     """
     holder = Owner(owner, {"host": hostname})
-    scopes = [address_search.scope(store, request) for request in requests]
+    scopes = address_search.scopes(store, requests)
     return Claims(store, holder, scopes, random).take(publish)
 
 
