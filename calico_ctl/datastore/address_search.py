@@ -4,8 +4,9 @@ A full pool has thousands of blocks and hosts, and every claim looks at all of t
 compared are numbers here, and nothing is read twice.
 
 Never given out: what lies in no pool, and the addresses of the hosts themselves, which are the
-gateways of containers. That of a BGP peer, often the hosts' own gateway, is nobody's by chance; who
-asks for it by name may be that peer, in a container. The first and the last address of a pool are
+gateways of containers. That of a BGP peer, often the hosts' own gateway, is nobody's by chance, nor
+is the one of zeros in the hosts' IPv6 network; who asks for it by name may be that peer, in a
+container. The first and the last address of a pool are
 given out like any other: each container has a route of its own, so nothing is a network's or
 broadcast address.
 
@@ -33,11 +34,17 @@ from calico_ctl.model.pool import Pool
 _SHOW_HINT = "`calicoctl pool show` lists the pools, `calicoctl pool add` adds one"
 _DISABLED_HINT = "use another pool; `calicoctl pool add` without --disabled enables it again"
 
+_SUBNET = -1 << 64
+"""Leaves of an address the part that names its subnet, whose own address each router answers for.
+
+RFC 4291, 2.6.1 (subnet-router anycast); that subnets are of that length is in 2.5.4.
+"""
+
 _SAMPLES = 8
 """How many blocks of others are asked one by one before all are read at once."""
 
 Reserved = Mapping[int, str | None]
-"""The addresses of hosts as numbers, each with its host, and with None those of BGP peers."""
+"""The addresses of hosts as numbers, each with its host, and with None those of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +270,8 @@ def _reserved(bgp: Mapping[str, tuple[str, int]], family: Family) -> Reserved:
             hosts |= dict.fromkeys(_numbers([value], family), parent)
         elif parent in peers:
             others |= dict.fromkeys(_numbers([leaf], family))
+    if family == 6:
+        others |= dict.fromkeys(number & _SUBNET for number in hosts)
     return others | hosts
 
 

@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from tests.support import command, etcd, leftovers, probes
 from tests.support.command import Result
@@ -55,7 +56,7 @@ class Cluster:
     def write(self, key: str, text: str) -> None:
         """Write a text, which has no single quotes, under a key."""
         if self.api == 2:
-            self.curl(f"-X PUT KEYS{key} --data-urlencode 'value={text}'")
+            self.curl(f"-X PUT KEYS{quote(key)} --data-urlencode 'value={text}'")
         else:
             self.gateway("kv/put", key=_coded(key), value=_coded(text))
 
@@ -66,12 +67,13 @@ class Cluster:
         else:
             self.gateway("kv/put", key=_coded(f"{key}/"))
 
-    def delete(self, directory: str) -> None:
-        """Delete a directory with all that is in it."""
+    def delete(self, key: str) -> None:
+        """Delete a key, or a directory with all that is in it."""
         if self.api == 2:
-            self.curl(f"-X DELETE 'KEYS{directory}?recursive=true'")
+            self.curl(f"-X DELETE 'KEYS{quote(key)}?recursive=true'")
         else:
-            self.gateway("kv/deleterange", **_below(directory))
+            self.gateway("kv/deleterange", key=_coded(key))
+            self.gateway("kv/deleterange", **_below(key))
 
     def read(self, key: str) -> str:
         """Return what is under a key."""

@@ -1,9 +1,12 @@
 """One container on each host of a cluster, with an address of each family in blocks of its host."""
 
+import json
+
 from tests.support import cluster as calico
 from tests.support import probes
 from tests.support.cluster import Cluster
 from tests.support.host import Host
+from tests.support.lab import Lab
 
 PATIENCE = 30.0
 PROFILE = "net"
@@ -28,6 +31,14 @@ def blocks(host: Host) -> set[str]:
 def name(host: Host) -> str:
     """The container's name."""
     return f"c{host.number}"
+
+
+def start(lab: Lab) -> Cluster:
+    """Make every host of a lab a node with a container; wait until these have all routes."""
+    cluster = calico.start(lab)
+    populate(cluster)
+    all_reach_each_other(cluster)
+    return cluster
 
 
 def populate(cluster: Cluster) -> None:
@@ -67,3 +78,15 @@ def pings(host: Host, address: str, *options: str, container: str | None = None)
     argv = ["ping", "-n", "-i", "0.1", "-c", "1", "-w", "3", *options, address]
     inside = probes.inside(host, name(host) if container is None else container)
     return host.run([*inside, *argv], check=False, timeout=60).code == 0
+
+
+def sessions(cluster: Cluster, host: Host) -> dict[str, dict[str, object]]:
+    """The BGP sessions that status shows, by the address of the peer."""
+    shown = cluster.calicoctl(host, "status --output=json", check=False).out
+    return {each["ip"]: each for each in json.loads(shown)["items"][0]["bgp_sessions"] or []}
+
+
+def exchanged(cluster: Cluster, host: Host) -> list[tuple[object, object]]:
+    """How many routes came and went with each session."""
+    found = sessions(cluster, host).values()
+    return [(each["received"], each["exported"]) for each in found]

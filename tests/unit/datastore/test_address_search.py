@@ -92,3 +92,13 @@ def test_a_scope_knows_what_is_reserved_and_what_is_in_no_pool(store: MemoryStor
     with pytest.raises(NoSuchPool):
         address_search.scope(store, IPAddress("10.0.0.1"))
     assert str(next(search(store, V4).choices()).ip) == "10.0.0.65"
+
+
+def test_what_every_router_of_the_hosts_network_answers_for_is_given_only_by_name(
+    store: MemoryStore,
+) -> None:
+    nodes.register(store, Node("h7", IPAddress("172.16.0.1"), IPAddress("fd99::1")))
+    pool = IPNetwork("fd99::/125")
+    pools.create(store, Pool(pool))
+    assert str(next(search(store, pool).choices()).ip) == "fd99::2"
+    assert str(next(search(store, IPAddress("fd99::")).choices()).ip) == "fd99::"
