@@ -4,8 +4,8 @@
 `importlib.resources`, for a list of vendors that nobody here asks for. Together that is a fifth of
 all that a short command loads.
 
-Not `importlib.util.LazyLoader`: netaddr asks whether its module has `files`, and h11 has a class
-without a docstring, and either would load the real one.
+Not `importlib.util.LazyLoader`: netaddr asks whether its module has `files`, and h11, which the
+Docker API proxy loads, has a class without a docstring: either would load the real one.
 """
 
 import sys

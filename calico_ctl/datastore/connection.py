@@ -1,7 +1,8 @@
 """An HTTP connection on which one thing after another is asked for, and waited for.
 
-It keeps to what an etcd client needs: no redirects, no pools, nothing tried twice.
-`docs/decisions/0016` has what that saves in the time to import it, and for each answer.
+It keeps to what an etcd client needs: no redirects, no pools, nothing tried twice. What comes is
+taken apart by httptools. `docs/decisions/0016` has what that saves in the time to import it, and
+for each answer.
 
 The methods raise ValueError if what comes is not HTTP, OSError if the connection broke.
 """
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import h11
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -28,6 +29,8 @@ OPTIONS = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 ]
 _RECEIVE = 1 << 18
+_FINAL = 200
+"""Before an answer of that status or a greater one there may be some of smaller ones."""
 
 
 class TlsFailed(OSError):
@@ -60,12 +63,10 @@ class Connection:
         self.host = host
         self._socket = connected
         self._fields = [("Host", host), *fields]
-        self._http = h11.Connection(h11.CLIENT)
+        self._incoming = _Incoming()
         self.asked = ""
-        self._head: h11.Response | None = None
-        self._body: list[bytes] = []
+        self._line: list[bytes] = []
         self._lines: deque[bytes] = deque()
-        self._has_ended = False
         self.closed = False
 
     @classmethod
@@ -122,16 +123,14 @@ class Connection:
     def wait(self, seconds: float) -> Answer | None:
         """Return the answer, or None if nothing more of it came within that time."""
         self._socket.settimeout(seconds)
-        while (event := self._next_event()) is not None:
-            if isinstance(event, h11.Response):
-                self._head = event
-            elif isinstance(event, h11.Data):
-                self._body.append(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
-                return self._answered()
-            elif isinstance(event, h11.ConnectionClosed):
-                raise ConnectionError("the connection was closed")
-        return None
+        while not self._incoming.is_whole():
+            if not self._receive():
+                return None
+        answer = self._incoming.answer()
+        self.asked = ""
+        if self._incoming.is_last:
+            self.close()
+        return answer
 
     def line(self, seconds: float) -> bytes | None:
         """Return the next line of an answer that goes on, or None if none came within that time.
@@ -140,53 +139,38 @@ class Connection:
         """
         ends = time.monotonic() + seconds
         while not self._lines:
-            if self._has_ended:
+            if self._incoming.is_whole():
                 raise ConnectionError("the connection was closed")
             self._socket.settimeout(max(ends - time.monotonic(), 0.0001))
-            event = self._next_event()
-            if event is None:
+            if not self._receive():
                 return None
-            if isinstance(event, h11.Data):
-                self._take_lines(bytes(event.data))
-            elif not isinstance(event, h11.Response):
-                self._has_ended = True
+            self._take_lines(self._incoming.take_body())
+            if self._incoming.is_whole():
                 self._take_lines(b"\n")
         return self._lines.popleft()
 
     def _take_lines(self, data: bytes) -> None:
         first, *rest = data.split(b"\n")
-        self._body.append(first)
+        self._line.append(first)
         for each in rest:
-            whole = b"".join(self._body)
-            self._body = [each]
+            whole = b"".join(self._line)
+            self._line = [each]
             if whole:
                 self._lines.append(whole)
 
-    def _next_event(self) -> h11.Event | None:
+    def _receive(self) -> bool:
+        """Take in what comes; say whether anything did."""
         try:
-            while not isinstance(event := self._http.next_event(), h11.Event):
-                self._http.receive_data(self._socket.recv(_RECEIVE))
+            data = self._socket.recv(_RECEIVE)
         except TimeoutError:
-            return None
+            return False
         except OSError as error:
             raise _in_words(error) from error
-        except h11.RemoteProtocolError as error:
-            has_ended = self._http.trailing_data[1]
-            if has_ended:
-                raise ConnectionError("the connection was closed") from error
-            raise ValueError(str(error)) from error
-        return event
-
-    def _answered(self) -> Answer:
-        assert self._head is not None  # noqa: S101 - h11 ends no message before its head
-        headers = {name.decode(): value.decode("latin-1") for name, value in self._head.headers}
-        answer = Answer(self._head.status_code, headers, b"".join(self._body).decode())
-        self.asked, self._head, self._body = "", None, []
-        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
-            self._http.start_next_cycle()
-        else:
-            self.close()
-        return answer
+        if data:
+            self._incoming.take(data)
+        elif not self._incoming.ends_here():
+            raise ConnectionError("the connection was closed")
+        return True
 
     def close(self) -> None:
         """Close the connection."""
@@ -196,13 +180,82 @@ class Connection:
     def _send(
         self, verb: str, path: str, fields: Sequence[tuple[str, str]] = (), form: str = ""
     ) -> None:
-        head = h11.Request(method=verb, target=path, headers=[*self._fields, *fields])
-        events = [head, *([h11.Data(form.encode())] if form else []), h11.EndOfMessage()]
+        head = [f"{name}: {value}" for name, value in (*self._fields, *fields)]
+        lines = [f"{verb} {path} HTTP/1.1", *head]
+        if " " in path or not all(map(str.isprintable, lines)):
+            raise ValueError(f"{path!r} or a header field with it cannot be sent")
         self.asked = path
+        self._incoming.begin()
         try:
-            self._socket.sendall(b"".join(self._http.send(event) or b"" for event in events))
+            self._socket.sendall("\r\n".join([*lines, "", form]).encode("ascii"))
         except OSError as error:
             raise _last_words(self._socket, error) from error
+
+
+class _Incoming:
+    """What has come of an answer. The parser calls the methods that begin with `on_`."""
+
+    def __init__(self) -> None:
+        """Wait for the first one."""
+        self._parser = HttpResponseParser(self)
+        self.begin()
+
+    def begin(self) -> None:
+        """Wait for the next one."""
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._is_whole = False
+        # Whether the server closes the connection, or has, with its end.
+        self.is_last = False
+
+    def take(self, data: bytes) -> None:
+        """Take in what came. Raises ValueError if it is not HTTP."""
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            raise ValueError(str(error)) from error
+
+    def is_whole(self) -> bool:
+        """Say whether all of it is there."""
+        return self._is_whole
+
+    def ends_here(self) -> bool:
+        """Say whether it is whole now that nothing more comes."""
+        says_where = {"content-length", "transfer-encoding"} & self._headers.keys()
+        if self._status and not says_where:
+            self._is_whole = self.is_last = True
+        return self._is_whole
+
+    def answer(self) -> Answer:
+        """Return it, whole. Raises ValueError if it is not UTF-8."""
+        return Answer(self._status, self._headers, self.take_body().decode())
+
+    def take_body(self) -> bytes:
+        """Return what came of the content since the last time."""
+        body = b"".join(self._body)
+        self._body = []
+        return body
+
+    def on_message_begin(self) -> None:
+        if self._is_whole:
+            raise ValueError("an answer that nobody asked for")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("ascii").lower()] = value.decode("latin-1").strip()
+
+    def on_headers_complete(self) -> None:
+        self._status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._status < _FINAL:
+            self.begin()
+        else:
+            self._is_whole = True
+            self.is_last = not self._parser.should_keep_alive()
 
 
 def _connected(host: str, port: int, ends: float) -> socket.socket:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.paths import CHECKOUT
 
-STORE = {"calico_ctl", "docopt", "h11", "netaddr"}
+STORE = {"calico_ctl", "docopt", "httptools", "netaddr"}
 # What the library's own `copy` looks for, in vain: it is Jython's.
 NOT_THERE = {"org"}
 SLOW = {"asyncio", "dataclasses", "inspect", "json", "logging", "re", "socket", "typing"}

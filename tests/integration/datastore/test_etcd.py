@@ -81,10 +81,10 @@ def test_whoever_asks_who_we_are_is_not_taken_for_something_else(head: bytes, co
     assert "ETCD_USERNAME" in caught.value.hint
 
 
-def test_a_server_that_does_not_speak_http_is_unavailable() -> None:
+def test_a_server_that_does_not_speak_http_is_not_etcd() -> None:
     with (
         listeners.serving(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH\r\n")) as port,
-        pytest.raises(DatastoreUnavailable),
+        pytest.raises(DatastoreError, match="is not etcd's"),
     ):
         Etcd(EtcdSettings("127.0.0.1", port)).get("/a")
 

@@ -152,6 +152,66 @@ def test_an_answer_that_says_no_is_an_answer(ends):
     assert connection.wait(60) == Answer(404, {"content-length": "2"}, "{}")
 
 
+def test_a_field_without_a_value_is_one(ends):
+    connection, server = ends
+    connection.ask("/a")
+    server.sendall(b"HTTP/1.1 200 OK\r\nX-Empty:\r\nX-Full: \t1 \r\nContent-Length: 0\r\n\r\n")
+    assert connection.wait(60) == Answer(
+        200, {"x-empty": "", "x-full": "1", "content-length": "0"}, ""
+    )
+
+
+def test_what_comes_before_an_answer_is_none(ends):
+    connection, server = ends
+    connection.put("/a", "value=1")
+    server.sendall(b"HTTP/1.1 100 Continue\r\nX-Early: 1\r\n\r\n")
+    assert connection.wait(0.01) is None
+    server.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
+    assert connection.wait(60) == Answer(200, {"content-length": "1"}, "1")
+
+
+def test_an_answer_may_end_with_the_connection(ends):
+    connection, server = ends
+    connection.ask("/a")
+    server.recv(4096)
+    server.sendall(HEAD + b"\r\n" + BODY)
+    assert connection.wait(0.01) is None
+    server.close()
+    said = connection.wait(60)
+    assert said is not None
+    assert (said.text, connection.closed) == (TEXT, True)
+
+
+@pytest.mark.parametrize("head", [HEAD + b"Connection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+def test_a_server_that_will_close_is_asked_nothing_more(ends, head: bytes):
+    connection, server = ends
+    connection.ask("/a")
+    server.sendall(head + b"Content-Length: 1\r\n\r\n1")
+    said = connection.wait(60)
+    assert said is not None
+    assert (said.text, connection.closed) == ("1", True)
+
+
+def test_an_answer_that_nobody_asked_for_is_refused(ends):
+    connection, server = ends
+    connection.ask("/a")
+    server.sendall(2 * (HEAD + b"Content-Length: 1\r\n\r\n1"))
+    with pytest.raises(ValueError):  # noqa: PT011 - the words are the library's
+        connection.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("path", "token"), [("/a b", "t"), ("/a\r\nX: 1", "t"), ("/a", "t\r\nX: 1")]
+)
+def test_what_would_be_more_than_one_question_is_not_sent(ends, path: str, token: str):
+    connection, server = ends
+    with pytest.raises(ValueError, match="cannot be sent"):
+        connection.post(path, "{}", [("Authorization", token)])
+    server.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        server.recv(1)
+
+
 def test_after_an_answer_something_else_can_be_asked(ends):
     connection, server = ends
     connection.ask("/a")
