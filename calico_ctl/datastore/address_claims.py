@@ -94,7 +94,8 @@ class Claims:
         for each in changing:
             if each.fills and each.wanted.host is not None:
                 entry = written[keys.block(each.cidr)]
-                blocks.mark_full(self._store, each.wanted.host, each.cidr, entry, each.note)
+                note = written.get(keys.affinity(each.wanted.host, each.cidr), each.note)
+                blocks.mark_full(self._store, each.wanted.host, each.cidr, entry, note)
 
     def _handle(self, changing: Sequence[Choice]) -> Sequence[Change]:
         """Return the change of the handle; the first time it is taken for an owner's first one."""

@@ -6,9 +6,8 @@ compared are numbers here, and nothing is read twice.
 Never given out: what lies in no pool, and the addresses of the hosts themselves, which are the
 gateways of containers. That of a BGP peer, often the hosts' own gateway, is nobody's by chance, nor
 is the one of zeros in the hosts' IPv6 network; who asks for it by name may be that peer, in a
-container. The first and the last address of a pool are
-given out like any other: each container has a route of its own, so nothing is a network's or
-broadcast address.
+container. The first and the last address of a pool are given out like any other: each container
+has a route of its own, so nothing is a network's or broadcast address.
 
 A host is what the BGP directory knows as one (decision 23).
 """

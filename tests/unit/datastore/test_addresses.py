@@ -353,6 +353,16 @@ def test_a_full_block_that_is_not_marked_is_asked_only_once_more() -> None:
     assert entry.value == "full"
 
 
+def test_a_block_that_its_first_claim_fills_is_marked_as_full_whatever_was_noted_before() -> None:
+    store = store_with("10.0.0.5/32")
+    note = keys.affinity("h1", IPNetwork("10.0.0.0/26"))
+    store.put(note, "")
+    assert claim(store, V4, "e") == "10.0.0.5"
+    entry = store.get(note)
+    assert entry is not None
+    assert entry.value == "full"
+
+
 def test_a_block_that_only_one_pool_fills_is_not_marked_as_full() -> None:
     store = store_with("10.0.0.0/30", "10.0.0.32/30")
     for number in range(4):
