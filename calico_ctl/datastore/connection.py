@@ -135,13 +135,15 @@ class Connection:
     def line(self, seconds: float) -> bytes | None:
         """Return the next line of an answer that goes on, or None if none came within that time.
 
-        What comes after the last end of a line is one too. Raises ConnectionError after it.
+        Within none at all, 0, it is one that is here already: the system waits for no less than a
+        millisecond. What comes after the last end of a line is one too. Raises ConnectionError
+        after it.
         """
         ends = time.monotonic() + seconds
         while not self._lines:
             if self._incoming.is_whole():
                 raise ConnectionError("the connection was closed")
-            self._socket.settimeout(max(ends - time.monotonic(), 0.0001))
+            self._socket.settimeout(max(ends - time.monotonic(), 0.0001) if seconds else 0)
             if not self._receive():
                 return None
             self._take_lines(self._incoming.take_body())
@@ -162,9 +164,11 @@ class Connection:
         """Take in what comes; say whether anything did."""
         try:
             data = self._socket.recv(_RECEIVE)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return False
         except OSError as error:
+            if _is_nothing_yet(error):
+                return False
             raise _in_words(error) from error
         if data:
             self._incoming.take(data)
@@ -297,8 +301,13 @@ def _says_something(connected: socket.socket) -> bool:
     try:
         connected.recv(1)
     except OSError as error:
-        return type(error).__name__ != "SSLWantReadError"
+        return not _is_nothing_yet(error)
     return True
+
+
+def _is_nothing_yet(error: OSError) -> bool:
+    """Say whether it is how TLS says that there is nothing to be read without waiting."""
+    return type(error).__name__ == "SSLWantReadError"
 
 
 def _with_tls(connected: socket.socket, host: str, context: "SSLContext") -> socket.socket:

@@ -51,7 +51,6 @@ _READINGS = 5
 # more by the batch than by the change. Seconds to wait for the next: if etcd has more, and if not.
 _BATCH_LIMIT = 50
 _BACKLOG_PATIENCE = 0.002
-_NEXT_PATIENCE = 0.0002
 
 _WATCHES = 8
 """Streams that are kept for whoever continues them."""
@@ -275,7 +274,7 @@ class EtcdV3(Client):
                 break
             is_behind = _revision(said) > events[-1].revision
             try:
-                line = stream.line(_BACKLOG_PATIENCE if is_behind else _NEXT_PATIENCE)
+                line = stream.line(_BACKLOG_PATIENCE if is_behind else 0)
             except OSError:
                 break  # what came is whole; whoever goes on from here is told
         return events

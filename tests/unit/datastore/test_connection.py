@@ -89,6 +89,18 @@ def test_an_answer_that_goes_on_is_read_line_by_line(ends, size: int):
         connection.line(60)
 
 
+def test_a_line_that_is_not_here_yet_is_not_waited_for(ends):
+    connection, server = ends
+    connection.post("/a", "{}")
+    assert connection.line(0) is None
+    server.sendall(CHUNKED + b"8\r\none\ntwo\n\r\n")
+    assert connection.line(60) == b"one"
+    assert connection.line(0) == b"two"
+    assert connection.line(0) is None
+    server.sendall(b"6\r\nthree\n\r\n")
+    assert connection.line(0) == b"three"
+
+
 def test_an_answer_that_goes_on_and_breaks_off_gives_what_was_whole(ends):
     connection, server = ends
     connection.post("/a", "{}")
