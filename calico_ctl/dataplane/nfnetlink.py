@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial, singledispatch
+from functools import lru_cache, partial, singledispatch
 from operator import itemgetter
 
 from netaddr import IPNetwork
@@ -28,7 +28,7 @@ from calico_ctl.dataplane.netlink import (
     nested,
     text,
 )
-from calico_ctl.dataplane.nft_rules import Compiled, Values
+from calico_ctl.dataplane.nft_rules import Values
 from calico_ctl.model.address import Family
 from calico_ctl.policy.operations import (
     AddChain,
@@ -305,7 +305,7 @@ def _chain_and_rule(body: bytes) -> tuple[str, bytes]:
 def _listed(rule_text: str) -> bytes | None:
     """Write a rule as the kernel lists it; None if it has a set inside."""
     rule = nft_rules.compile_rule(rule_text)
-    return None if rule.listed is None else attribute(4, rule.listed) + _comment(rule)
+    return None if rule.listed is None else attribute(4, rule.listed) + _comment(rule.comment)
 
 
 def elements_of(kernel: Netlink, set_name: str) -> Iterator[dict[int, bytes]]:
@@ -400,41 +400,43 @@ def _(operation: AddChain, _numbers: _Number) -> Iterable[Message]:
 @_write.register
 def _(operation: AddRule, numbers: _Number) -> Iterable[Message]:
     rule = nft_rules.compile_rule(operation.text)
-    expressions = []
-    for part in rule.parts:
-        if isinstance(part, Values):
-            number = next(numbers)
-            yield from _set_inside(part, number)
-            expressions.append(nft_rules.lookup(_TEMPLATE, number))
-        else:
-            expressions.append(part)
+    expressions = rule.listed
+    if expressions is None:
+        expressions = b""
+        for part in rule.parts:
+            if isinstance(part, Values):
+                number = next(numbers)
+                yield from _set_inside(part, number)
+                expressions += nft_rules.lookup(_TEMPLATE, number)
+            else:
+                expressions += part
     # NFTA_RULE_CHAIN, _EXPRESSIONS
-    body = attribute(2, name(operation.chain)) + nested(4, *expressions) + _comment(rule)
+    body = _named(operation.chain) + nested(4, expressions) + _comment(rule.comment)
     yield _NEW_RULE, CREATE | _APPEND, body
 
 
-def _comment(rule: Compiled) -> bytes:
+@lru_cache(1024)
+def _comment(text: str) -> bytes:
     """Write the comment of a rule: NFTA_RULE_USERDATA, libnftnl's type 0; nothing without one."""
-    comment = rule.comment.encode() + b"\0"
-    return attribute(7, bytes([0, len(comment)]) + comment) if rule.comment else b""
+    comment = text.encode() + b"\0"
+    return attribute(7, bytes([0, len(comment)]) + comment) if text else b""
 
 
 @_write.register
 def _(operation: AddElements, _numbers: _Number) -> Iterable[Message]:
     like = operation.like
+    kind, flags, which = _NEW_ELEMENT, CREATE, _named(operation.name)
     if like.interval:
         ranges = _ranges(like.type, operation.elements)
-        elements: Iterable[bytes] = _intervals(ranges, _TYPES[like.type][1])
-    else:
-        counter = nested(_EXPRESSION, *_COUNTER) if like.counted else b""
-        elements = _elements(_encoded(like.type, operation.elements), counter)
-    return _lists(_NEW_ELEMENT, CREATE, _named(operation.name), elements)
+        return _lists(kind, flags, which, _intervals(ranges, _TYPES[like.type][1]))
+    counter = nested(_EXPRESSION, *_COUNTER) if like.counted else b""
+    return _alike(kind, flags, which, _encoded(like.type, operation.elements), counter)
 
 
 @_write.register
 def _(operation: DeleteElements, _numbers: _Number) -> Iterable[Message]:
-    elements = _elements(_encoded(operation.like.type, operation.elements))
-    return _lists(_DELETE_ELEMENT, 0, _named(operation.name), elements)
+    values = _encoded(operation.like.type, operation.elements)
+    return _alike(_DELETE_ELEMENT, 0, _named(operation.name), values)
 
 
 @_write.register
@@ -448,8 +450,8 @@ def _(operation: AddVerdicts, _numbers: _Number) -> Iterable[Message]:
 
 @_write.register
 def _(operation: DeleteVerdicts, _numbers: _Number) -> Iterable[Message]:
-    elements = _elements(_encoded("ifname", (key for key, _ in operation.pairs)))
-    return _lists(_DELETE_ELEMENT, 0, _named(operation.name), elements)
+    interfaces = _encoded("ifname", (key for key, _ in operation.pairs))
+    return _alike(_DELETE_ELEMENT, 0, _named(operation.name), interfaces)
 
 
 @_write.register
@@ -472,12 +474,13 @@ def _set_inside(values: Values, number: int) -> Iterator[Message]:
     template, size = attribute(2, name(_TEMPLATE)), _TYPES[values.type][1]
     flags = _ANONYMOUS | _CONSTANT | (_INTERVAL if values.interval else 0)
     yield _NEW_SET, CREATE, template + _set_of(values.type, flags, number)
-    if values.interval:
-        elements: Iterable[bytes] = _intervals(values.ranges, size)
-    else:
-        elements = _elements(first.to_bytes(size, "big") for first, _ in values.ranges)
     # NFTA_SET_ELEM_LIST_SET_ID is 4
-    yield from _lists(_NEW_ELEMENT, CREATE, template + _number(4, number), elements)
+    which = template + _number(4, number)
+    if values.interval:
+        yield from _lists(_NEW_ELEMENT, CREATE, which, _intervals(values.ranges, size))
+    else:
+        alike = (first.to_bytes(size, "big") for first, _ in values.ranges)
+        yield from _alike(_NEW_ELEMENT, CREATE, which, alike)
 
 
 def _set_of(kind: str, flags: int, number: int) -> bytes:
@@ -498,9 +501,15 @@ def _set_of(kind: str, flags: int, number: int) -> bytes:
 
 
 def _lists(kind: int, flags: int, which: bytes, elements: Iterable[bytes]) -> Iterator[Message]:
-    rest = iter(elements)
-    while chunk := list(itertools.islice(rest, _PER_MESSAGE)):
+    for chunk in _chunks(elements):
         yield kind, flags, which + nested(_LIST, *chunk)
+
+
+def _chunks(values: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield as many at a time as go into one message."""
+    rest = iter(values)
+    while chunk := list(itertools.islice(rest, _PER_MESSAGE)):
+        yield chunk
 
 
 def _element(value: bytes, more: bytes = b"") -> bytes:
@@ -508,14 +517,16 @@ def _element(value: bytes, more: bytes = b"") -> bytes:
     return nested(1, nested(_KEY, attribute(1, value)), more)
 
 
-def _elements(values: Iterable[bytes], more: bytes = b"") -> list[bytes]:
-    """Write many elements of one size: only the value differs, so the rest is written once."""
-    values = list(values)
-    if not values:
-        return []
-    empty, at, size = _element(bytes(len(values[0])), more), len(_element(b"")), len(values[0])
-    before, after = empty[:at], empty[at + size :]
-    return [before + value + after for value in values]
+def _alike(
+    kind: int, flags: int, which: bytes, values: Iterable[bytes], more: bytes = b""
+) -> Iterator[Message]:
+    """Write elements of one size: only the value differs, so the rest is written once."""
+    for chunk in _chunks(values):
+        at, size = len(_element(b"")), len(chunk[0])
+        empty = _element(bytes(size), more)
+        before, after = empty[:at], empty[at + size :]
+        listed = before + (after + before).join(chunk) + after
+        yield kind, flags, which + nested(_LIST, listed)
 
 
 def _intervals(ranges: Iterable[tuple[int, int]], size: int) -> Iterator[bytes]:
@@ -542,6 +553,7 @@ def _ranges(kind: str, elements: Iterable[str]) -> tuple[tuple[int, int], ...]:
     return nft_rules.merged((int(first), int(last or first)) for first, _, last in ends)
 
 
+@lru_cache(1024)
 def _named(set_or_chain: str) -> bytes:
     """NFTA_SET_NAME, NFTA_SET_ELEM_LIST_SET, NFTA_RULE_CHAIN: all are 2."""
     return attribute(2, name(set_or_chain))

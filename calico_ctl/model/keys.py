@@ -270,15 +270,14 @@ def parse_endpoint(key: str) -> EndpointKey | None:
 
 def parse(key: str) -> ParsedKey | None:  # noqa: C901, PLR0911, PLR0912 - a table of paths
     """Say what a key is about, or None for a key that the daemons do not follow."""
+    endpoint = parse_endpoint(key)
+    if endpoint is not None:
+        return ParsedKey(Leaf.ENDPOINT, host=endpoint.host, endpoint=endpoint)
     match key.split("/")[2:]:
         case ["Ready"]:
             return ParsedKey(Leaf.READY)
         case ["policy", "profile", name, ("tags" | "rules") as leaf]:
             return ParsedKey(Leaf(leaf), name=name)
-        case ["host", hostname, "workload", orchestrator_name, workload_id, "endpoint", id_]:
-            hostname, orchestrator_name = names.shared(hostname), names.shared(orchestrator_name)
-            endpoint_key = EndpointKey(hostname, orchestrator_name, workload_id, id_)
-            return ParsedKey(Leaf.ENDPOINT, host=hostname, endpoint=endpoint_key)
         case ["host", hostname, ("bird_ip" | "bird6_ip") as leaf]:
             return ParsedKey(Leaf(leaf), host=hostname)
         case ["host", hostname, "config", name]:

@@ -110,10 +110,11 @@ def rule_texts(rule: Rule, direction: Direction) -> list[str]:
     """Write one rule: one text, one per family, or none if no packet can match it."""
     allow = f"meta mark set meta mark | {ALLOWED} return"
     verdict = f"counter {allow if rule.action is Action.ALLOW else deny(direction)}"
+    transport = _transport(rule)
     if not _needs_family(rule):
-        return [" ".join([*_transport(rule), verdict])]
+        return [" ".join([*transport, verdict])]
     return [
-        " ".join([*_addresses(rule, family), *_transport(rule), verdict])
+        " ".join([*_addresses(rule, family), *transport, verdict])
         for family in FAMILIES
         if _can_match(rule, family)
     ]
