@@ -13,6 +13,7 @@ others have too, so a host with a thousand endpoints has hardly more chains than
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from netaddr import IPNetwork
 
@@ -176,7 +177,8 @@ def _protocol_number(protocol: str) -> str:
     return str(numbers.get(protocol, protocol))
 
 
-def _merged(ports: Iterable[Ports]) -> list[str]:
+@lru_cache(1024)
+def _merged(ports: tuple[Ports, ...]) -> tuple[str, ...]:
     """Write the ranges in order, those that overlap or touch as one."""
     merged: list[Ports] = []
     for item in sorted(ports, key=lambda each: each.first):
@@ -184,7 +186,7 @@ def _merged(ports: Iterable[Ports]) -> list[str]:
             merged[-1] = Ports(merged[-1].first, max(merged[-1].last, item.last))
         else:
             merged.append(item)
-    return [
+    return tuple(
         str(each.first) if each.first == each.last else f"{each.first}-{each.last}"
         for each in merged
-    ]
+    )
