@@ -29,7 +29,7 @@ from calico_ctl.dataplane.host_side import HostSide
 from calico_ctl.dataplane.nft_watch import NftWatch
 from calico_ctl.dataplane.table import KernelTable
 from calico_ctl.datastore import status
-from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Resync
+from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Part, Resync
 from calico_ctl.datastore.status import AgentStatus, BadKey, EndpointStatus
 from calico_ctl.errors import CalicoError
 from calico_ctl.model import codec, keys, metric
@@ -65,7 +65,9 @@ class Agent:
         self._platform = platform
         self._reports, self._flows = reports, flows
         self._table, self._host = KernelTable(watch), HostSide()
-        # what etcd says, whether it is believed, and what the kernel was made to hold last
+        # what is being read of etcd, what etcd says, whether that is believed, and what the kernel
+        # was made to hold last
+        self._coming: Desired | None = None
         self._seen: Desired | None = None
         self._believed = False
         self._acted: Desired | None = None
@@ -143,7 +145,7 @@ class Agent:
         look = False
         for message in batch:
             match message:
-                case Resync() | Changes() | Disconnected():
+                case Part() | Resync() | Changes() | Disconnected():
                     self._take_in_etcd(message)
                 case FlowsSeen():
                     self._judge(message)
@@ -159,6 +161,10 @@ class Agent:
 
     def _take_in_etcd(self, message: Message) -> None:
         match message:
+            case Part(number=number, entries=entries):
+                if number == 0 or self._coming is None:
+                    self._coming = Desired(self._platform.hostname)
+                self._coming.begin(entries)
             case Resync(entries=entries, revision=revision):
                 self._begin(entries, revision)
             case Changes(changes=changes) if self._seen is not None:
@@ -173,10 +179,12 @@ class Agent:
                 pass
 
     def _begin(self, entries: Mapping[str, tuple[str, int]], revision: int) -> None:
-        """Start over with a complete read: key → (value, revision)."""
+        """Start over with a complete read, key → (value, revision), of which parts may be here."""
         log.debug("read all %d keys of etcd, revision %d", len(entries), revision)
-        self._seen, self._believed = Desired(self._platform.hostname), False
-        self._seen.begin(entries)
+        self._seen, self._coming, self._believed = self._coming, None, False
+        if self._seen is None:
+            self._seen = Desired(self._platform.hostname)
+            self._seen.begin(entries)
         for key, (value, _) in entries.items():
             _look_for_quotes(key, value)
         self._report = replace(self._report, in_sync_revision=revision)

@@ -48,7 +48,16 @@ from calico_ctl.datastore.etcd_requests import (
 )
 from calico_ctl.datastore.etcd_requests import EtcdSettings as EtcdSettings  # noqa: PLC0414
 from calico_ctl.datastore.etcd_servers import Round, ServerFailed
-from calico_ctl.datastore.store import LARGEST_VALUE, Change, Entry, Event, Leaves, Made, Tree
+from calico_ctl.datastore.store import (
+    LARGEST_VALUE,
+    Change,
+    Entry,
+    Event,
+    Leaves,
+    Made,
+    Page,
+    Tree,
+)
 from calico_ctl.errors import AlreadyExists, CalicoError, HistoryLost
 
 # A single change is returned at once; of a backlog, several together, since who takes them in costs
@@ -123,8 +132,11 @@ class Etcd(Client):
         """Return everything below a directory; no entries if it does not exist."""
         return Tree(*self._read_all(directory, partial(_entries, directory)))
 
-    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+    def leaves(
+        self, directory: str, without: tuple[str, ...] = (), page: Page | None = None
+    ) -> Leaves:
         """Return all keys with values below a directory but those that begin as `without` says."""
+        del page  # etcd says it all at once
         return Leaves(*self._read_all(directory, partial(_leaves, directory, without)))
 
     def _read_all(self, directory: str, understood: Callable[[str], _T]) -> tuple[_T, int]:

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Protocol
 
 from calico_ctl.datastore.etcd_requests import EtcdSettings, Forbidden, NotServed
-from calico_ctl.datastore.store import Api, Change, Entry, Event, Leaves, Made, Store, Tree
+from calico_ctl.datastore.store import Api, Change, Entry, Event, Leaves, Made, Page, Store, Tree
 from calico_ctl.errors import DatastoreError
 from calico_ctl.model import etcd_access
 from calico_ctl.model.etcd_access import EtcdAuthority
@@ -79,9 +79,11 @@ class AnyEtcd:
         """Return everything below a directory."""
         return self._store.tree(directory)
 
-    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+    def leaves(
+        self, directory: str, without: tuple[str, ...] = (), page: Page | None = None
+    ) -> Leaves:
         """Return all keys with values below a directory but some."""
-        return self._store.leaves(directory, without)
+        return self._store.leaves(directory, without, page)
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:
         """Write without a condition."""

@@ -17,10 +17,12 @@ What it promises beside what `etcd_requests` does:
 `docs/decisions/0021` says why this is no library.
 """
 
+import itertools
 import json
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from calico_ctl.datastore import etcd_v3_messages as messages
@@ -38,7 +40,7 @@ from calico_ctl.datastore.etcd_v3_messages import Object
 from calico_ctl.datastore.etcd_v3_paging import Paging
 from calico_ctl.datastore.etcd_v3_session import Question, ReadText, Session, TokenRefused
 from calico_ctl.datastore.etcd_v3_transaction import BELOW_A_KEY, Transaction
-from calico_ctl.datastore.store import Change, Entry, Event, Leaves, Made, Put, Tree
+from calico_ctl.datastore.store import Change, Entry, Event, Leaves, Made, Page, Put, Tree
 from calico_ctl.errors import HistoryLost
 
 _PAGE = 2000
@@ -89,25 +91,35 @@ class EtcdV3(Client):
 
     def tree(self, directory: str) -> Tree:
         """Return everything below a directory; no entries if it does not exist."""
-        said, revision = self._read_all(directory, (), messages.read)
+        said, revision = self._read_all(directory, (), lambda: messages.read)
         found = (entry for page in said for entry in messages.found_in(page))
         return Tree(messages.tree(found, directory), revision)
 
-    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
-        """Return all keys with values below a directory but those that begin as `without` says."""
-        said, revision = self._read_all(directory, without, messages.read_leaves)
+    def leaves(
+        self, directory: str, without: tuple[str, ...] = (), page: Page | None = None
+    ) -> Leaves:
+        """Return all keys with values below a directory but those that begin as `without` says.
+
+        Each page is given to `page` while etcd puts the next one together.
+        """
+        said, revision = self._read_all(directory, without, partial(_leaf_reader, page))
         found: dict[str, tuple[str, int]] = {}
-        for page in said:
-            found |= page["kvs"]
+        for each in said:
+            found |= each["kvs"]
         return Leaves(found, revision)
 
-    def _read_all(self, directory: str, without: tuple[str, ...], read_page: ReadText) -> _Pages:
-        """Return pages with all keys below a directory, and of which revision they are."""
+    def _read_all(
+        self, directory: str, without: tuple[str, ...], reader: Callable[[], ReadText]
+    ) -> _Pages:
+        """Return pages with all keys below a directory, and of which revision they are.
+
+        Whenever it begins, `reader` returns what reads the pages.
+        """
 
         def read(token: str) -> _Pages:
             return self._requests.read(
                 lambda turn: self._pages(
-                    Paging(directory, without, _PAGE), directory, read_page, turn, token
+                    Paging(directory, without, _PAGE), directory, reader(), turn, token
                 )
             )
 
@@ -332,6 +344,19 @@ class EtcdV3(Client):
 
     def _write(self, key: str, wanted: Mapping[str, Any]) -> Object:
         return self._session.write(Question(key, _TXN, wanted))
+
+
+def _leaf_reader(page: Page | None) -> ReadText:
+    """Return what reads one page after the other, and gives them to `page`."""
+    numbers = itertools.count()
+
+    def read(text: str) -> Object:
+        said = messages.read_leaves(text)
+        if page is not None:
+            page(next(numbers), said["kvs"])
+        return said
+
+    return read
 
 
 def _revision(said: Mapping[str, Any]) -> int:

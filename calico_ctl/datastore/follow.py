@@ -3,7 +3,8 @@
 The theory. A position is a revision up to which everything is known. `tree` gives all leaves and a
 position; `watch` gives what comes after it, in order. What is posted is always complete: first a
 `Resync`, then `Changes` that continue it without a gap; after any doubt a `Disconnected`, and,
-once etcd answers again, another `Resync`. Whoever listens keeps what it has until then.
+once etcd answers again, another `Resync`. Whoever listens keeps what it has until then. A `Part` is
+what a `Resync` will say, if one follows.
 
 - etcd tells of a deleted directory once, for all that was in it. The leaves are known here, so it
   is posted leaf by leaf.
@@ -24,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from calico_ctl.datastore.store import Event, Store, StoreReplaced
+from calico_ctl.datastore.store import Event, Page, Store, StoreReplaced
 from calico_ctl.errors import CalicoError, DatastoreError, DatastoreUnavailable, HistoryLost
 
 WATCH_SECONDS = 10.0
@@ -50,6 +51,17 @@ class Resync:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the Resync to come, for who would rather take it in while the rest is read.
+
+    With `number` 0 the reading begins, perhaps anew: then what came before does not count.
+    """
+
+    number: int
+    entries: Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One key changed; `value` is None if it is gone."""
 
@@ -72,7 +84,7 @@ class Disconnected:
     reason: str
 
 
-Message = Resync | Changes | Disconnected
+Message = Part | Resync | Changes | Disconnected
 Post = Callable[[Message], None]
 
 
@@ -133,7 +145,7 @@ class _Follower:
     def step(self, watch_seconds: float) -> None:
         """Do the next one thing: read everything, or wait for changes."""
         if self._position is None:
-            self._resync(self._read())
+            self._resync(self._read(self._post_part))
             return
         try:
             events = self._store.watch(self._scope.directory, self._position, watch_seconds)
@@ -151,9 +163,12 @@ class _Follower:
             self._told = error.message
             self._post(Disconnected(error.message))
 
-    def _read(self) -> Resync:
-        found = self._store.leaves(self._scope.directory, self._scope.without)
+    def _read(self, page: Page | None = None) -> Resync:
+        found = self._store.leaves(self._scope.directory, self._scope.without, page)
         return Resync(found.entries, found.revision)
+
+    def _post_part(self, number: int, entries: Mapping[str, tuple[str, int]]) -> None:
+        self._post(Part(number, entries))
 
     def _resync(self, reading: Resync) -> None:
         self._told = ""

@@ -56,6 +56,13 @@ class Leaves(NamedTuple):
     revision: int
 
 
+Page = Callable[[int, Mapping[str, tuple[str, int]]], object]
+"""Is given, as it comes, each page of what is read: its number, and key → (value, revision).
+
+The number 0 says that the reading begins, perhaps anew: then what came before does not count.
+"""
+
+
 class Event(NamedTuple):
     """One change. `value` is None if the key (with all below it) is gone or is a directory.
 
@@ -135,8 +142,13 @@ class Store(Protocol):
         """Return everything below a directory; no entries if it does not exist."""
         ...
 
-    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
-        """Return all keys with values below a directory but those that begin as `without` says."""
+    def leaves(
+        self, directory: str, without: tuple[str, ...] = (), page: Page | None = None
+    ) -> Leaves:
+        """Return all keys with values below a directory but those that begin as `without` says.
+
+        A store that reads in pages gives each to `page` before it waits for the next.
+        """
         ...
 
     def put(self, key: str, value: str, ttl: int | None = None) -> Entry:

@@ -175,7 +175,7 @@ class Desired:
         return not self._unread
 
     def begin(self, entries: Mapping[str, tuple[str, int]]) -> None:
-        """Fold in a complete read, key → (value, revision), but put the rules aside."""
+        """Fold in a read, or a part of it, key → (value, revision), but put the rules aside."""
         for key, (value, revision) in entries.items():
             if key.startswith(keys.PROFILES) and key.endswith("/rules"):
                 self._unread[key] = value, revision

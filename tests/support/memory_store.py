@@ -19,6 +19,7 @@ from calico_ctl.datastore.store import (
     Event,
     Leaves,
     Made,
+    Page,
     StoreReplaced,
     Tree,
 )
@@ -77,7 +78,10 @@ class MemoryStore:
             entries = tuple(Entry(key, node.value, node.revision) for key, node in found)
             return Tree(entries, self._index)
 
-    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+    def leaves(
+        self, directory: str, without: tuple[str, ...] = (), page: Page | None = None
+    ) -> Leaves:
+        del page
         tree = self.tree(directory)
         found = {
             key: (value, revision)

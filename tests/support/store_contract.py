@@ -5,7 +5,7 @@ Each test works below a directory of its own, so that one real etcd serves them 
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 import pytest
@@ -261,6 +261,20 @@ class StoreContract:
             store.create(f"{base}/{name}", "v")
         leaves = store.leaves(base, tuple(f"{base}/{each}" for each in without))
         assert {key.removeprefix(f"{base}/") for key in leaves.entries} == left
+
+    def test_pages_if_any_add_up_to_what_is_read(self, store: Store, base: str) -> None:
+        for name in ("a", "b", "c"):
+            store.create(f"{base}/{name}", "v")
+        told: list[int] = []
+        found: dict[str, tuple[str, int]] = {}
+
+        def page(number: int, entries: Mapping[str, tuple[str, int]]) -> None:
+            told.append(number)
+            found.update(entries)
+
+        leaves = store.leaves(base, page=page)
+        assert told == list(range(len(told)))
+        assert found == (leaves.entries if told else {})
 
     def test_a_watch_returns_the_first_change_after(self, store: Store, base: str) -> None:
         first = store.create(f"{base}/a", "one")

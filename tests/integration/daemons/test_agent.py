@@ -396,6 +396,24 @@ def test_a_broken_key_is_warned_about_once_however_often_all_is_read(host, caplo
     assert caplog.text.count("left out /calico/policy/profile/other/rules") == 1
 
 
+def test_what_was_taken_in_while_it_was_read_counts_unless_the_reading_began_anew(host, container):
+    endpoints.create(host.store, ENDPOINT)
+    plug(container)
+    whole = host.store.leaves("/calico")
+    items = list(whole.entries.items())
+    broken = ("/calico/policy/profile/gone/tags", ("{", 1))
+    agent = host.agent()
+    host.act(agent, follow.Part(0, dict([*items[:2], broken])), Tick())
+    assert LET_THROUGH not in nft.listing()
+    host.act(agent, follow.Part(0, dict(items[:2])))
+    host.act(agent, follow.Part(1, dict(items[2:])), follow.Resync(whole.entries, whole.revision))
+    assert LET_THROUGH in nft.listing()
+    assert host.report.bad_keys == ()
+    host.store.put(broken[0], "{")
+    host.turn(agent)  # with no part before it
+    assert [each.key for each in host.report.bad_keys] == [broken[0]]
+
+
 def test_tags_whose_quotes_a_shell_took_are_warned_about_from_the_first_on(host, caplog):
     host.store.put("/calico/policy/profile/web/tags", "[web,logger]")
     host.turn(host.agent())

@@ -23,6 +23,9 @@ def test_a_server_without_v2_is_spoken_to_by_v3(v3_server: EtcdServer) -> None:
     assert [each.value for each in store.watch("/any", made.revision, 30)][:1] == ["2"]
     together = store.write_together([Put("/any/c", "1"), Delete("/any/b", put)])
     assert store.tree("/any").entries == (swapped, together["/any/c"])
+    pages: list[int] = []
+    leaves = store.leaves("/any", ("/any/a",), lambda number, _: pages.append(number))
+    assert (list(leaves.entries), pages) == (["/any/c"], [0, 1])  # before what is left out, behind
     assert store.delete("/any")
     assert store.address == str(v3_server.authority) == store.member
     store.close()

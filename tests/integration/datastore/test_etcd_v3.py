@@ -133,8 +133,27 @@ def test_the_next_page_is_asked_for_before_this_one_is_read(
     monkeypatch.setattr(messages, "read_leaves", read)
     first, last = page("/d/a", "/d/b", more=True), page("/d/c", more=False)
     with answering([first], [last]) as store:
-        assert list(store.leaves("/d").entries) == ["/d/a", "/d/b", "/d/c"]
-    assert done == ["asked", "asked", "read", "read"]
+        told = store.leaves(
+            "/d", page=lambda number, found: done.append(f"{number}: {list(found)}")
+        )
+        assert list(told.entries) == ["/d/a", "/d/b", "/d/c"]
+    pages = ["0: ['/d/a', '/d/b']", "1: ['/d/c']"]
+    assert done == ["asked", "asked", "read", pages[0], "read", pages[1]]
+
+
+def test_pages_are_counted_anew_when_a_reading_begins_anew() -> None:
+    answers = iter([page("/d/gone", more=True), b"", page("/d/a", more=False)])
+
+    def one(connection: socket.socket) -> None:
+        while connection.recv(4096) and (answer := next(answers)):
+            connection.sendall(answer)
+
+    told: list[tuple[int, list[str]]] = []
+    with listeners.serving(one) as port:
+        store = EtcdV3(EtcdSettings("127.0.0.1", port, timeout=30.0))
+        store.leaves("/d", page=lambda number, found: told.append((number, list(found))))
+        store.close()
+    assert told == [(0, ["/d/gone"]), (0, ["/d/a"])]
 
 
 def test_pages_may_come_on_a_connection_each() -> None:

@@ -21,8 +21,8 @@ from calico_ctl.datastore import follow
 from calico_ctl.datastore.etcd import Etcd
 from calico_ctl.datastore.etcd_requests import EtcdSettings
 from calico_ctl.datastore.etcd_v3 import EtcdV3
-from calico_ctl.datastore.follow import Changes, Disconnected, Message, Resync, Scope
-from calico_ctl.datastore.store import Event, Leaves, Store
+from calico_ctl.datastore.follow import Changes, Disconnected, Message, Part, Resync, Scope
+from calico_ctl.datastore.store import Event, Leaves, Page, Store
 from calico_ctl.errors import DatastoreUnavailable, HistoryLost
 from tests.support.command import PACE
 from tests.support.etcd_server import EtcdCluster, EtcdServer, write_fast
@@ -49,9 +49,11 @@ class Counting:
     readings = 0
     lost = 0
 
-    def leaves(self, directory: str, without: tuple[str, ...] = ()) -> Leaves:
+    def leaves(
+        self, directory: str, without: tuple[str, ...] = (), page: Page | None = None
+    ) -> Leaves:
         self.readings += 1
-        found: Leaves = super().leaves(directory, without)  # type: ignore[misc]
+        found: Leaves = super().leaves(directory, without, page)  # type: ignore[misc]
         return found
 
     def watch(self, directory: str, after: int, timeout: float) -> Sequence[Event]:
@@ -84,6 +86,7 @@ class Mirror:
         self._server = server
         self.store = ObservedV2(settings) if server.v2 else ObservedV3(settings)
         self.copy: Values = {}
+        self._parts: Values = {}
         self.told: list[Message] = []
         self.held_up = threading.Event()
         self._free = threading.Event()
@@ -100,8 +103,8 @@ class Mirror:
 
     @property
     def kinds(self) -> list[type[Message]]:
-        """What was posted so far."""
-        return [type(message) for message in self.told]
+        """What was posted so far, but for parts of what comes whole."""
+        return [type(message) for message in self.told if not isinstance(message, Part)]
 
     def until(self, kind: type[Message], seconds: float = 120) -> Message:
         while True:
@@ -140,8 +143,12 @@ class Mirror:
 
     def _fold(self, message: Message) -> Message:
         self.told.append(message)
-        if isinstance(message, Resync):
+        if isinstance(message, Part):
+            self._parts = {**(self._parts if message.number else {}), **message.entries}
+        elif isinstance(message, Resync):
             self.copy = dict(message.entries)
+            assert self._parts in ({}, self.copy)
+            self._parts = {}
         elif isinstance(message, Changes):
             for change in message.changes:
                 self.copy.pop(change.key, None)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calico_ctl.datastore import follow
-from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Resync, Scope
-from calico_ctl.datastore.store import StoreReplaced
+from calico_ctl.datastore.follow import Change, Changes, Disconnected, Message, Part, Resync, Scope
+from calico_ctl.datastore.store import Leaves, Page, StoreReplaced
 from calico_ctl.errors import AlreadyExists, CalicoError, DatastoreError, HistoryLost
 from tests.support.memory_store import MemoryStore
 
@@ -226,6 +226,33 @@ def test_history_lost_in_a_quiet_tree_is_silent_and_loses_nothing() -> None:
         following.stop.wait(0.001)
     store.put("/calico/c", "9")
     assert following.changes() == [("/calico/c", "9")]
+    following.end()
+
+
+class Paged(Forgetful):
+    """Is read in two pages."""
+
+    def leaves(
+        self, directory: str, without: tuple[str, ...] = (), page: Page | None = None
+    ) -> Leaves:
+        leaves = super().leaves(directory, without)
+        (first, *rest) = leaves.entries.items()
+        for number, part in enumerate([[first], rest]):
+            if page is not None:
+                page(number, dict(part))
+        return leaves
+
+
+def test_what_is_read_in_pages_is_posted_in_parts_before_it_is_whole() -> None:
+    store = Paged()
+    for name in "abc":
+        store.create(f"/calico/{name}", name)
+    following = Following(store)
+    assert following.next() == Part(0, {"/calico/a": ("a", 1)})
+    assert following.next() == Part(1, {"/calico/b": ("b", 2), "/calico/c": ("c", 3)})
+    assert isinstance(following.next(), Resync)
+    store.meanwhile = [("/calico/b", "2")]
+    assert following.changes() == [("/calico/b", "2")]  # read anew, told as what differs
     following.end()
 
 
