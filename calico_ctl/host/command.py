@@ -7,7 +7,6 @@ run none. Children get pipes instead of its pseudo-terminals: cheaper, and progr
 import logging
 import os
 import shlex
-import shutil
 import sys
 import threading
 from collections.abc import Sequence
@@ -37,6 +36,8 @@ def run(argv: Sequence[str], *, stdin: str = "", timeout: float = 10) -> str:
     anything but 0; the message holds a command line that can be pasted.
     """
     with _importing:
+        import shutil
+
         import sh
 
     program = shutil.which(argv[0])
