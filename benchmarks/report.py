@@ -7,6 +7,8 @@ import os
 import timeit
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
 
 from benchmarks.flows import Counts
 
@@ -73,7 +75,7 @@ def losses(
 def show(title: str, lines: Iterable[Line], widths: Widths = _WIDTHS) -> int:
     """Print lines as they come; return 1 if a target was missed, else 0."""
     print(f"\n{title}\n", flush=True)
-    pace = [_pace()]
+    pace, processors = [_pace()], _Processors.now()
     _print(widths, ("what", "measured", "target", "", "historical Felix"))
     total = missed = 0
     for line in lines:
@@ -82,9 +84,11 @@ def show(title: str, lines: Iterable[Line], widths: Widths = _WIDTHS) -> int:
         total += line.met is not None
         missed += line.met is False
     print(f"{total - missed} of {total} targets met" if total else "no targets", flush=True)
+    withheld = _Processors.now().withheld_since(processors)
     pace.append(_pace())
     before, after = (f"{taken * 1000:.0f} ms" for taken in pace)
-    print(f"this machine: json.loads of 10,000 small objects took {before} before, {after} after")
+    print(f"this machine: json.loads of 10,000 small objects took {before} before, {after} after;")
+    print(f"meanwhile others took {withheld:.0%} of the processor time that it wanted (steal)")
     return 1 if missed else 0
 
 
@@ -112,6 +116,24 @@ def _pace() -> float:
     """Return how fast the machine is just now, so that numbers of other days can be compared."""
     text = json.dumps({f"field{number}": [number, "value"] for number in range(8)})
     return min(timeit.repeat(lambda: json.loads(text), number=10_000, repeat=5))
+
+
+class _Processors(NamedTuple):
+    """What this machine's processors did so far, in ticks (proc_stat(5))."""
+
+    busy: int
+    withheld: int
+
+    @classmethod
+    def now(cls) -> Self:
+        first = Path("/proc/stat").read_text().partition("\n")[0]
+        user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, first.split()[1:9])
+        return cls(user + nice + system + irq + softirq, steal)
+
+    def withheld_since(self, before: Self) -> float:
+        """Return the share of the wanted time that a virtual machine's host gave to others."""
+        withheld = self.withheld - before.withheld
+        return withheld / max(1, self.busy - before.busy + withheld)
 
 
 def _print(widths: Widths, texts: Sequence[str]) -> None:

@@ -9,9 +9,10 @@ import json
 import socket
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -179,6 +180,13 @@ class V3(Store):
         """Connect."""
         super().__init__(address)
         self._leases: dict[str, str] = {}
+        self._watched: _Watched | None = None
+
+    def close(self) -> None:
+        """Do as `Store` says."""
+        if self._watched is not None:
+            self._watched.stream.close()
+        super().close()
 
     def send_put(self, key: str, value: str, ttl: int | None = None) -> None:
         """Do as `Store` says."""
@@ -216,21 +224,30 @@ class V3(Store):
 
     def event(self, directory: str, revision: int) -> Changed:
         """Do as `Store` says."""
-        # A stream goes on: it has a connection of its own, which ends with it.
-        stream = V3(self._address)
-        stream.give_up_after(self._socket.gettimeout() or _PATIENCE)
-        try:
-            watched = _below(directory) | {"start_revision": revision}
-            stream._ask("watch", {"create_request": watched})
-            stream._head()
-            while not (events := json.loads(stream._line())["result"].get("events")):
-                pass
-        finally:
-            stream.close()
-        kv = events[0]["kv"]
-        gone = events[0].get("type") == "DELETE"
-        value = None if gone else b64decode(kv.get("value", "")).decode()
+        watched = self._watched
+        if watched is None or (watched.directory, watched.next) != (directory, revision):
+            watched = self._watched = self._watch(directory, revision)
+        watched.stream.give_up_after(self._socket.gettimeout() or _PATIENCE)
+        while not watched.events:
+            said = json.loads(watched.stream._line())["result"]
+            watched.events.extend(said.get("events", ()))
+        event = watched.events.popleft()
+        kv = event["kv"]
+        watched.next = int(kv["mod_revision"]) + 1
+        value = None if event.get("type") == "DELETE" else b64decode(kv.get("value", "")).decode()
         return Changed(b64decode(kv["key"]).decode(), value, int(kv["mod_revision"]))
+
+    def _watch(self, directory: str, revision: int) -> "_Watched":
+        """Begin a stream, which goes on, on a connection of its own.
+
+        From a revision that is past, etcd begins one only ten times a second.
+        """
+        if self._watched is not None:
+            self._watched.stream.close()
+        stream = V3(self._address)
+        stream._ask("watch", {"create_request": _below(directory) | {"start_revision": revision}})
+        stream._head()
+        return _Watched(directory, revision, stream)
 
     def _line(self) -> bytes:
         """Read what a stream says next."""
@@ -246,6 +263,16 @@ class V3(Store):
         self._ask(what, wanted)
         said: dict[str, Any] = json.loads(self._receive()[0])
         return said
+
+
+@dataclass
+class _Watched:
+    """A stream of changes below a directory; `next` is the revision from which on it goes on."""
+
+    directory: str
+    next: int
+    stream: V3
+    events: deque[dict[str, Any]] = field(default_factory=deque)
 
 
 def write_all(address: Address, writes: Sequence[tuple[str, str | None]], writers: int = 4) -> None:
