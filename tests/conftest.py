@@ -23,6 +23,8 @@ def pytest_configure() -> None:
     """Let tests interrupt what they start: in the background of a script that would be ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # until all tests are collected: what is made until then stays
+    gc.disable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,3 +41,4 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from looking at all the tests again and again: none goes away."""
     gc.collect()
     gc.freeze()
+    gc.enable()

@@ -6,7 +6,6 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from subprocess import Popen
-from types import TracebackType
 from typing import Self
 
 from tests.support import command
@@ -51,12 +50,7 @@ class Registry:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:

@@ -190,21 +190,21 @@ def test_secrets_are_found_in_nested_fields():
     assert "10.0.0.1" not in found
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(15)
 @pytest.mark.parametrize(
     "line",
     [
-        "a" * 500_000,
-        "password" * 50_000,
-        "password:" + " " * 500_000,
-        "://" * 100_000,
-        'password="' + "\\" * 500_000,
-        "-----BEGIN PRIVATE KEY-----" * 2_000,
-        "-" * 500_000,
-        "a:" * 200_000,
-        " a:b@" * 100_000,
-        "://a:" * 100_000,
-        " --user a:" * 50_000,
+        "a" * 200_000,
+        "password" * 20_000,
+        "password:" + " " * 200_000,
+        "://" * 40_000,
+        'password="' + "\\" * 200_000,
+        "-----BEGIN PRIVATE KEY-----" * 1_000,
+        "-" * 200_000,
+        "a:" * 80_000,
+        " a:b@" * 40_000,
+        "://a:" * 40_000,
+        " --user a:" * 20_000,
     ],
 )
 def test_no_line_takes_long(line):

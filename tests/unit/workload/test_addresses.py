@@ -1,5 +1,6 @@
 """More addresses, or fewer, for a container: all of it, or nothing."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
@@ -198,49 +199,73 @@ def detached(machine: Machine) -> bool:
     return machine.left() == [] and findings(machine) <= {Kind.AFFINITY}
 
 
-@pytest.mark.parametrize("transactional", [False, True])
-@pytest.mark.parametrize("ending", ["again", "detach"])
-def test_killed_at_any_request_an_address_comes_with_its_claim(transactional, ending):
-    """Where only one key changes at a time the claim comes first, and is found by its owner."""
+def killed_at_each_request(
+    begin: Callable[[], Machine],
+    act: Callable[[Machine], object],
+    ending: str,
+    look: Callable[[Machine], object],
+) -> int:
+    """Kill `act` at each of its requests, on a machine of its own; return how many there are.
+
+    What is left is detached, or `look` does it again and looks at it.
+    """
     for request in count():
-        machine = attached(transactional=transactional)
+        machine = begin()
         machine.store.kill_at(request)
         with suppress(Killed):
-            addresses.add(machine, WEB, SECOND)
+            act(machine)
             break
         machine.store.revive()
         require_sound(machine)
         if ending == "detach":
             assert detached(machine)
             continue
+        look(machine)
+    return request
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("ending", ["again", "detach"])
+def test_killed_at_any_request_an_address_comes_with_its_claim(transactional, ending):
+    """Where only one key changes at a time the claim comes first, and is found by its owner."""
+
+    def begin() -> Machine:
+        return attached(transactional=transactional)
+
+    def add(machine: Machine) -> None:
+        addresses.add(machine, WEB, SECOND)
+
+    def look(machine: Machine) -> None:
         with suppress(Conflict):
-            addresses.add(machine, WEB, SECOND)
+            add(machine)
         assert stored(machine).addresses == (FIRST, SECOND)
         assert is_on_the_interface(machine)
         assert findings(machine) == set()
-    assert request >= (4 if transactional else 6)
+
+    requests = killed_at_each_request(begin, add, ending, look)
+    assert requests >= (4 if transactional else 6)
 
 
 @pytest.mark.parametrize("transactional", [False, True])
 @pytest.mark.parametrize("ending", ["again", "detach"])
 def test_killed_at_any_request_an_address_goes_with_its_claim(transactional, ending):
     """Where only one key changes at a time the endpoint comes first; what then leaks is found."""
-    for request in count():
+
+    def begin() -> Machine:
         machine = attached(transactional=transactional)
         addresses.add(machine, WEB, SECOND)
-        machine.store.kill_at(request)
-        with suppress(Killed):
-            addresses.remove(machine, WEB, SECOND)
-            break
-        machine.store.revive()
-        require_sound(machine)
-        if ending == "detach":
-            assert detached(machine)
-            continue
+        return machine
+
+    def remove(machine: Machine) -> None:
+        addresses.remove(machine, WEB, SECOND)
+
+    def look(machine: Machine) -> None:
         with suppress(NotFound):
-            addresses.remove(machine, WEB, SECOND)
+            remove(machine)
         assert stored(machine).addresses == (FIRST,)
         assert not is_on_the_interface(machine)
         if transactional:
             assert ipam.assigned(machine.store, SECOND) is None
-    assert request >= (3 if transactional else 5)
+
+    requests = killed_at_each_request(begin, remove, ending, look)
+    assert requests >= (3 if transactional else 5)
