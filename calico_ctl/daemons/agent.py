@@ -174,6 +174,7 @@ class Agent:
                     _look_for_quotes(each.key, each.value)
                 self._report = replace(self._report, in_sync_revision=changes[-1].revision)
             case Disconnected(reason=reason):
+                self._coming = None
                 log.warning("etcd is away, the last state stays: %s", reason)
             case _:
                 pass

@@ -40,6 +40,7 @@ MAC = "02:00:00:00:00:01"
 ENDPOINT = Endpoint(
     KEY, State.ACTIVE, "cali0a0a0a0a0a0", MAC, ("web",), (IPAddress("192.168.1.5"),)
 )
+BROKEN = ("/calico/policy/profile/gone/tags", "{")
 LET_THROUGH = '"cali0a0a0a0a0a0" : goto t-web'
 UNREADABLE = "profile without readable rules"
 
@@ -401,17 +402,25 @@ def test_what_was_taken_in_while_it_was_read_counts_unless_the_reading_began_ane
     plug(container)
     whole = host.store.leaves("/calico")
     items = list(whole.entries.items())
-    broken = ("/calico/policy/profile/gone/tags", ("{", 1))
+    key, value = BROKEN
     agent = host.agent()
-    host.act(agent, follow.Part(0, dict([*items[:2], broken])), Tick())
+    host.act(agent, follow.Part(0, {**dict(items[:2]), key: (value, 1)}), Tick())
     assert LET_THROUGH not in nft.listing()
     host.act(agent, follow.Part(0, dict(items[:2])))
     host.act(agent, follow.Part(1, dict(items[2:])), follow.Resync(whole.entries, whole.revision))
     assert LET_THROUGH in nft.listing()
     assert host.report.bad_keys == ()
-    host.store.put(broken[0], "{")
+    host.store.put(key, value)
     host.turn(agent)  # with no part before it
-    assert [each.key for each in host.report.bad_keys] == [broken[0]]
+    assert [each.key for each in host.report.bad_keys] == [key]
+
+
+def test_what_was_taken_in_of_a_reading_that_failed_does_not_count(host):
+    key, value = BROKEN
+    whole = host.store.leaves("/calico")
+    failed = [follow.Part(0, {key: (value, 1)}), follow.Disconnected("it failed")]
+    host.act(host.agent(), *failed, follow.Resync(whole.entries, whole.revision))
+    assert host.report.bad_keys == ()
 
 
 def test_tags_whose_quotes_a_shell_took_are_warned_about_from_the_first_on(host, caplog):
