@@ -31,7 +31,8 @@ from calico_ctl.model.address import AddressRequest, AnyAddress, Family
 from calico_ctl.model.pool import Pool
 
 _SHOW_HINT = "`calicoctl pool show` lists the pools, `calicoctl pool add` adds one"
-_DISABLED_HINT = "use another pool; `calicoctl pool add` without --disabled enables it again"
+_ENABLE_HINT = "`calicoctl pool add` without --disabled enables a pool again"
+_DISABLED_HINT = f"use another pool; {_ENABLE_HINT}"
 
 _SUBNET = -1 << 64
 """Leaves of an address the part that names its subnet, whose own address each router answers for.
@@ -135,9 +136,7 @@ class Search:
             yield from self._in(block.cidr_of(request), lambda _: request)
         for step in (self._from_own, self._from_unclaimed, self._from_any):
             yield from step()
-        asked = str(request)
-        pool = asked if "/" in asked else f"any IPv{self._family} pool"
-        raise PoolExhausted(f"no free address is left in {pool}", hint=_SHOW_HINT)
+        raise _exhausted(self._scope, self._family)
 
     def _from_own(self) -> Iterator[Choice]:
         self._notes = blocks.notes(self._store, self._host, self._family)
@@ -251,6 +250,16 @@ def require_not_reserved(ip: IPAddress, within: Scope) -> None:
     if host is not None:
         message = f"address {ip} is the address of host {host}"
         raise Conflict(message, hint="choose another one, or 'ipv4'/'ipv6' for any free one")
+
+
+def _exhausted(scope: Scope, family: Family) -> PoolExhausted:
+    """Return the error for a search that found nothing; other pools may be disabled only."""
+    if not isinstance(scope.request, AnyAddress):
+        return PoolExhausted(f"no free address is left in {scope.request}", hint=_SHOW_HINT)
+    disabled = sorted({*scope.pools} - {*scope.wanted})
+    hint = f"not searched, because disabled: {', '.join(map(str, disabled))}; {_ENABLE_HINT}"
+    what = f"no free address is left in any IPv{family} pool"
+    return PoolExhausted(what, hint=hint if disabled else _SHOW_HINT)
 
 
 def _with_room(notes: blocks.Notes) -> list[str]:

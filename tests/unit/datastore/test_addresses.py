@@ -132,6 +132,16 @@ def test_an_exhausted_pool_is_named() -> None:
     assert claim(store, V4, "c") == "10.9.0.0"
 
 
+def test_pools_that_were_not_searched_because_they_are_disabled_are_named() -> None:
+    store = store_with("10.0.0.0/32")
+    for cidr in ("10.8.0.0/24", "10.9.0.0/24"):
+        pools.create(store, Pool(IPNetwork(cidr), disabled=True))
+    claim(store, V4, "a")
+    with pytest.raises(PoolExhausted, match=r"left in any IPv4 pool") as caught:
+        claim(store, V4, "b")
+    assert "because disabled: 10.8.0.0/24, 10.9.0.0/24; `calicoctl pool add`" in caught.value.hint
+
+
 def test_when_all_blocks_are_claimed_the_ones_of_others_are_used() -> None:
     store = store_with("10.0.0.0/25")
     claim(store, V4, "a", "h1")
