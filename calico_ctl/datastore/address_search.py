@@ -253,7 +253,7 @@ def require_not_reserved(ip: IPAddress, within: Scope) -> None:
 
 
 def _exhausted(scope: Scope, family: Family) -> PoolExhausted:
-    """Return the error for a search that found nothing; other pools may be disabled only."""
+    """Return the error for a search that found nothing; name pools left out as disabled."""
     if not isinstance(scope.request, AnyAddress):
         return PoolExhausted(f"no free address is left in {scope.request}", hint=_SHOW_HINT)
     disabled = sorted({*scope.pools} - {*scope.wanted})
